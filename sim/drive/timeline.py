@@ -1,0 +1,80 @@
+"""LinkTimeline: the drive as immutable columns, replayed for every strategy, in the model and live.
+
+Row i holds over [start_s[i], start_s[i + 1]); the last row holds from its start on, also after `end_s` (the drain).
+The timeline is exogenous: it depends on the drive's settings and the seed alone, never on what is sent. What depends on
+traffic (cell sharing, NAT idle expiry, RRC inactivity) lives in `sim.model`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int32]
+
+
+class LinkState(IntEnum):
+    """What happens to a packet on the link."""
+
+    UP = 0
+    HELD = 1  # packets wait and are forwarded later: handover with forwarding (TS 36.300 10.1.2), queueing in a log
+    LOST = 2  # packets are lost: radio link failure, no coverage, no attachment
+
+
+@dataclass(frozen=True, slots=True)
+class Disruption:
+    """Something that happened to the link: the exogenous part of a row of disruptions.parquet.
+
+    kind: handover | radio_link_failure | silence | coverage_gap | log_gap | reassignment | detach | held.
+    `start_s`..`end_s` is the time in which packets wait or are lost (for a reassignment: from the end of the old address
+    to the first instant of the new one; `end_s` is the end of the drive where it never ends).
+    `before` and `after` are cells, or addresses for a reassignment; "" where none.
+    """
+
+    kind: str
+    start_s: float
+    end_s: float
+    before: str = ""
+    after: str = ""
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkTimeline:
+    """A vehicle's drive as seen by its link. Times in s since start, lengths in m, rates in bit/s (inf: no limit)."""
+
+    start_s: Floats  # rising, start_s[0] == 0
+    cell: Ints  # index into `cells`, -1: none
+    gateway: Ints  # index into `gateways`, -1: none
+    address: Ints  # index into `addresses`, -1: none. In every row in which the vehicle has no address, link is LOST
+    link: npt.NDArray[np.int8]  # LinkState
+    rtt_s: Floats
+    downlink_bps: Floats
+    uplink_bps: Floats
+    x_m: Floats  # position; nan where unknown
+    y_m: Floats
+    rsrp_dbm: Floats  # of the serving cell, L3-filtered; nan where unknown
+    cells: tuple[str, ...]
+    gateways: tuple[str, ...]
+    addresses: tuple[str, ...]
+    disruptions: tuple[Disruption, ...]  # by start_s
+    end_s: float
+    measured: tuple[str, ...] = ()  # columns that came from a log, for the report; the others are modelled
+    notes: tuple[str, ...] = ()  # what the reader of a report has to know about this drive
+
+    def __post_init__(self) -> None:
+        n = len(self.start_s)
+        columns = (self.cell, self.gateway, self.address, self.link, self.rtt_s, self.downlink_bps, self.uplink_bps)
+        if n == 0 or self.start_s[0] != 0.0 or bool(np.any(np.diff(self.start_s) <= 0.0)):
+            raise ValueError("start_s must rise from 0")
+        for column in (*columns, self.x_m, self.y_m, self.rsrp_dbm):
+            if len(column) != n:
+                raise ValueError("columns differ in length")
+            column.setflags(write=False)
+        self.start_s.setflags(write=False)
+        if bool(np.any((self.address < 0) & (self.link != LinkState.LOST))):
+            raise ValueError("a link without an address cannot carry packets")

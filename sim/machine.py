@@ -1,0 +1,254 @@
+"""The contract between protocol logic and the world it runs in: Input, Action, Machine, Deadlines.
+
+A machine is a pure state machine. Time is an argument, everything that happens is an Input, everything it wants is an
+Action in the list it returns, and the next instant at which it wants to be called is pulled with `next_deadline()`.
+The same machine runs in the model (SimPy) and live (asyncio, sockets); it cannot tell which.
+
+Inputs, actions and packets are slots dataclasses that nobody changes after construction. They are not frozen because
+frozen construction costs a fifth of the model's speed; a test runs with them frozen.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+NEVER = math.inf
+
+
+class Packet(Protocol):
+    """Something a transport carries: it knows its encoded size and what it is sent for (a purpose of the cost table)."""
+
+    @property
+    def encoded_size(self) -> int: ...
+
+    @property
+    def purpose(self) -> str: ...
+
+
+@dataclass(slots=True)
+class Message:
+    """An application message: firmware chunk, diagnostics request or response, telemetry, reachability probe.
+
+    `id` is the application's own, unique per vehicle; a second arrival with the same id is a duplicate whatever way it took.
+    `expires_s` is absolute (NEVER: none). `reply_to` is the id of the request that a response answers (-1: none);
+    `reply_bytes` what the vehicle's application answers with (0: nothing).
+    """
+
+    id: int
+    kind: str  # ota | diagnostics | telemetry | probe
+    topic: str
+    size_bytes: int
+    qos: int
+    created_s: float
+    uplink: bool = False
+    expires_s: float = NEVER
+    reply_to: int = -1
+    reply_bytes: int = 0
+    body: Any = None  # bytes of the payload, live only
+
+
+# --- Inputs: past participles -------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class TransportOpened:
+    """The transport this machine asked for is open: TCP and, where asked for, TLS are done."""
+
+    transport: int
+    resumed: bool = False
+
+
+@dataclass(slots=True)
+class TransportAccepted:
+    """A peer opened a transport to `port` of this machine. The driver chose the id. `peer` is the name in its certificate."""
+
+    transport: int
+    port: int
+    peer: str = ""
+    address: str = ""
+
+
+@dataclass(slots=True)
+class TransportLost:
+    """The transport is gone or never opened.
+
+    reason: closed (FIN by the peer) | reset | timed_out | refused | unreachable | no_address | no_route | wrong_peer |
+    tls_failed.
+    """
+
+    transport: int
+    reason: str
+
+
+@dataclass(slots=True)
+class PacketReceived:
+    transport: int
+    packet: Any
+
+
+@dataclass(slots=True)
+class WriteBlocked:
+    """The send buffer of the transport is full; what is sent now is still taken, but a machine should hold back."""
+
+    transport: int
+
+
+@dataclass(slots=True)
+class WriteResumed:
+    transport: int
+
+
+@dataclass(slots=True)
+class NameResolved:
+    name: str
+    address: str
+
+
+@dataclass(slots=True)
+class NameFailed:
+    name: str
+    reason: str  # timed_out | no_such_name
+
+
+@dataclass(slots=True)
+class AddressChanged:
+    """The interface has this address now; None: it has none. Strategies that poll look at it at their next poll only."""
+
+    address: str | None
+
+
+@dataclass(slots=True)
+class MessageCreated:
+    message: Message
+
+
+# --- Actions: imperatives -----------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class OpenTransport:
+    """Connect to address:port. `peer` is the name the peer's certificate must bear ("": not checked), `tls` a profile or ""."""
+
+    transport: int
+    address: str
+    port: int
+    peer: str = ""
+    purpose: str = "mqtt"  # mqtt | poll | heartbeat | push | post
+    trigger: str = ""  # why this attempt is made, for the records: start | retry | address | keep_alive | ...
+    user_timeout_s: float = 0.0  # TCP_USER_TIMEOUT; 0: the system's default
+
+
+@dataclass(slots=True)
+class CloseTransport:
+    transport: int
+    abort: bool = False  # True: RST and what is unsent is dropped
+    reason: str = ""  # why, for the records
+
+
+@dataclass(slots=True)
+class SendPacket:
+    transport: int
+    packet: Any
+
+
+@dataclass(slots=True)
+class ResolveName:
+    name: str
+
+
+@dataclass(slots=True)
+class Deliver:
+    """Hand a message to the application; `via` is mqtt | poll | push | post. A second one with the same id is a duplicate."""
+
+    message: Message
+    via: str
+
+
+@dataclass(slots=True)
+class Drop:
+    """A copy of the message was removed on purpose or by a limit; `cause` is one of record.causes."""
+
+    message: Message
+    cause: str
+
+
+@dataclass(slots=True)
+class Note:
+    """Something worth a row in the records: a state entered, a connection step, a heartbeat accepted. No effect on the world."""
+
+    kind: str
+    transport: int = -1
+    detail: str = ""
+
+
+Input = (
+    TransportOpened
+    | TransportAccepted
+    | TransportLost
+    | PacketReceived
+    | WriteBlocked
+    | WriteResumed
+    | NameResolved
+    | NameFailed
+    | AddressChanged
+    | MessageCreated
+)
+Action = OpenTransport | CloseTransport | SendPacket | ResolveName | Deliver | Drop | Note
+
+
+class Machine(Protocol):
+    """What a driver needs. Calls are atomic and never re-entered; `now` never goes back."""
+
+    def handle(self, now: float, event: Any) -> list[Any]: ...
+
+    def next_deadline(self) -> float: ...
+
+    def handle_deadline(self, now: float) -> list[Any]: ...
+
+
+class Deadlines:
+    """Named absolute deadlines of one machine, shared by the parts it is composed of. `earliest` is O(1) to read.
+
+    >>> deadlines = Deadlines()
+    >>> deadlines.set("keep_alive", 30.0); deadlines.set("backoff", 5.0)
+    >>> deadlines.earliest
+    5.0
+    >>> deadlines.due(5.0), deadlines.earliest
+    ('backoff', 30.0)
+    """
+
+    __slots__ = ("_at", "earliest")
+
+    def __init__(self) -> None:
+        self._at: dict[str, float] = {}
+        self.earliest = NEVER
+
+    def set(self, name: str, at_s: float) -> None:
+        """Set or move a deadline."""
+        before = self._at.get(name)
+        self._at[name] = at_s
+        if at_s <= self.earliest:
+            self.earliest = at_s
+        elif before is not None and before <= self.earliest:
+            self.earliest = min(self._at.values())
+
+    def clear(self, name: str) -> None:
+        """Forget a deadline; no error where it is not set."""
+        before = self._at.pop(name, None)
+        if before is not None and before <= self.earliest:
+            self.earliest = min(self._at.values(), default=NEVER)
+
+    def at(self, name: str) -> float:
+        """When the deadline is; NEVER where it is not set."""
+        return self._at.get(name, NEVER)
+
+    def due(self, now: float) -> str | None:
+        """Remove and return the name of the earliest deadline that is due, ties by name; None where none is."""
+        if self.earliest > now:
+            return None
+        name = min(self._at, key=lambda key: (self._at[key], key))
+        del self._at[name]
+        self.earliest = min(self._at.values(), default=NEVER)
+        return name
