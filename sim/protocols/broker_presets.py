@@ -1,0 +1,177 @@
+"""How brokers differ: one dataclass of behaviours and a table of presets, each value with its source.
+
+`measured`: seen in our own runs against that version (docs/sources.md, "Brokers"). `read`: from documentation or source.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from sim.settings import setting
+
+KeepAliveRule = Literal["exact", "tick_after", "tick_from_connect", "never"]
+PresetName = Literal["spec", "mosquitto", "rabbitmq", "aedes", "aedes_redis", "amqtt", "emqx", "hivemq", "aws_iot"]
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerBehaviour:
+    """Everything in which the broker machine follows a preset. Times in s."""
+
+    version: str = setting("MQTT 3.1.1 / 5", "product and version the values are of")
+    status: Literal["measured", "read"] = setting("read", "how the values were got")
+    mqtt5: bool = setting(True, "speaks MQTT 5", "OASIS MQTT 5.0")
+    keep_alive_rule: KeepAliveRule = setting("exact", "exact: factor x K after the last packet; tick_after: at the next tick after that; tick_from_connect: at the first tick from CONNECT with no byte since the tick before; never", "MQTT 3.1.1 3.1.2.10")
+    keep_alive_factor: float = setting(1.5, "the server closes after this many keep alives without a packet", "MQTT 3.1.1 3.1.2.10", above=0.0)
+    keep_alive_tick_s: float = setting(0.0, "period of the broker's own check (tick_after)", at_least=0.0)
+    qos_max: int = setting(2, "highest QoS granted", "MQTT 5 3.2.2.3.4", at_least=0, at_most=2)
+    dup_on_resume: bool = setting(True, "redelivered messages bear DUP", "MQTT 3.1.1 3.3.1.1")
+    renumber_on_resume: bool = setting(False, "packet identifiers start anew on each connection")
+    redeliver_inflight: bool = setting(True, "unacknowledged messages are sent again on resume", "MQTT 3.1.1 4.4")
+    queue_limit: int = setting(2**31, "messages queued for a session that is not connected or whose window is full", at_least=0)
+    queue_drop: Literal["newest", "oldest"] = setting("newest", "which message a full queue drops")
+    queue_qos0: bool = setting(False, "QoS 0 is queued for a session that is not connected", "MQTT 3.1.1 4.1: a server may")
+    inflight_limit: int = setting(65535, "unacknowledged QoS 1 and 2 messages to a client", "MQTT 5 3.1.2.11.3", at_least=1)
+    resume_batch: int = setting(0, "messages delivered per connection after a resume; the rest waits for the next one; 0: all")
+    session_expiry_max_s: float = setting(math.inf, "a session that is not connected ends after this at most", "MQTT 5 3.1.2.11.2", at_least=0.0)
+    session_expiry_default_s: float = setting(math.inf, "for MQTT 3.1.1 with clean session false", at_least=0.0)
+    packet_limit_bytes: int = setting(268_435_460, "larger PUBLISH packets are refused", "MQTT 3.1.1 2.2.3: 256 MiB", above=0)
+    will_on_takeover: bool = setting(False, "the will is published when a session is taken over")
+    takeover_deaf: bool = setting(False, "after a takeover the new connection gets nothing until the next one")
+    takeover_blocks: bool = setting(False, "no CONNACK until the old connection has timed out")
+    discards_after_disconnect: bool = setting(False, "the session ends with the connection even with clean session false")
+    connack_delay_s: float = setting(0.0003, "CONNECT to CONNACK inside the broker", "brokers 6", at_least=0.0)
+    takeover_reason: bool = setting(True, "MQTT 5: the old connection gets DISCONNECT 0x8E", "MQTT 5 3.1.4")
+
+
+PRESETS: dict[str, tuple[BrokerBehaviour, str]] = {
+    "spec": (BrokerBehaviour(), "what the MQTT standard says, no limits"),
+    "mosquitto": (
+        BrokerBehaviour(
+            version="mosquitto 2.0.11",
+            status="measured",
+            keep_alive_rule="tick_after",
+            keep_alive_tick_s=6.0,  # 1.5 K, then groups about 6 s apart (brokers 1); the source's check is every 5 s
+            queue_limit=1000,  # brokers 4: 1000 kept, newest dropped, publisher still gets PUBACK
+            inflight_limit=20,  # brokers 4
+            takeover_reason=False,  # brokers 3: only FIN seen
+        ),
+        "Eclipse mosquitto 2.0.11, default settings with persistence",
+    ),
+    "rabbitmq": (
+        BrokerBehaviour(
+            version="RabbitMQ 3.10.8 with rabbitmq_mqtt",
+            status="measured",
+            mqtt5=False,  # brokers 3: closes without a CONNACK
+            keep_alive_rule="tick_from_connect",  # brokers 1: 1.5 K to 3 K
+            qos_max=1,  # brokers 2: SUBACK grants 1
+            renumber_on_resume=True,  # brokers 2: ids numbered per connection
+            queue_qos0=True,  # brokers 2: d2 delivered
+            inflight_limit=10,  # brokers 4: window 10
+            session_expiry_default_s=86400.0,  # failure-modes 5 (read): subscription_ttl
+            session_expiry_max_s=86400.0,
+            connack_delay_s=0.0026,  # brokers 6
+        ),
+        "RabbitMQ 3.10.8 with its MQTT plugin",
+    ),
+    "aedes": (
+        BrokerBehaviour(
+            version="aedes 1.2.0 on node 20",
+            status="measured",
+            mqtt5=False,  # brokers 3: CONNACK return code 1
+            dup_on_resume=False,  # brokers 2: DUP 0 for all
+            will_on_takeover=True,  # brokers 3
+            connack_delay_s=0.0009,
+        ),
+        "aedes 1.2.0, sessions in memory",
+    ),
+    "aedes_redis": (
+        BrokerBehaviour(
+            version="aedes 1.2.0 with aedes-persistence-redis 11.2.2",
+            status="measured",
+            mqtt5=False,
+            dup_on_resume=False,
+            will_on_takeover=True,
+            resume_batch=1001,  # brokers 4: 1001 per connect
+            connack_delay_s=0.0015,
+        ),
+        "aedes 1.2.0, sessions in Redis",
+    ),
+    "amqtt": (
+        BrokerBehaviour(
+            version="amqtt 0.12.1",
+            status="measured",
+            mqtt5=False,
+            keep_alive_rule="never",  # brokers 1
+            redeliver_inflight=False,  # brokers 2: nothing of what went to the dead socket
+            takeover_deaf=True,  # brokers 3: connection stays up but deaf (clients with a user name)
+            connack_delay_s=0.0013,
+        ),
+        "amqtt 0.12.1 with user names (anonymous clients lose their sessions)",
+    ),
+    "emqx": (
+        BrokerBehaviour(
+            version="EMQX master, 2026-08",
+            queue_limit=1000,  # failure-modes 5
+            queue_drop="oldest",
+            queue_qos0=True,
+            inflight_limit=32,
+            session_expiry_default_s=7200.0,
+            packet_limit_bytes=1024 * 1024,  # real-world 2.5
+        ),
+        "EMQX defaults",
+    ),
+    "hivemq": (
+        BrokerBehaviour(version="HiveMQ CE", queue_limit=1000, queue_drop="newest", packet_limit_bytes=268_435_460),
+        "HiveMQ Community Edition defaults",
+    ),
+    "aws_iot": (
+        BrokerBehaviour(
+            version="AWS IoT Core documentation",
+            qos_max=1,
+            inflight_limit=100,
+            session_expiry_default_s=3600.0,
+            session_expiry_max_s=604800.0,  # AWS IoT quotas: persistent sessions up to 7 days
+            packet_limit_bytes=128 * 1024,  # real-world 2.5
+        ),
+        "AWS IoT Core limits",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """A preset and what is changed in it. A field that is null keeps the preset's value."""
+
+    preset: PresetName = setting("mosquitto", "whose behaviour; `python -m sim list` shows them")
+    keep_alive_rule: KeepAliveRule | None = setting(None, "see the presets")
+    keep_alive_factor: float | None = setting(None, "see the presets", above=0.0)
+    keep_alive_tick_s: float | None = setting(None, "see the presets", at_least=0.0)
+    qos_max: int | None = setting(None, "see the presets", at_least=0, at_most=2)
+    dup_on_resume: bool | None = setting(None, "see the presets")
+    renumber_on_resume: bool | None = setting(None, "see the presets")
+    redeliver_inflight: bool | None = setting(None, "see the presets")
+    queue_limit: int | None = setting(None, "see the presets", at_least=0)
+    queue_drop: Literal["newest", "oldest"] | None = setting(None, "see the presets")
+    queue_qos0: bool | None = setting(None, "see the presets")
+    inflight_limit: int | None = setting(None, "see the presets", at_least=1)
+    resume_batch: int | None = setting(None, "see the presets", at_least=0)
+    session_expiry_max_s: float | None = setting(None, "see the presets", at_least=0.0)
+    session_expiry_default_s: float | None = setting(None, "see the presets", at_least=0.0)
+    packet_limit_bytes: int | None = setting(None, "see the presets", above=0)
+    will_on_takeover: bool | None = setting(None, "see the presets")
+    takeover_deaf: bool | None = setting(None, "see the presets")
+    takeover_blocks: bool | None = setting(None, "see the presets")
+    discards_after_disconnect: bool | None = setting(None, "see the presets")
+    connack_delay_s: float | None = setting(None, "see the presets", at_least=0.0)
+
+    def behaviour(self) -> BrokerBehaviour:
+        """Return the preset with the overrides applied."""
+        changes = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name != "preset" and getattr(self, field.name) is not None
+        }
+        return dataclasses.replace(PRESETS[self.preset][0], **changes)

@@ -1,0 +1,25 @@
+"""Settings of what stands at the fixed address: broker, TLS, DNS, TCP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sim.protocols.broker_presets import Broker
+from sim.protocols.dns import DNS
+from sim.protocols.tcp import TCP
+from sim.protocols.tls import TLS
+from sim.settings import setting
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """`broker` and `tls` may be given as a name alone: `broker: mosquitto`, `tls: hybrid`; `dns_ttl` stands for `dns.ttl`."""
+
+    name: str = setting("ota-server.company.com", "host name of the server", "seed: fixed domain")
+    address: str = setting("52.78.123.45", "fixed address of the load balancer", "seed: fixed IP")
+    mqtt_port: int = setting(8883, "port of MQTT over TLS", "seed; IANA secure-mqtt", at_least=1, at_most=65535)
+    https_port: int = setting(443, "port of the API", "seed", at_least=1, at_most=65535)
+    broker: Broker = setting(factory=Broker, doc="whose behaviour the broker has")
+    tls: TLS = setting(factory=TLS, doc="TLS handshakes, in all directions")
+    dns: DNS = setting(factory=DNS, doc="name resolution")
+    tcp: TCP = setting(factory=TCP, doc="TCP on both ends")

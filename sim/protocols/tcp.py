@@ -1,0 +1,102 @@
+"""TCP as an application meets it, as pure functions: retransmission instants, when a sender gives up, slow start.
+
+RFC 9293, RFC 6298, RFC 5681, RFC 6928, RFC 5482. Figures of Linux were measured (docs/sources.md, "Linux TCP"); the
+preset `rfc6298` has the standard's own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from sim.settings import setting
+
+HEADER_BYTES = 52  # IPv4 20 + TCP 20 + timestamps option 12, per segment
+
+
+@dataclass(frozen=True, slots=True)
+class TCP:
+    """Timers and buffers of the kernels on both ends."""
+
+    preset: Literal["linux", "rfc6298"] = setting("linux", "linux: timers as measured on Linux; rfc6298: those of the standard")
+    retries2: int = setting(15, "net.ipv4.tcp_retries2: how long data is retransmitted", "Linux ip-sysctl: 924.6 s in theory; measured 937.6-939.4 s", at_least=1, at_most=255)
+    mss_bytes: int = setting(1448, "maximum segment size, timestamps taken off", "pqc-tls 3: 1448 on MTU 1500, 1368 on 1420", at_least=536)
+    initial_window: int = setting(10, "initial congestion window in segments", "RFC 6928; Linux", at_least=1)
+    slow_start_after_idle: bool = setting(True, "the window falls back to the initial one after an idle RTO", "Linux tcp_slow_start_after_idle = 1; RFC 5681 4.1")
+    send_buffer_bytes: int = setting(4 * 1024 * 1024, "unsent bytes above which a writer is blocked", "Linux tcp_wmem[2], 4 MiB", above=0)
+    reset_backlog: bool = setting(True, "whether closing with abort drops what is unsent (RST)", "RFC 9293 3.10.4")
+
+    @property
+    def rto_min_s(self) -> float:
+        return 0.2 if self.preset == "linux" else 1.0
+
+    @property
+    def rto_max_s(self) -> float:
+        return 120.0 if self.preset == "linux" else 60.0
+
+
+def rto_s(tcp: TCP, rtt_s: float) -> float:
+    """Retransmission timeout on a path with a steady RTT.
+
+    Linux: srtt + max(200 ms, 4 rttvar), and rttvar has decayed on a steady path. RFC 6298 2.4: at least 1 s.
+    """
+    if tcp.preset == "linux":
+        return rtt_s + tcp.rto_min_s
+    return max(tcp.rto_min_s, 1.25 * rtt_s)
+
+
+def retransmissions(tcp: TCP, rto: float) -> Iterator[float]:
+    """Instants of retransmission, in s after the first send: rto, 3 rto, 7 rto, ... with the interval capped (endless)."""
+    at = 0.0
+    while True:
+        at += min(rto, tcp.rto_max_s)
+        yield at
+        rto *= 2.0
+
+
+def gives_up_after_s(tcp: TCP, rto: float, user_timeout_s: float = 0.0) -> float:
+    """How long after the first unacknowledged send the kernel ends the connection with ETIMEDOUT.
+
+    With TCP_USER_TIMEOUT (RFC 5482): that time, since Linux clamps the last interval to it (measured 10.2-10.6 s for 10 s,
+    with a byte sent each second). Else Linux's rule for tcp_retries2: the first timer expiry at or after the time that
+    `retries2` doublings of the minimum RTO would take (924.6 s for 15, 12.6 s for 5).
+    """
+    if user_timeout_s > 0.0:
+        return user_timeout_s
+    doublings = int(math.log2(tcp.rto_max_s / tcp.rto_min_s))
+    if tcp.retries2 <= doublings:
+        limit = (2.0 ** (tcp.retries2 + 1) - 1.0) * tcp.rto_min_s
+    else:
+        limit = (2.0 ** (doublings + 1) - 1.0) * tcp.rto_min_s + (tcp.retries2 - doublings) * tcp.rto_max_s
+    for at in retransmissions(tcp, rto):
+        if at >= limit:
+            return at
+    raise AssertionError("retransmissions() is endless")
+
+
+def syn_instants(tcp: TCP) -> tuple[float, ...]:
+    """Instants at which SYN is sent, in s after connect().
+
+    Linux with tcp_syn_linear_timeouts 4 and tcp_syn_retries 6: 0 1 2 3 4 5 7 11 19 35 67 s. RFC 6298: doubling from 1 s.
+    """
+    if tcp.preset == "linux":
+        return (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 11.0, 19.0, 35.0, 67.0)
+    return (0.0, 1.0, 3.0, 7.0, 15.0, 31.0, 63.0)
+
+
+def syn_gives_up_s(tcp: TCP) -> float:
+    """When connect() fails with ETIMEDOUT if nothing answers: 131 s (Linux), 127 s (RFC 6298 doubling)."""
+    return 131.0 if tcp.preset == "linux" else 127.0
+
+
+def wire_bytes(tcp: TCP, size_bytes: int) -> int:
+    """IP bytes that carry `size_bytes` of a transport in one direction: the bytes and a header for each segment."""
+    return size_bytes + HEADER_BYTES * -(-size_bytes // tcp.mss_bytes)
+
+
+def ack_bytes(tcp: TCP, size_bytes: int) -> int:
+    """IP bytes of the pure acknowledgements for `size_bytes`: one for every second segment (RFC 5681 4.2)."""
+    segments = -(-size_bytes // tcp.mss_bytes)
+    return HEADER_BYTES * ((segments + 1) // 2)
