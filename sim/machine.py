@@ -138,6 +138,7 @@ class OpenTransport:
     purpose: str = "mqtt"  # mqtt | poll | heartbeat | push | post
     trigger: str = ""  # why this attempt is made, for the records: start | retry | address | keep_alive | ...
     user_timeout_s: float = 0.0  # TCP_USER_TIMEOUT; 0: the system's default
+    waited_s: float = 0.0  # wait ordered by the backoff policy before it, for the records
 
 
 @dataclass(slots=True)
@@ -155,7 +156,20 @@ class SendPacket:
 
 @dataclass(slots=True)
 class ResolveName:
+    """Ask for the address of `name`. The rest says for which transport it is wanted, for the records."""
+
     name: str
+    transport: int = -1
+    purpose: str = ""
+    trigger: str = ""
+    waited_s: float = 0.0
+
+
+@dataclass(slots=True)
+class Create:
+    """The machine's own application created a message (a publisher that keeps a window of chunks)."""
+
+    message: Message
 
 
 @dataclass(slots=True)
@@ -195,7 +209,7 @@ Input = (
     | AddressChanged
     | MessageCreated
 )
-Action = OpenTransport | CloseTransport | SendPacket | ResolveName | Deliver | Drop | Note
+Action = OpenTransport | CloseTransport | SendPacket | ResolveName | Create | Deliver | Drop | Note
 
 
 class Machine(Protocol):

@@ -1,0 +1,1 @@
+"""Records to numbers: pure functions from the tables of a run to ledger, recovery, cost and comparison."""

@@ -1,0 +1,1 @@
+"""The scenario file: reading it, judging it, and what it may hold."""

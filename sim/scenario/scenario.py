@@ -14,7 +14,7 @@ from sim.strategies.workload import Workload
 
 @dataclass(frozen=True, slots=True)
 class StrategyChoice:
-    """A strategy variant: `use` is a name of the catalog or `file.py:Class`, `name` its label everywhere, `config` its settings."""
+    """A strategy variant: `use` names one of the catalog or `file.py:Class`, `name` is its label, `config` its settings."""
 
     use: str
     name: str
@@ -44,7 +44,9 @@ class Scenario:
     replications: int = setting(1, "number of drives", at_least=1)
     drain_s: float = setting(300.0, "the run goes on so long after the drive, with its last link", "design 5", at_least=0.0)
     seed: int = setting(1, "seed of all draws", at_least=0)
-    phases: Literal["drawn", "fixed"] = setting("drawn", "drawn: periodic activities start at a random phase; fixed: at 0", "design 5")
+    phases: Literal["drawn", "fixed"] = setting(
+        "drawn", "drawn: periodic activities start at a random phase; fixed: at 0", "design 5"
+    )
     objectives: tuple[Objective, ...] = setting((), "bounds that a run is judged by")
     source: str = ""
     folder: Path = Path()

@@ -1,0 +1,66 @@
+"""Cost: IP bytes by purpose and direction, and time in which the radio was active. The lab's probes are reported apart.
+
+Counts of several drives are sums; divide by the drives for a mean.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import polars as pl
+
+from sim.record.causes import PURPOSES
+
+PROBE = "probe"
+
+#: Duty cycle of a vehicle-month: hours of driving a day and days of driving a month. Our choice, stated beside the figure.
+HOURS_A_DAY = 2.0
+DAYS_A_MONTH = 30.0
+
+
+def bytes_by_purpose(traffic: pl.DataFrame) -> dict[str, Any]:
+    """purpose -> {`up`, `down`} in bytes for every purpose, and `total` over all of them but the probes."""
+    counted = {
+        (purpose, direction): int(count)
+        for purpose, direction, count in traffic.group_by("purpose", "direction").agg(pl.col("bytes").sum()).iter_rows()
+    }
+    unknown = {purpose for purpose, _ in counted} - set(PURPOSES)
+    if unknown:
+        raise ValueError(f"bytes were spent on {min(unknown)}, which is not a purpose of the cost table")
+    table: dict[str, Any] = {
+        purpose: {direction: counted.get((purpose, direction), 0) for direction in ("up", "down")} for purpose in PURPOSES
+    }
+    table["total"] = sum(sum(table[purpose].values()) for purpose in PURPOSES if purpose != PROBE)
+    return table
+
+
+def radio_active_s(vehicles: pl.DataFrame) -> float:
+    """Seconds in RRC connected, with the inactivity tail, summed over vehicles and drives."""
+    return math.fsum(vehicles["radio_active_s"].fill_null(0.0))
+
+
+def mb_per_vehicle_month(
+    spent_bytes: int, vehicles: pl.DataFrame, hours_a_day: float = HOURS_A_DAY, days_a_month: float = DAYS_A_MONTH
+) -> float | None:
+    """Megabytes (10^6 bytes) of a vehicle that drives so many hours a month, at the rate of these drives.
+
+    Everything the run sent is charged to the driving time, the drain too: that is when the drives' messages end.
+    None where nobody drove.
+    """
+    driven_s = math.fsum(vehicles["end_s"].fill_null(0.0))
+    if driven_s <= 0.0:
+        return None
+    return spent_bytes / 1e6 / (driven_s / 3600.0) * hours_a_day * days_a_month
+
+
+def cost(traffic: pl.DataFrame, vehicles: pl.DataFrame) -> dict[str, Any]:
+    """`bytes`, `mb_per_vehicle_month`, `overhead_mb_per_vehicle_month` (all but first-time payload) and `radio_active_s`."""
+    table = bytes_by_purpose(traffic)
+    payload = sum(table["payload"].values())
+    return {
+        "bytes": table,
+        "mb_per_vehicle_month": mb_per_vehicle_month(table["total"], vehicles),
+        "overhead_mb_per_vehicle_month": mb_per_vehicle_month(table["total"] - payload, vehicles),
+        "radio_active_s": radio_active_s(vehicles),
+    }

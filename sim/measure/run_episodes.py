@@ -1,0 +1,79 @@
+"""The recovery episodes of a whole run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from sim.measure.attempt_history import History, attempts_of, channel_of
+from sim.measure.drive_path import DrivePath, Event
+from sim.measure.recovery import Episode, episodes_of
+from sim.record.read import Run
+
+Drive = tuple[int, int]  # replication, vehicle
+
+#: Behind carrier-grade NAT nobody can connect to the vehicle, so a strategy that needs that never recovers.
+CLOSED_ACCESS = ("cgnat",)
+
+
+def run_episodes(run: Run) -> dict[str, list[Episode]]:
+    """Strategy -> its episodes, by (replication, vehicle, start). Strategies in the manifest's order.
+
+    The manifest must say `strategies` (name, use) and may say `access`.
+    """
+    paths = {drive: DrivePath(rows) for drive, rows in _by_drive(run.timeline, "start_s").items()}
+    events = {drive: _events(rows) for drive, rows in _by_drive(run.disruptions, "start_s").items()}
+    inbound = run.manifest.get("access") not in CLOSED_ACCESS
+    found: dict[str, list[Episode]] = {}
+    for entry in run.manifest["strategies"]:
+        name = str(entry["name"])
+        mine = pl.col("strategy") == name
+        connections = run.connections.filter(mine)
+        channel = channel_of(str(entry["use"]), connections["purpose"].unique().to_list())
+        attempts = _by_drive(connections, "attempt")
+        messages = _by_drive(run.messages.filter(mine), "created_s")
+        found[name] = []
+        for replication, vehicle, horizon_s in run.vehicles.filter(mine).select(*_DRIVE, "horizon_s").sort(_DRIVE).iter_rows():
+            drive = (replication, vehicle)
+            history = History(
+                channel, attempts_of(attempts.get(drive, connections.clear())), paths[drive], float(horizon_s), inbound
+            )
+            found[name] += episodes_of(
+                history, events.get(drive, []), messages.get(drive, run.messages.clear()), replication, vehicle
+            )
+    return found
+
+
+_DRIVE = ("replication", "vehicle")
+
+
+def _by_drive(frame: pl.DataFrame, order: str) -> dict[Drive, pl.DataFrame]:
+    parts = frame.sort(*_DRIVE, order, maintain_order=True).partition_by(_DRIVE, as_dict=True)
+    return {(int(key[0]), int(key[1])): part for key, part in parts.items()}
+
+
+def _events(rows: pl.DataFrame) -> list[Event]:
+    columns = ("kind", "start_s", "end_s", "before", "after")
+    return [Event(*row) for row in rows.with_columns(pl.col("before", "after").fill_null("")).select(columns).iter_rows()]
+
+
+def episodes_frame(episodes: Mapping[str, Sequence[Episode]]) -> pl.DataFrame:
+    """A row per label span: strategy, replication, vehicle, episode (from 0), start_s, end_s, label, censored."""
+    rows: list[tuple[Any, ...]] = []
+    for strategy, mine in episodes.items():
+        for number, episode in enumerate(mine):
+            for start_s, end_s, label in episode.spans:
+                rows.append((strategy, episode.replication, episode.vehicle, number, start_s, end_s, label, episode.censored))
+    schema = {
+        "strategy": pl.String,
+        "replication": pl.Int32,
+        "vehicle": pl.Int32,
+        "episode": pl.Int32,
+        "start_s": pl.Float64,
+        "end_s": pl.Float64,
+        "label": pl.String,
+        "censored": pl.Boolean,
+    }
+    return pl.DataFrame(rows, schema=schema, orient="row")

@@ -1,0 +1,203 @@
+"""metrics.json: everything a report, a table or `--json` says about a run, computed from its records alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import polars as pl
+
+from sim.measure.attempts import attempts, connection_stats
+from sim.measure.cost import DAYS_A_MONTH, HOURS_A_DAY, cost
+from sim.measure.delivery import by_kind, check_ledger, overall, with_horizon
+from sim.measure.drive_facts import drive_facts
+from sim.measure.episode_words import episode_in_words
+from sim.measure.metrics_catalog import METRICS, metric, per_drive
+from sim.measure.objectives import bound_in_words, judge
+from sim.measure.reachability import reachability, share
+from sim.measure.recovery import Episode, recovery, worst
+from sim.measure.run_episodes import run_episodes
+from sim.measure.stats import CONFIDENCE, RESAMPLES, mean_interval, paired_difference
+from sim.record.causes import KINDS
+from sim.record.read import Run
+
+#: What strategies are compared by; the first three are the primary ones (undelivered messages count in each).
+COMPARED = (
+    "all.delivered_within_10s",
+    "all.delivered_within_60s",
+    "all.latency_s.mean_capped",
+    "reachability",
+    "bytes.total",
+    "recovery_s.mean",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyRecords:
+    """What the run recorded of one strategy; the same for one drive of it."""
+
+    messages: pl.DataFrame
+    connections: pl.DataFrame
+    traffic: pl.DataFrame
+    vehicles: pl.DataFrame
+    episodes: Sequence[Episode]
+
+    def of_drive(self, replication: int) -> StrategyRecords:
+        one = pl.col("replication") == replication
+        return StrategyRecords(
+            self.messages.filter(one),
+            self.connections.filter(one),
+            self.traffic.filter(one),
+            self.vehicles.filter(one),
+            [episode for episode in self.episodes if episode.replication == replication],
+        )
+
+    def numbers(self, kinds: Sequence[str], within_s: float) -> dict[str, Any]:
+        """All numbers of these records. Counts and bytes are sums; beyond the horizon is inf, no data None."""
+        return {
+            **overall(self.messages),
+            "workloads": by_kind(self.messages, kinds),
+            "recovery_s": recovery(self.episodes),
+            "reachability": {"share": share(self.messages, within_s)},
+            "attempts": attempts(self.connections),
+            **cost(self.traffic, self.vehicles),
+            "connection_stats": connection_stats(self.vehicles),
+        }
+
+
+def metrics(run: Run, episodes: Mapping[str, Sequence[Episode]] | None = None) -> dict[str, Any]:
+    """The content of metrics.json; JSON-safe, null for "beyond the horizon" and for "no data" (then nothing was created).
+
+    Under `strategies.<name>` counts, bytes and radio time are sums over the drives and quantiles are over all their messages;
+    under `intervals` every metric is a mean of the drives' values with its 95 % interval. `episodes` may be handed in where
+    the caller has them (`run_episodes(run)`). Raises LedgerError where the records contradict themselves.
+    """
+    manifest = run.manifest
+    seed = int(manifest["seed"])
+    check_ledger(run.messages, allow_unattributed=manifest.get("world", "model") == "live")
+    messages = with_horizon(run.messages, run.vehicles)
+    kinds = [kind for kind in KINDS if (messages["kind"] == kind).any()]
+    within_s = float((manifest.get("workload", {}).get("probes") or {}).get("within_s", 10.0))
+    if episodes is None:
+        episodes = run_episodes(run)
+
+    pooled: dict[str, dict[str, Any]] = {}
+    vectors: dict[str, dict[str, list[float | None]]] = {}
+    for entry in manifest["strategies"]:
+        name = str(entry["name"])
+        mine = pl.col("strategy") == name
+        records = StrategyRecords(
+            messages.filter(mine),
+            run.connections.filter(mine),
+            run.traffic.filter(mine),
+            run.vehicles.filter(mine),
+            episodes[name],
+        )
+        drives = [records.of_drive(number).numbers(kinds, within_s) for number in range(int(manifest["replications"]))]
+        vectors[name] = {metric_name: per_drive(drives, metric_name) for metric_name in METRICS}
+        pooled[name] = {
+            "use": entry["use"],
+            "baseline": bool(entry.get("baseline", False)),
+            **records.numbers(kinds, within_s),
+            "reachability": reachability(records.messages, vectors[name]["reachability"], within_s, seed),
+            "worst_episode": _worst(records.episodes),
+            "intervals": _intervals(vectors[name], seed),
+        }
+    comparisons = _comparisons(pooled, vectors, seed)
+    content = {
+        "scenario": manifest["scenario"],
+        "run_id": manifest["run_id"],
+        "seed": seed,
+        "replications": int(manifest["replications"]),
+        "objectives": [_objective(objective, vectors, seed) for objective in manifest.get("objectives", [])],
+        "drive": drive_facts(run),
+        "strategies": pooled,
+        "comparisons": comparisons,
+        "comparison_count": len(comparisons),
+        "method": {
+            "confidence": CONFIDENCE,
+            "resamples": RESAMPLES,
+            "hours_a_day": HOURS_A_DAY,
+            "days_a_month": DAYS_A_MONTH,
+            "probe_within_s": within_s,
+        },
+    }
+    safe: dict[str, Any] = json_safe(content)
+    return safe
+
+
+def json_safe(content: Any) -> Any:
+    """The same content with null for every float that JSON does not know, and numpy's scalars as Python's."""
+    if isinstance(content, Mapping):
+        return {str(key): json_safe(entry) for key, entry in content.items()}
+    if isinstance(content, list | tuple):
+        return [json_safe(entry) for entry in content]
+    if isinstance(content, float):
+        return float(content) if math.isfinite(content) else None
+    return content
+
+
+def _worst(episodes: Sequence[Episode]) -> dict[str, Any] | None:
+    episode = worst(episodes)
+    if episode is None:
+        return None
+    return {
+        "replication": episode.replication,
+        "vehicle": episode.vehicle,
+        "start_s": episode.start_s,
+        "length_s": episode.length_s,
+        "censored": episode.censored,
+        "text": episode_in_words(episode),
+    }
+
+
+def _intervals(vectors: Mapping[str, Sequence[float | None]], seed: int) -> dict[str, dict[str, Any]]:
+    """Metric -> mean of the drives and its interval; metrics without data in any drive are left out."""
+    table: dict[str, dict[str, Any]] = {}
+    for name, values in vectors.items():
+        interval = mean_interval(values, seed)
+        if interval.n:
+            table[name] = asdict(interval)
+    return table
+
+
+def _comparisons(
+    pooled: Mapping[str, Mapping[str, Any]], vectors: Mapping[str, Mapping[str, Sequence[float | None]]], seed: int
+) -> list[dict[str, Any]]:
+    """Every strategy (a) against the first that is no baseline (b), drive by drive: difference a - b, verdict about a."""
+    if not pooled:
+        return []
+    reference = next((name for name, numbers in pooled.items() if not numbers["baseline"]), next(iter(pooled)))
+    rows: list[dict[str, Any]] = []
+    for name in pooled:
+        for compared in COMPARED if name != reference else ():
+            result = paired_difference(vectors[name][compared], vectors[reference][compared], metric(compared).better, seed)
+            interval = result.interval
+            if interval.n:
+                rows.append(
+                    {
+                        "metric": compared,
+                        "a": name,
+                        "b": reference,
+                        "difference": interval.mean,
+                        "low": interval.low,
+                        "high": interval.high,
+                        "verdict": result.verdict,
+                        "n": interval.n,
+                        "note": interval.note,
+                    }
+                )
+    return rows
+
+
+def _objective(
+    objective: Mapping[str, Any], vectors: Mapping[str, Mapping[str, Sequence[float | None]]], seed: int
+) -> dict[str, Any]:
+    strategy, name = str(objective["strategy"]), str(objective["metric"])
+    at_most, at_least = objective.get("at_most"), objective.get("at_least")
+    metric(name)  # an unknown name is said before the verdict
+    values = vectors.get(strategy, {}).get(name, [])
+    judged = judge(values, seed, name, at_most, at_least)
+    return {"strategy": strategy, "metric": name, "bound": bound_in_words(at_most, at_least), **judged}

@@ -1,0 +1,230 @@
+"""HTTP exchanges over transports: requests and responses as packets, and a client machine part (RFC 9110, RFC 9112).
+
+The client opens a transport for each exchange (`per_request`) or keeps one (`keep_alive`), and has its own timeout. It is
+a part, not a whole machine: the strategy that owns it passes inputs down and shares its Deadlines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Literal
+
+from sim.machine import (
+    CloseTransport,
+    Deadlines,
+    Message,
+    Note,
+    OpenTransport,
+    ResolveName,
+    SendPacket,
+)
+
+#: Bytes of request line and headers, and of status line and headers. Simplification: constants, estimated from the
+#: requests that httpx and uvicorn exchange for such paths (about 200 to 280 bytes).
+REQUEST_HEADER_BYTES = 240
+RESPONSE_HEADER_BYTES = 160
+#: JSON around each message in a batch: id, kind, topic, length
+MESSAGE_FRAME_BYTES = 96
+
+
+@dataclass(slots=True)
+class HTTPRequest:
+    """A request. `body` is what the handler needs, `body_bytes` its size, `messages` what it carries."""
+
+    method: str
+    path: str
+    body: Any = None
+    body_bytes: int = 0
+    messages: tuple[Message, ...] = ()
+    purpose: str = "poll"
+    cause_if_lost: str = ""
+
+    @property
+    def encoded_size(self) -> int:
+        return REQUEST_HEADER_BYTES + len(self.path) + self.body_bytes + batch_bytes(self.messages)
+
+
+@dataclass(slots=True)
+class HTTPResponse:
+    """A response. `cause_if_lost` is set where the server keeps no copy of the messages in it."""
+
+    status: int
+    body: Any = None
+    body_bytes: int = 0
+    messages: tuple[Message, ...] = ()
+    purpose: str = "poll"
+    cause_if_lost: str = ""
+
+    @property
+    def encoded_size(self) -> int:
+        return RESPONSE_HEADER_BYTES + self.body_bytes + batch_bytes(self.messages)
+
+
+def batch_bytes(messages: tuple[Message, ...]) -> int:
+    """Bytes of a batch of messages in a body."""
+    return sum(message.size_bytes + MESSAGE_FRAME_BYTES for message in messages)
+
+
+class State(Enum):
+    """Of one client."""
+
+    IDLE = "idle"
+    RESOLVING = "resolving"
+    OPENING = "opening"
+    WAITING = "waiting"  # a request was sent, its response is awaited
+
+
+TRANSITIONS: dict[State, frozenset[State]] = {
+    State.IDLE: frozenset({State.RESOLVING, State.OPENING, State.WAITING}),
+    State.RESOLVING: frozenset({State.OPENING, State.IDLE}),
+    State.OPENING: frozenset({State.WAITING, State.IDLE}),
+    State.WAITING: frozenset({State.IDLE, State.WAITING}),
+}
+
+Out = list[Any]
+
+
+@dataclass(slots=True)
+class Endpoint:
+    """Where requests go. `address` is used as it is where given, else `name` is resolved."""
+
+    name: str
+    port: int
+    address: str = ""
+    peer: str = ""
+    purposes: tuple[str, ...] = field(default_factory=tuple)
+
+
+class HTTPClient:
+    """One exchange at a time. `on_response(now, response, out)` may call `send` again to go on in the same exchange.
+
+    `on_failure(now, reason, out)` is told once per failed exchange: timed_out, name_failed, or the reason of TransportLost.
+    """
+
+    __slots__ = ("_asked", "_deadline", "_deadlines", "_endpoint", "_mode", "_new_id", "_on_failure", "_on_response", "_pending", "_purpose", "_timeout_s", "_trigger", "state", "transport")
+
+    def __init__(
+        self,
+        *,
+        deadlines: Deadlines,
+        deadline: str,
+        endpoint: Endpoint,
+        mode: Literal["per_request", "keep_alive"],
+        timeout_s: float | None,
+        new_id: Callable[[], int],
+        purpose: str,
+        on_response: Callable[[float, HTTPResponse, Out], None],
+        on_failure: Callable[[float, str, Out], None],
+    ) -> None:
+        self._deadlines = deadlines
+        self._deadline = deadline
+        self._endpoint = endpoint
+        self._mode = mode
+        self._timeout_s = timeout_s
+        self._new_id = new_id
+        self._purpose = purpose
+        self._on_response = on_response
+        self._on_failure = on_failure
+        self.state = State.IDLE
+        self.transport = -1
+        self._asked = -1
+        self._pending: HTTPRequest | None = None
+        self._trigger = ""
+
+    @property
+    def busy(self) -> bool:
+        """An exchange is under way."""
+        return self.state is not State.IDLE
+
+    def send(self, now: float, request: HTTPRequest, out: Out, *, trigger: str = "due", address: str = "") -> None:
+        """Start an exchange, or go on in one from within `on_response`. `address` overrides the endpoint's."""
+        if self._timeout_s is not None:
+            self._deadlines.set(self._deadline, now + self._timeout_s)
+        if self.transport >= 0:
+            self._enter(State.WAITING)
+            out.append(SendPacket(self.transport, request))
+            return
+        self._pending = request
+        self._trigger = trigger
+        if address or self._endpoint.address:
+            self._open(address or self._endpoint.address, out)
+        else:
+            self._enter(State.RESOLVING)
+            self._asked = self._new_id()
+            out.append(ResolveName(self._endpoint.name, self._asked, self._purpose, trigger))
+
+    def _open(self, address: str, out: Out) -> None:
+        self.transport = self._asked if self.state is State.RESOLVING else self._new_id()
+        self._enter(State.OPENING)
+        out.append(OpenTransport(self.transport, address, self._endpoint.port, self._endpoint.peer, self._purpose, self._trigger))
+
+    def name_resolved(self, now: float, name: str, address: str, out: Out) -> None:
+        if self.state is State.RESOLVING and name == self._endpoint.name:
+            self._open(address, out)
+
+    def name_failed(self, now: float, name: str, out: Out) -> None:
+        if self.state is State.RESOLVING and name == self._endpoint.name:
+            out.append(Note("failed", self._asked, "name_failed"))
+            self._fail(now, "name_failed", out)
+
+    def opened(self, now: float, out: Out) -> None:
+        """TransportOpened for this client's transport."""
+        request, self._pending = self._pending, None
+        if request is not None:
+            self._enter(State.WAITING)
+            out.append(SendPacket(self.transport, request))
+
+    def received(self, now: float, response: HTTPResponse, out: Out) -> None:
+        """PacketReceived on this client's transport."""
+        if self.state is not State.WAITING:
+            return
+        self._deadlines.clear(self._deadline)
+        self.state = State.IDLE
+        sent_before = len(out)
+        self._on_response(now, response, out)
+        # on_response may have gone on in this exchange (state is WAITING again) or closed it
+        if self.state is State.IDLE and self.transport >= 0:
+            out.insert(sent_before, Note("ready", self.transport, self._purpose))
+            if self._mode == "per_request":
+                out.append(CloseTransport(self.transport, reason="done"))
+                self.transport = -1
+
+    def lost(self, now: float, reason: str, out: Out) -> None:
+        """TransportLost for this client's transport."""
+        self.transport = -1
+        if self.state is not State.IDLE:
+            self._fail(now, reason, out)
+
+    def deadline_passed(self, now: float, out: Out) -> None:
+        """The timeout of the exchange passed."""
+        if self.state is State.RESOLVING:
+            out.append(Note("failed", self._asked, "name_timeout"))
+        if self.transport >= 0:
+            out.append(CloseTransport(self.transport, abort=True, reason="connect_timeout" if self.state is State.OPENING else "request_timeout"))
+            self.transport = -1
+        if self.state is not State.IDLE:
+            self._fail(now, "timed_out", out)
+
+    def abandon(self, out: Out, reason: str) -> None:
+        """Give the exchange up without telling `on_failure`."""
+        self._deadlines.clear(self._deadline)
+        if self.state is State.RESOLVING:
+            out.append(Note("failed", self._asked, reason))
+        if self.transport >= 0:
+            out.append(CloseTransport(self.transport, abort=True, reason=reason))
+            self.transport = -1
+        self._pending = None
+        self.state = State.IDLE
+
+    def _fail(self, now: float, reason: str, out: Out) -> None:
+        self._deadlines.clear(self._deadline)
+        self._pending = None
+        self.state = State.IDLE
+        self._on_failure(now, reason, out)
+
+    def _enter(self, state: State) -> None:
+        if state not in TRANSITIONS[self.state]:
+            raise RuntimeError(f"HTTP client: {self.state} -> {state} is not in the table")
+        self.state = state

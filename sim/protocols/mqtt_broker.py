@@ -1,0 +1,194 @@
+"""MQTTBroker: accepts connections, finds the session of a client id, routes messages. All timers are the sessions'.
+
+MQTT 3.1.1 3.1.4 (CONNECT actions), 3.3.1.3 (retained), 4.7 (topics). It will not: bridge, share subscriptions, or
+authenticate beyond what the transport's certificate says.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from typing import Any
+
+from sim.machine import NEVER, CloseTransport, Drop, Message, PacketReceived, SendPacket, TransportAccepted, TransportLost, WriteBlocked, WriteResumed
+from sim.protocols.broker_presets import BrokerBehaviour
+from sim.protocols.mqtt_packets import NOT_SUPPORTED_V311, V5, ConnAck, Connect, Publish, Subscribe, Unsubscribe
+from sim.protocols.mqtt_session import MQTTSession, Out, State, filter_matches
+
+
+class MQTTBroker:
+    """A broker with the behaviour of a preset. `tick_phase` in [0, 1) places its keep alive ticks in time."""
+
+    __slots__ = ("_behaviour", "_by_transport", "_heap", "_matches", "_retained", "_serial", "_sessions", "_tick_phase", "_ties")
+
+    def __init__(self, behaviour: BrokerBehaviour, tick_phase: float = 0.0) -> None:
+        self._behaviour = behaviour
+        self._tick_phase = tick_phase
+        self._sessions: dict[str, MQTTSession] = {}
+        self._by_transport: dict[int, MQTTSession | None] = {}
+        self._retained: dict[str, tuple[Message, int]] = {}
+        self._matches: dict[str, list[tuple[MQTTSession, int]]] = {}
+        self._heap: list[tuple[float, int, MQTTSession]] = []  # lazy: a session's entry may be early, never late
+        self._serial = 0
+        self._ties = 0  # order of equal deadlines: that of arming
+
+    def handle(self, now: float, event: Any) -> Out:
+        out: Out = []
+        self._HANDLERS[type(event)](self, now, event, out)
+        return out
+
+    def _on_packet(self, now: float, event: PacketReceived, out: Out) -> None:
+        packet = event.packet
+        session = self._by_transport.get(event.transport)
+        if session is None:
+            self._on_first_packet(now, event.transport, packet, out)
+            return
+        if session.transport != event.transport:
+            return  # the session was taken over; what the old connection still says does not count
+        session.receive(now, packet, out)
+        kind = type(packet)
+        if session.transport < 0:
+            self._by_transport.pop(event.transport, None)
+        if kind is Subscribe:
+            self._matches.clear()
+            self._send_retained(now, session, packet, out)
+        elif kind is Unsubscribe or session.state is State.ENDED:
+            self._matches.clear()
+        if session.deadlines.earliest < session.armed:
+            self._arm(session)
+
+    def _on_first_packet(self, now: float, transport: int, packet: Any, out: Out) -> None:
+        if transport not in self._by_transport:
+            return
+        if type(packet) is not Connect:
+            # MQTT 3.1.1 3.1.0-1: the first packet must be CONNECT
+            self._by_transport.pop(transport)
+            out.append(CloseTransport(transport, reason="protocol_error"))
+            return
+        if packet.version == V5 and not self._behaviour.mqtt5:
+            self._by_transport.pop(transport)
+            out.append(SendPacket(transport, ConnAck(False, NOT_SUPPORTED_V311)))
+            out.append(CloseTransport(transport, reason="refused"))
+            return
+        client_id = packet.client_id or f"auto-{transport}"
+        session = self._sessions.get(client_id)
+        if session is None:
+            session = MQTTSession(client_id, self._behaviour, self._route, tick_phase=self._tick_phase, serial=self._serial)
+            self._serial += 1
+            self._sessions[client_id] = session
+        elif session.transport >= 0:
+            if self._behaviour.takeover_blocks:
+                return  # no CONNACK while the old connection is believed alive (brokers 3: hbmqtt)
+            self._by_transport.pop(session.transport, None)
+        self._by_transport[transport] = session
+        session.attach(now, transport, packet, out)
+        self._matches.clear()
+        self._arm(session)
+
+    def _on_accepted(self, now: float, event: TransportAccepted, out: Out) -> None:
+        self._by_transport[event.transport] = None
+
+    def _on_lost(self, now: float, event: TransportLost, out: Out) -> None:
+        session = self._by_transport.pop(event.transport, None)
+        if session is not None and session.transport == event.transport:
+            session.detach(now, out)
+            self._matches.clear()
+            self._arm(session)
+
+    def _on_blocked(self, now: float, event: WriteBlocked, out: Out) -> None:
+        session = self._by_transport.get(event.transport)
+        if session is not None and session.transport == event.transport:
+            session.write_blocked()
+
+    def _on_resumed(self, now: float, event: WriteResumed, out: Out) -> None:
+        session = self._by_transport.get(event.transport)
+        if session is not None and session.transport == event.transport:
+            session.write_resumed(now, out)
+
+    _HANDLERS: dict[type, Any] = {
+        PacketReceived: _on_packet,
+        TransportAccepted: _on_accepted,
+        TransportLost: _on_lost,
+        WriteBlocked: _on_blocked,
+        WriteResumed: _on_resumed,
+    }
+
+    # --- routing --------------------------------------------------------------------------------------------------------
+
+    def _route(self, now: float, message: Message, qos: int, retain: bool, out: Out) -> None:
+        topic = message.topic
+        if retain:
+            if message.size_bytes:
+                self._retained[topic] = (message, qos)
+            else:
+                self._retained.pop(topic, None)
+        matches = self._matches.get(topic)
+        if matches is None:
+            matches = self._matches[topic] = self._find(topic)
+        if not matches:
+            out.append(Drop(message, "no_subscription"))
+        for session, subscribed in matches:
+            if message.size_bytes > self._behaviour.packet_limit_bytes:
+                out.append(Drop(message, "payload_too_large"))
+                continue
+            session.publish(now, message, qos if qos < subscribed else subscribed, False, out)
+
+    def _find(self, topic: str) -> list[tuple[MQTTSession, int]]:
+        """Sessions subscribed to `topic` with the highest QoS granted, in the order in which they were created."""
+        found = []
+        for session in self._sessions.values():
+            granted = [qos for name, qos in session.subscriptions.items() if filter_matches(name, topic)]
+            if granted and session.state is not State.ENDED:
+                found.append((session, max(granted)))
+        return found
+
+    def _send_retained(self, now: float, session: MQTTSession, packet: Subscribe, out: Out) -> None:
+        for name, _qos in packet.filters:
+            granted = session.subscriptions.get(name)
+            if granted is None:
+                continue
+            for topic, (message, qos) in self._retained.items():
+                if filter_matches(name, topic):
+                    session.publish(now, message, min(qos, granted), True, out)
+
+    # --- time -----------------------------------------------------------------------------------------------------------
+
+    def _arm(self, session: MQTTSession) -> None:
+        earliest = session.deadlines.earliest
+        if earliest < session.armed:
+            session.armed = earliest
+            self._ties += 1
+            heapq.heappush(self._heap, (earliest, self._ties, session))
+
+    def next_deadline(self) -> float:
+        """Earliest instant at which a session may have something to do; early is possible, late is not. O(1)."""
+        return self._heap[0][0] if self._heap else NEVER
+
+    def handle_deadline(self, now: float) -> Out:
+        out: Out = []
+        heap = self._heap
+        while heap and heap[0][0] <= now:
+            at, _tie, session = heapq.heappop(heap)
+            if at == session.armed:
+                session.armed = NEVER
+            if session.deadlines.earliest <= now:
+                before = session.transport
+                out.extend(session.handle_deadline(now))
+                if before >= 0 and session.transport < 0:
+                    self._by_transport.pop(before, None)
+                self._matches.clear()
+            if session.deadlines.earliest < NEVER:
+                self._arm(session)
+        return out
+
+    def held(self) -> Iterator[Message]:
+        """Messages of which the broker holds a copy for some session."""
+        for session in self._sessions.values():
+            yield from session.held()
+
+    def session(self, client_id: str) -> MQTTSession | None:
+        """The session of a client id, for tests and inspection."""
+        return self._sessions.get(client_id)
+
+
+__all__ = ["MQTTBroker", "Publish"]

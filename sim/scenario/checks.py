@@ -1,0 +1,214 @@
+"""What has to fit together across keys (errors), and what will hardly be what was meant (warnings)."""
+
+from __future__ import annotations
+
+import importlib
+import ipaddress
+import math
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path as FilePath
+from typing import Any
+
+from sim.drive.config import DriveConfig, Waypoint
+from sim.protocols.server import Server
+from sim.scenario.document import Path, Problem
+from sim.scenario.quantities import format_quantity
+from sim.scenario.scenario import Scenario, StrategyChoice
+from sim.strategies.workload import Workload
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+_WAYS = ("route", "script", "recorded")
+
+
+def name_problems(name: Any) -> list[Problem]:
+    """The name is that of a folder too."""
+    if isinstance(name, str) and (not _NAME.fullmatch(name) or name.endswith(".")):
+        text = "is used as the name of a folder: letters, digits, '.', '_' and '-', at most 80, a letter or digit first"
+        return [Problem(("name",), text)]
+    return []
+
+
+def ways_problems(raw: dict[str, Any]) -> list[Problem]:
+    """Exactly one of route, script and recorded."""
+    given = [way for way in _WAYS if raw.get(way) is not None]
+    if not given:
+        return [Problem((), "the drive is missing, expected exactly one of route, script, recorded")]
+    return [
+        Problem((way,), f"the drive is given by {given[0]} already, expected one of route, script, recorded", at_key=True)
+        for way in given[1:]
+    ]
+
+
+def drive_problems(drive: DriveConfig, folder: FilePath) -> list[Problem]:
+    """What the drive itself says about its settings, and a few things that hold for every drive."""
+    problems = [
+        Problem(("network", "gateways", name, "address"), f"{gateway.address!r} is not an IP address, such as 10.1.1.100")
+        for name, gateway in drive.network.gateways.items()
+        if gateway.address is not None and not _is_address(gateway.address)
+    ]
+    if drive.link.rtt.p95_s < drive.link.rtt.median_s:
+        least = format_quantity(drive.link.rtt.median_s, "duration")
+        problems.append(Problem(("link", "rtt", "p95"), f"is below the median, expected at least {least}"))
+    try:
+        check_drive = importlib.import_module("sim.drive.build").check_drive
+    except ImportError:
+        return problems
+    taken = {problem.path for problem in problems}
+    found = [Problem(path_of(error.key), error.text) for error in check_drive(drive, folder)]
+    return problems + [problem for problem in found if problem.path not in taken]
+
+
+def server_problems(server: Server) -> list[Problem]:
+    return [] if _is_address(server.address) else [Problem(("server", "address"), "is not an IP address, such as 52.78.123.45")]
+
+
+def workload_problems(workload: Workload) -> list[Problem]:
+    ota, at = workload.ota, ("workload", "ota")
+    if ota is None:
+        return []
+    problems: list[Problem] = []
+    ways = [name for name, value in (("every", ota.every_s), ("window", ota.window), ("at", ota.at_s)) if value is not None]
+    if len(ways) != 1:
+        given = f"not {' and '.join(ways)}" if ways else "none is given"
+        problems.append(Problem(at, f"expected exactly one of every, window and at, {given}"))
+    if ota.image_bytes is None and ota.at_s is None:
+        problems.append(Problem((*at, "image"), "required unless `at` is given, expected a size such as 48 MiB"))
+    if ota.at_s is not None:
+        if not ota.at_s:
+            problems.append(Problem((*at, "at"), "is empty, expected the instants of the chunks, such as [5 s, 10 s]"))
+        for index, (before, after) in enumerate(zip(ota.at_s, ota.at_s[1:], strict=False), start=1):
+            if after < before:
+                problems.append(Problem((*at, "at", index), "is before the one before it, expected rising instants"))
+    if ota.give_up_s is not None and ota.window is None:
+        problems.append(Problem((*at, "give_up"), "is for `window` only", at_key=True))
+    return problems
+
+
+def strategy_problems(choices: Sequence[StrategyChoice | None]) -> list[Problem]:
+    problems: list[Problem] = []
+    for index, choice in enumerate(choices):
+        backoff = getattr(choice.config, "backoff", None) if choice else None
+        if backoff is not None and getattr(backoff, "cap_s", 0) < getattr(backoff, "base_s", 0):
+            least = format_quantity(backoff.base_s, "duration")
+            problems.append(Problem(("strategies", index, "backoff", "cap"), f"is below the base, expected at least {least}"))
+    return problems
+
+
+def warnings_of(scenario: Scenario) -> list[Problem]:
+    """Return what can be run but is hardly meant."""
+    drive_s = drive_length_s(scenario.drive)
+    return [
+        *_ota_warnings(scenario, drive_s),
+        *_broker_warnings(scenario),
+        *_access_warnings(scenario),
+        *_objective_warnings(scenario),
+    ]
+
+
+def drive_length_s(drive: DriveConfig) -> float | None:
+    """Length of the drive in s where the settings tell it; None for a recorded drive."""
+    if drive.script is not None:
+        return drive.script.duration_s
+    return _route_s(drive.route) if drive.route else None
+
+
+def _route_s(route: Iterable[Waypoint]) -> float | None:
+    length_s, speed_mps, before = 0.0, 0.0, None
+    for point in route:
+        speed_mps = point.speed_mps or speed_mps
+        if before is not None:
+            if speed_mps <= 0.0:
+                return None
+            length_s += math.dist(before.at_m, point.at_m) / speed_mps
+        length_s += point.stop_s
+        before = point
+    return length_s
+
+
+def _ota_warnings(scenario: Scenario, drive_s: float | None) -> list[Problem]:
+    ota, at = scenario.workload.ota, ("workload", "ota")
+    if ota is None or drive_s is None:
+        return []
+    shown = format_quantity(round(drive_s, 3), "duration")
+    if ota.at_s is not None:
+        late = [index for index, at_s in enumerate(ota.at_s) if at_s > drive_s]
+        text = f"is after the end of the drive ({shown}), the chunk is never created"
+        return [Problem((*at, "at", index), text) for index in late]
+    chunks = -(-(ota.image_bytes or 0) // ota.chunk_bytes)
+    needs_s = (ota.image_bytes or 0) * 8 / scenario.drive.link.downlink_bps
+    path: Path = (*at, "image")
+    if ota.every_s is not None:
+        needs_s, path = max(needs_s, chunks * ota.every_s), (*at, "every")
+    if needs_s > drive_s:
+        needed = format_quantity(math.ceil(needs_s), "duration")
+        return [Problem(path, f"the update needs at least {needed} for {chunks} chunks, the drive ends after {shown}")]
+    return []
+
+
+def _broker_warnings(scenario: Scenario) -> list[Problem]:
+    mqtt = [(index, choice) for index, choice in enumerate(scenario.strategies) if hasattr(choice.config, "keep_alive_s")]
+    if not mqtt:
+        return []
+    behaviour, work = scenario.server.broker.behaviour(), scenario.workload
+    preset = scenario.server.broker.preset
+    problems = []
+    sizes: list[tuple[Path, float | None]] = [
+        (("workload", "ota", "chunk"), work.ota.chunk_bytes if work.ota else None),
+        (("workload", "diagnostics", "response"), work.diagnostics.response_bytes if work.diagnostics else None),
+        (("workload", "telemetry", "size"), work.telemetry.size_bytes if work.telemetry else None),
+    ]
+    limit = format_quantity(behaviour.packet_limit_bytes, "size")
+    problems += [
+        Problem(path, f"exceeds the packet limit of the broker ({preset}: {limit}), MQTT strategies will deliver none")
+        for path, size in sizes
+        if size is not None and size > behaviour.packet_limit_bytes
+    ]
+    for kind in ("ota", "diagnostics", "telemetry"):
+        part = getattr(work, kind)
+        if part is not None and part.qos > behaviour.qos_max:
+            problems.append(Problem(("workload", kind, "qos"), f"the broker ({preset}) grants QoS {behaviour.qos_max} at most"))
+    for index, choice in mqtt:
+        if getattr(choice.config, "version", "") == "5" and not behaviour.mqtt5:
+            text = f"the broker ({preset}, {behaviour.version}) does not speak MQTT 5, {choice.name} will never connect"
+            problems.append(Problem(("strategies", index, "version"), text))
+    if work.diagnostics is not None and work.diagnostics.expire:
+        for index, choice in mqtt:
+            if getattr(choice.config, "version", "") == "3.1.1":
+                text = f"workload.diagnostics.expire has no effect on {choice.name}, message expiry needs version 5"
+                problems.append(Problem(("strategies", index), text))
+    return problems
+
+
+def _access_warnings(scenario: Scenario) -> list[Problem]:
+    if scenario.drive.network.access != "cgnat":
+        return []
+    text = "network.access is cgnat, so that the server cannot connect to the vehicle: {} will deliver nothing to it"
+    return [
+        Problem(("strategies", index), text.format(choice.name))
+        for index, choice in enumerate(scenario.strategies)
+        if hasattr(choice.config, "push")
+    ]
+
+
+def _objective_warnings(scenario: Scenario) -> list[Problem]:
+    kinds = ("ota", "diagnostics", "telemetry")
+    return [
+        Problem(("objectives", index, "metric"), f"workload.{kind} is off, the objective has nothing to judge")
+        for index, objective in enumerate(scenario.objectives)
+        for kind in kinds
+        if objective.metric.startswith(f"{kind}.") and getattr(scenario.workload, kind) is None
+    ]
+
+
+def path_of(key: str) -> Path:
+    """Return the path of a dotted key: 'script.steps.2.at' -> ('script', 'steps', 2, 'at')."""
+    return tuple(int(part) if part.isdecimal() else part for part in key.split(".")) if key else ()
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,150 @@
+"""From a scenario file and the options of the command line to a Scenario, or to everything that is wrong with it."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path as FilePath
+from typing import Any
+
+from sim.drive.config import DriveConfig
+from sim.scenario.checks import (
+    drive_problems,
+    name_problems,
+    server_problems,
+    strategy_problems,
+    warnings_of,
+    ways_problems,
+    workload_problems,
+)
+from sim.scenario.choices import build_objectives, build_strategies
+from sim.scenario.document import Document, Problem, ScenarioErrors
+from sim.scenario.models import build
+from sim.scenario.overrides import Selection, apply_options
+from sim.scenario.scenario import Scenario
+from sim.scenario.shape import DRIVE_KEYS, ScenarioFile
+from sim.scenario.yaml_text import MAX_BYTES, read_yaml
+
+
+def load(
+    path: str | FilePath,
+    *,
+    sets: Sequence[str] = (),
+    varies: Sequence[str] = (),
+    strategies: Sequence[str] = (),
+    replications: int | None = None,
+    seed: int | None = None,
+) -> Scenario:
+    """Return the scenario in a file, changed by the options.
+
+    `sets`: 'key=value' each. `varies`: 'strategy.key=a,b,c' each, one variant of the strategy for each value.
+    `strategies`: names of those to keep; one of the catalog that the file does not list is added.
+    Raises ScenarioErrors with a line for each mistake; no other exception, whatever the file holds.
+    """
+    scenario, _warnings = load_with_warnings(
+        path, sets=sets, varies=varies, strategies=strategies, replications=replications, seed=seed
+    )
+    return scenario
+
+
+def load_with_warnings(
+    path: str | FilePath,
+    *,
+    sets: Sequence[str] = (),
+    varies: Sequence[str] = (),
+    strategies: Sequence[str] = (),
+    replications: int | None = None,
+    seed: int | None = None,
+) -> tuple[Scenario, list[str]]:
+    """As `load`, with a line for each thing that can be run but is hardly meant."""
+    document = read_yaml(read_text(path), str(path))
+    selection, problems = apply_options(document, sets, varies, strategies, replications, seed)
+    folder = FilePath(path).parent
+    scenario, found = _build(document, selection, folder)
+    refused = {problem.path for problem in document.problems}
+    problems += [*document.problems, *(problem for problem in found if problem.path not in refused)]
+    if scenario is None or problems:
+        raise ScenarioErrors(document.lines(problems))
+    return scenario, document.lines(warnings_of(scenario))
+
+
+def read_text(path: str | FilePath) -> str:
+    """Return the text of a UTF-8 file. Raises ScenarioErrors with one line."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise ScenarioErrors([f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}"]) from None
+    if len(data) > MAX_BYTES:
+        raise ScenarioErrors([f"{path}: is larger than {MAX_BYTES // 2**20} MiB, no scenario file is"])
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = data[: error.start]
+        line, column = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1
+        text = f"byte 0x{data[error.start]:02X} is not UTF-8, save the file as UTF-8"
+        raise ScenarioErrors([f"{path}:{line}:{column}: {text}"]) from None
+
+
+def known_metrics() -> Mapping[str, str] | None:
+    """Return metric -> one line; None where the catalog is not there."""
+    try:
+        metrics: Mapping[str, str] = importlib.import_module("sim.measure.metrics_catalog").METRICS
+    except ImportError:
+        return None
+    return metrics
+
+
+def _build(document: Document, selection: Selection, folder: FilePath) -> tuple[Scenario | None, list[Problem]]:
+    raw: dict[str, Any] = document.value
+    top, problems = build(ScenarioFile, raw, ())
+    problems += name_problems(raw.get("name"))
+    problems += ways_problems(raw)
+    choices, wrong = build_strategies(raw.get("strategies"), folder)
+    problems += wrong + strategy_problems(choices)
+    labels: dict[str, list[str]] = {}
+    for origin, item in zip(selection.origins, raw["strategies"] if choices else [], strict=False):
+        name = item.get("name", origin) if isinstance(item, dict) else origin
+        labels.setdefault(origin, []).append(name)
+        labels.setdefault(name, [name])
+    objectives, wrong = build_objectives(raw.get("objectives"), labels, known_metrics())
+    problems += wrong
+    # a problem of the file as a whole (no path) is that no drive is given
+    wrong_keys = {problem.path[0] if problem.path else None for problem in [*document.problems, *problems]}
+    problems += _section_problems(raw, wrong_keys, folder)
+    kept = [choice for choice, keep in zip(choices, selection.kept, strict=True) if keep and choice is not None]
+    if top is None or problems:
+        return None, problems
+    names = {choice.name for choice in kept}
+    scenario = Scenario(
+        name=top.name,
+        description=top.description,
+        drive=DriveConfig(**{key: getattr(top, key) for key in DRIVE_KEYS}),
+        server=top.server,
+        workload=top.workload,
+        strategies=tuple(kept),
+        replications=top.replications,
+        drain_s=top.drain_s,
+        seed=top.seed,
+        phases=top.phases,
+        objectives=tuple(objective for objective in objectives if objective.strategy in names),
+        source=document.file,
+        folder=folder,
+    )
+    return scenario, []
+
+
+def _section_problems(raw: dict[str, Any], wrong: set[str | int | None], folder: FilePath) -> list[Problem]:
+    """Checks across keys, of the sections that are right in themselves: one mistake does not hide another."""
+    sound = {key: value for key, value in raw.items() if key not in wrong}
+    top, _problems = build(ScenarioFile, {**sound, "name": "any"}, ())
+    if top is None:
+        return []
+    problems: list[Problem] = []
+    if "server" not in wrong:
+        problems += server_problems(top.server)
+    if "workload" not in wrong:
+        problems += workload_problems(top.workload)
+    if not wrong & {*DRIVE_KEYS, None}:
+        problems += drive_problems(DriveConfig(**{key: getattr(top, key) for key in DRIVE_KEYS}), folder)
+    return problems

@@ -1,0 +1,80 @@
+"""A strategy of the user's own: `use: my_strategy.py:MyStrategy`, the file relative to the scenario file."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+from sim.scenario.document import one_line
+
+_USE = re.compile(r"(?P<file>.+\.py):(?P<cls>[A-Za-z_][A-Za-z0-9_]*)")
+
+
+class UserStrategyError(ValueError):
+    """The file or the class cannot be used; the message is one line."""
+
+
+def is_user_strategy(use: str) -> bool:
+    """Whether `use` names a file rather than a strategy of the catalog."""
+    return ".py" in use or ":" in use
+
+
+def user_class(use: str, folder: Path) -> type[Any]:
+    """Return the class that `use` names; its `Config` is a dataclass of settings.
+
+    The file is executed once per content. Raises UserStrategyError.
+    """
+    match = _USE.fullmatch(use)
+    if match is None:
+        raise UserStrategyError(f"{use!r} is not understood, expected the name of a strategy or file.py:Class")
+    module = _module(folder / match["file"], match["file"])
+    cls = getattr(module, match["cls"], None)
+    if not isinstance(cls, type):
+        names = [name for name, value in vars(module).items() if isinstance(value, type) and value.__module__ == module.__name__]
+        raise UserStrategyError(f"{match['file']} has no class {match['cls']}, it has: {', '.join(names) or 'none'}")
+    config = getattr(cls, "Config", None)
+    if not (isinstance(config, type) and dataclasses.is_dataclass(config)):
+        raise UserStrategyError(f"class {match['cls']} of {match['file']} needs a dataclass `Config` with its settings")
+    taken = {"use", "name"} & {field.name for field in dataclasses.fields(config)}
+    if taken:
+        raise UserStrategyError(f"setting {taken.pop()!r} of {use} has the name of a key of the scenario file, choose another")
+    return cls
+
+
+def _module(path: Path, shown: str) -> types.ModuleType:
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        raise UserStrategyError(f"cannot read {shown}: {error.strerror or error}") from None
+    name = "handover_lab_user_" + hashlib.blake2b(str(path.resolve()).encode() + source, digest_size=8).hexdigest()
+    if name in sys.modules:
+        return sys.modules[name]
+    module = types.ModuleType(name)
+    module.__file__ = str(path)
+    sys.modules[name] = module  # dataclasses look their own module up
+    try:
+        # compiled here rather than imported: no __pycache__ beside the user's files, and no clash of module names
+        exec(compile(source, str(path), "exec"), module.__dict__)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        line = _line_of(error, str(path))
+        where = f"{shown}:{line}" if line else shown
+        raise UserStrategyError(f"{where}: {type(error).__name__}: {one_line(getattr(error, 'msg', error))}") from None
+    return module
+
+
+def _line_of(error: BaseException, path: str) -> int | None:
+    """Return the last line of the user's file that the error passed through."""
+    if isinstance(error, SyntaxError):
+        return error.lineno
+    line, trace = None, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == path:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line

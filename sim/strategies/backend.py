@@ -1,0 +1,172 @@
+"""The OTA server's side of the strategies that use MQTT: publisher, receiver of uplink, and for the hybrid the HTTPS API.
+
+The backend is an MQTT client of the broker, in the same data centre (transport LAN).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sim.machine import (
+    AddressChanged,
+    CloseTransport,
+    Deadlines,
+    Deliver,
+    Message,
+    MessageCreated,
+    NameFailed,
+    NameResolved,
+    PacketReceived,
+    SendPacket,
+    TransportAccepted,
+    TransportLost,
+    TransportOpened,
+    WriteBlocked,
+    WriteResumed,
+)
+from sim.protocols.http import HTTPRequest, HTTPResponse
+from sim.protocols.mqtt_packets import ConnAck, Connect, PubAck, PubComp, Publish, PubRec, PubRel, SubAck, Subscribe
+from sim.protocols.pending import PendingMessages
+from sim.strategies.config import Hybrid as HybridSettings
+from sim.strategies.context import LAN, Context
+from sim.strategies.ota import OTAPublisher
+
+Out = list[Any]
+
+
+class MQTTBackend:
+    """Publishes what the server's applications create, takes what the vehicle publishes."""
+
+    __slots__ = ("_context", "_next_packet_id", "_unacknowledged", "deadlines", "publisher")
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self.deadlines = Deadlines()
+        self.publisher = OTAPublisher(context, self.deadlines)
+        self._next_packet_id = 0
+        self._unacknowledged: dict[int, Message] = {}  # QoS 2 only: PUBREC is answered with PUBREL
+
+    def handle(self, now: float, event: Any) -> Out:
+        out: Out = []
+        self._HANDLERS[type(event)](self, now, event, out)
+        return out
+
+    def next_deadline(self) -> float:
+        return self.deadlines.earliest
+
+    def handle_deadline(self, now: float) -> Out:
+        out: Out = []
+        while (name := self.deadlines.due(now)) is not None:
+            self._deadline_passed(now, name, out)
+        return out
+
+    def held(self) -> Iterator[Message]:
+        """Nothing: the broker holds what was published."""
+        return iter(())
+
+    def _deadline_passed(self, now: float, name: str, out: Out) -> None:
+        for message in self.publisher.deadline_passed(now, name, out):
+            self._publish(now, message, out)
+
+    def _on_opened(self, now: float, event: TransportOpened, out: Out) -> None:
+        if event.transport == LAN:
+            out.append(SendPacket(LAN, Connect(f"ota-server-{self._context.vin}", True, 0, username="ota-server")))
+
+    def _on_created(self, now: float, event: MessageCreated, out: Out) -> None:
+        self._publish(now, event.message, out)
+
+    def _publish(self, now: float, message: Message, out: Out) -> None:
+        packet_id = 0
+        if message.qos:
+            packet_id = self._next_packet_id = self._next_packet_id % 65535 + 1
+        out.append(SendPacket(LAN, Publish(message, message.qos, packet_id)))
+
+    def _on_packet(self, now: float, event: PacketReceived, out: Out) -> None:
+        packet = event.packet
+        kind = type(packet)
+        if kind is PubAck:
+            return
+        if kind is Publish:
+            self._arrived(now, packet.message, "mqtt", out)
+        elif kind is ConnAck:
+            out.append(SendPacket(LAN, Subscribe(1, ((self._context.topic("up/#"), 0),))))
+        elif kind is PubRec:
+            out.append(SendPacket(LAN, PubRel(packet.packet_id)))
+        elif kind is HTTPRequest:
+            self._serve(now, event.transport, packet, out)
+
+    def _arrived(self, now: float, message: Message, via: str, out: Out) -> None:
+        out.append(Deliver(message, via))
+        if message.reply_to >= 0:
+            for chunk in self.publisher.acknowledged(now, message.reply_to, out):
+                self._publish(now, chunk, out)
+
+    def _serve(self, now: float, transport: int, request: HTTPRequest, out: Out) -> None:
+        out.append(SendPacket(transport, HTTPResponse(404, purpose=request.purpose)))
+
+    def _on_accepted(self, now: float, event: TransportAccepted, out: Out) -> None:
+        """Requests follow."""
+
+    def _on_nothing(self, now: float, event: Any, out: Out) -> None:
+        """Of no concern to this machine."""
+
+    _HANDLERS: dict[type, Any] = {
+        MessageCreated: _on_created,
+        PacketReceived: _on_packet,
+        TransportOpened: _on_opened,
+        TransportAccepted: _on_accepted,
+        TransportLost: _on_nothing,
+        WriteBlocked: _on_nothing,
+        WriteResumed: _on_nothing,
+        NameResolved: _on_nothing,
+        NameFailed: _on_nothing,
+        AddressChanged: _on_nothing,
+    }
+
+
+class HybridBackend(MQTTBackend):
+    """With the pending-messages API: each message is written once and seen by the MQTT session and by the poll."""
+
+    __slots__ = ("_pending",)
+
+    def __init__(self, config: HybridSettings, context: Context) -> None:
+        super().__init__(context)
+        self._pending = PendingMessages(config.store_limit)
+
+    def held(self) -> Iterator[Message]:
+        return self._pending.held()
+
+    def _publish(self, now: float, message: Message, out: Out) -> None:
+        if message.qos:  # QoS 0 is sent once or not at all; so are the lab's probes
+            out.extend(self._pending.put(message))
+        super()._publish(now, message, out)
+
+    def _arrived(self, now: float, message: Message, via: str, out: Out) -> None:
+        if message.reply_to >= 0:
+            # the answer shows that the request has arrived
+            self._pending.acknowledge((message.reply_to,))
+        super()._arrived(now, message, via, out)
+
+    def _serve(self, now: float, transport: int, request: HTTPRequest, out: Out) -> None:
+        """GET pending-messages, POST pending-messages/ack, POST telemetry."""
+        body = request.body or {}
+        if request.method == "GET":
+            self._pending.acknowledge_through(body["through"])
+            self._pending.acknowledge(body["beyond"])
+            batch = self._pending.oldest(body["batch"], now, out)
+            cause = ""
+            if body["ack"] == "none":
+                self._pending.acknowledge([message.id for message in batch])
+                cause = "poll_response_lost"
+            out.append(SendPacket(transport, HTTPResponse(200, messages=batch, cause_if_lost=cause)))
+        elif request.path.endswith("/ack"):
+            self._pending.acknowledge(body["ids"])
+            out.append(SendPacket(transport, HTTPResponse(204)))
+        else:
+            for message in request.messages:
+                self._arrived(now, message, "post", out)
+            out.append(SendPacket(transport, HTTPResponse(204, purpose=request.purpose)))
+
+
+__all__ = ["CloseTransport", "HybridBackend", "MQTTBackend", "PubComp", "SubAck"]

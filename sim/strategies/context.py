@@ -1,0 +1,45 @@
+"""What a strategy is given when its machines are built: names, server settings, workload, draws. No clock, no IO."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sim.protocols.server import Server
+from sim.strategies.workload import Workload
+
+#: Port on which the vehicle listens for the server's connections (strategy 2, static_push).
+VEHICLE_PORT = 8443
+#: Transport of the OTA server's own MQTT connection to the broker, in the same data centre.
+LAN = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One vehicle and the server it talks to.
+
+    `phase(purpose)` is a number in (0, 1], the same for all strategies, that places a periodic activity in its period
+    (1 for every purpose where phases are fixed). `draw(purpose, index)` is uniform in (0, 1).
+    `start_s` is when the machines start; `drive_end_s` when creation of messages stops.
+    """
+
+    vin: str
+    server: Server
+    workload: Workload
+    phase: Callable[[str], float]
+    draw: Callable[[str, int], float]
+    start_s: float
+    drive_end_s: float
+    first_address: str
+
+    @property
+    def client_id(self) -> str:
+        return f"vehicle-{self.vin}"
+
+    @property
+    def host(self) -> str:
+        """The vehicle's own name: in its certificate and, with dynamic DNS, in the zone."""
+        return f"{self.vin.lower()}.vehicles.{self.server.name}"
+
+    def topic(self, suffix: str) -> str:
+        return f"vehicle/{self.vin}/{suffix}"

@@ -1,0 +1,254 @@
+"""The vehicle's side of strategies in which the server connects in: heartbeat, listener, telemetry by POST.
+
+Strategy 2 posts its address each 30 s (the seed's HeartbeatTask); the baseline static_push posts nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+from typing import Any
+
+from sim.machine import (
+    AddressChanged,
+    CloseTransport,
+    Deadlines,
+    Message,
+    MessageCreated,
+    NameFailed,
+    NameResolved,
+    Note,
+    PacketReceived,
+    SendPacket,
+    TransportAccepted,
+    TransportLost,
+    TransportOpened,
+    WriteBlocked,
+    WriteResumed,
+)
+from sim.protocols.http import Endpoint, HTTPClient, HTTPRequest, HTTPResponse
+from sim.strategies.application import Application
+from sim.strategies.config import DDNSHeartbeat, StaticPush
+from sim.strategies.context import VEHICLE_PORT, Context
+from sim.strategies.mqtt_vehicle import TransportIds
+from sim.strategies.outbox import Outbox
+
+HEARTBEAT_BYTES = 180  # JSON of vin, ip, status, timestamp, location, battery as in the seed
+Out = list[Any]
+
+
+class State(Enum):
+    """Of the heartbeat."""
+
+    SILENT = "silent"  # not started, or a strategy without heartbeat
+    REGISTERED = "registered"  # the last heartbeat was accepted
+    UNREGISTERED = "unregistered"  # the last heartbeat failed, or the address changed since
+
+
+TRANSITIONS: dict[State, frozenset[State]] = {
+    State.SILENT: frozenset({State.REGISTERED, State.UNREGISTERED}),
+    State.REGISTERED: frozenset({State.UNREGISTERED}),
+    State.UNREGISTERED: frozenset({State.REGISTERED}),
+}
+
+
+class PushVehicle:
+    """Listens on VEHICLE_PORT. With `DDNSHeartbeat` settings it posts heartbeats, with `StaticPush` it does not."""
+
+    __slots__ = (
+        "_address", "_application", "_config", "_context", "_heart", "_heartbeat", "_known_address", "_outbox", "_poster", "_posting",
+        "_served", "deadlines", "state",
+    )  # fmt: skip
+
+    def __init__(self, config: DDNSHeartbeat | StaticPush, context: Context) -> None:
+        self._config = config
+        self._context = context
+        self.deadlines = Deadlines()
+        self._application = Application(context.topic("up/response"))
+        self._outbox = Outbox(config.outbox)
+        self._posting: tuple[Message, ...] = ()
+        self._served: dict[int, None] = {}  # transports the server opened
+        self._address: str | None = None
+        self._known_address: str | None = None
+        self.state = State.SILENT
+        new_id = TransportIds()
+        server = context.server
+        self._heart: DDNSHeartbeat | None = config if isinstance(config, DDNSHeartbeat) else None
+        self._heartbeat = HTTPClient(
+            deadlines=self.deadlines, deadline="heartbeat_timeout", endpoint=Endpoint(server.name, server.https_port, peer=server.name),
+            mode=config.http, timeout_s=self._heart.heartbeat_timeout_s if self._heart else None, new_id=new_id, purpose="heartbeat",
+            on_response=self._heartbeat_accepted, on_failure=self._heartbeat_failed,
+        )  # fmt: skip
+        self._poster = HTTPClient(
+            deadlines=self.deadlines, deadline="post_timeout", endpoint=Endpoint(server.name, server.https_port, peer=server.name),
+            mode=config.http, timeout_s=config.post_timeout_s, new_id=new_id, purpose="post",
+            on_response=self._posted, on_failure=self._post_failed,
+        )  # fmt: skip
+        if self._heart is not None:
+            self.deadlines.set("heartbeat", context.start_s)
+            if self._heart.address_watch == "poll":
+                self.deadlines.set("address_poll", context.start_s + self._heart.address_poll_s)
+
+    # --- the contract ---------------------------------------------------------------------------------------------------
+
+    def handle(self, now: float, event: Any) -> Out:
+        out: Out = []
+        self._HANDLERS[type(event)](self, now, event, out)
+        return out
+
+    def next_deadline(self) -> float:
+        return self.deadlines.earliest
+
+    def handle_deadline(self, now: float) -> Out:
+        out: Out = []
+        while (name := self.deadlines.due(now)) is not None:
+            if name == "heartbeat":
+                self._beat(now, "due", out)
+            elif name == "heartbeat_timeout":
+                self._heartbeat.deadline_passed(now, out)
+            elif name == "post_timeout":
+                self._poster.deadline_passed(now, out)
+            elif name == "post_retry":
+                self._post(now, out)
+            else:
+                self._poll_address(now, out)
+        return out
+
+    def held(self) -> Iterator[Message]:
+        yield from self._posting
+        yield from self._outbox.held()
+
+    # --- heartbeat --------------------------------------------------------------------------------------------------------
+
+    def _beat(self, now: float, trigger: str, out: Out) -> None:
+        if self._heart is None:
+            return
+        self.deadlines.set("heartbeat", now + self._heart.heartbeat_s)
+        if self._heartbeat.busy:
+            return  # the POST before still hangs; the seed's task would be in it
+        self._known_address = self._address
+        body = {"ip": self._address or "", "status": "online"}
+        path = f"/api/v1/vehicles/{self._context.vin}/heartbeat"
+        self._heartbeat.send(now, HTTPRequest("POST", path, body, HEARTBEAT_BYTES, purpose="heartbeat"), out, trigger=trigger)
+
+    def _heartbeat_accepted(self, now: float, response: HTTPResponse, out: Out) -> None:
+        if self.state is not State.REGISTERED:
+            self._enter(State.REGISTERED, out)
+
+    def _heartbeat_failed(self, now: float, reason: str, out: Out) -> None:
+        if self.state is not State.UNREGISTERED:
+            self._enter(State.UNREGISTERED, out)
+
+    def _on_address(self, now: float, event: AddressChanged, out: Out) -> None:
+        self._address = event.address
+        if self._heart is not None and self._heart.address_watch == "link_event":
+            self._look_at_address(now, out)
+
+    def _poll_address(self, now: float, out: Out) -> None:
+        if self._heart is not None:
+            self.deadlines.set("address_poll", now + self._heart.address_poll_s)
+            self._look_at_address(now, out)
+
+    def _look_at_address(self, now: float, out: Out) -> None:
+        if self._address is None or self._address == self._known_address or self._known_address is None:
+            return
+        self._heartbeat.abandon(out, "address")
+        if self.state is State.REGISTERED:
+            self._enter(State.UNREGISTERED, out)
+        self._beat(now, "address", out)
+
+    # --- messages -----------------------------------------------------------------------------------------------------------
+
+    def _on_accepted(self, now: float, event: TransportAccepted, out: Out) -> None:
+        if event.port == VEHICLE_PORT:
+            self._served[event.transport] = None
+        else:
+            out.append(CloseTransport(event.transport, abort=True, reason="refused"))
+
+    def _on_packet(self, now: float, event: PacketReceived, out: Out) -> None:
+        if event.transport in self._served:
+            self._serve(now, event.transport, event.packet, out)
+            return
+        for client in (self._heartbeat, self._poster):
+            if event.transport == client.transport:
+                client.received(now, event.packet, out)
+
+    def _serve(self, now: float, transport: int, request: HTTPRequest, out: Out) -> None:
+        """The server's batch: hand over, answer with acknowledgement and the replies to requests in it."""
+        replies = []
+        for message in request.messages:
+            reply = self._application.receive(now, message, "push", out, again=True)
+            if reply is not None:
+                replies.append(reply)
+        purpose = "probe" if request.purpose == "probe" else "payload"
+        ids = tuple(message.id for message in request.messages)
+        # where this response is lost the server sends the batch again, and the requests in it are answered again
+        out.append(SendPacket(transport, HTTPResponse(200, {"ids": ids}, 8 * len(ids), tuple(replies), purpose)))
+
+    def _on_created(self, now: float, event: MessageCreated, out: Out) -> None:
+        self._outbox.put(event.message, out)
+        if not self._poster.busy and self.deadlines.at("post_retry") > now:
+            self._post(now, out)
+
+    def _post(self, now: float, out: Out) -> None:
+        if self._poster.busy or not len(self._outbox):
+            return
+        self._posting = self._outbox.take(self._config.post_batch)
+        request = HTTPRequest("POST", f"/api/v1/vehicles/{self._context.vin}/telemetry", messages=self._posting, purpose="payload")
+        self._poster.send(now, request, out, trigger="message")
+
+    def _posted(self, now: float, response: HTTPResponse, out: Out) -> None:
+        self._posting = ()
+        if len(self._outbox):
+            # not from within on_response: the transport may be kept open and would be seen as going on
+            self.deadlines.set("post_retry", now)
+
+    def _post_failed(self, now: float, reason: str, out: Out) -> None:
+        posting, self._posting = self._posting, ()
+        self._outbox.put_back(posting)
+        # the next message tries again; a second one here in case none comes
+        self.deadlines.set("post_retry", now + 10.0)
+
+    # --- transports -----------------------------------------------------------------------------------------------------------
+
+    def _on_opened(self, now: float, event: TransportOpened, out: Out) -> None:
+        for client in (self._heartbeat, self._poster):
+            if event.transport == client.transport:
+                client.opened(now, out)
+
+    def _on_lost(self, now: float, event: TransportLost, out: Out) -> None:
+        if self._served.pop(event.transport, 0) is None:
+            return
+        for client in (self._heartbeat, self._poster):
+            if event.transport == client.transport:
+                client.lost(now, event.reason, out)
+
+    def _on_resolved(self, now: float, event: NameResolved, out: Out) -> None:
+        for client in (self._heartbeat, self._poster):
+            client.name_resolved(now, event.name, event.address, out)
+
+    def _on_name_failed(self, now: float, event: NameFailed, out: Out) -> None:
+        for client in (self._heartbeat, self._poster):
+            client.name_failed(now, event.name, out)
+
+    def _on_write(self, now: float, event: Any, out: Out) -> None:
+        """One exchange at a time: there is nothing to hold back."""
+
+    def _enter(self, state: State, out: Out) -> None:
+        if state not in TRANSITIONS[self.state]:
+            raise RuntimeError(f"push vehicle: {self.state} -> {state} is not in the table")
+        self.state = state
+        out.append(Note(state.value))
+
+    _HANDLERS: dict[type, Any] = {
+        PacketReceived: _on_packet,
+        MessageCreated: _on_created,
+        AddressChanged: _on_address,
+        TransportOpened: _on_opened,
+        TransportLost: _on_lost,
+        TransportAccepted: _on_accepted,
+        NameResolved: _on_resolved,
+        NameFailed: _on_name_failed,
+        WriteBlocked: _on_write,
+        WriteResumed: _on_write,
+    }

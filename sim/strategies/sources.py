@@ -1,0 +1,74 @@
+"""When messages are created: computed once per drive, the same for every strategy, in the model and live."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sim.machine import NEVER, Message
+from sim.strategies.context import Context
+from sim.strategies.workload import OTA, Workload
+
+#: Ids are unique per vehicle: downlink messages that a store may hold count from 1 without holes, the others elsewhere.
+TELEMETRY_IDS = 1_000_000
+PROBE_IDS = 2_000_000
+
+
+def chunks(ota: OTA) -> int | None:
+    """Number of chunks of the image; None where it is not given (then `at` says)."""
+    if ota.at_s is not None:
+        return len(ota.at_s)
+    return None if ota.image_bytes is None else -(-ota.image_bytes // ota.chunk_bytes)
+
+
+def chunk_bytes(ota: OTA, index: int) -> int:
+    """Size of chunk `index`; the last one may be shorter."""
+    if ota.image_bytes is None:
+        return ota.chunk_bytes
+    return max(1, min(ota.chunk_bytes, ota.image_bytes - index * ota.chunk_bytes))
+
+
+def periodic(every_s: float, phase: float, end_s: float, limit: int | None = None) -> list[float]:
+    """Instants phase x every, then each `every` (start + k x period, not repeated addition), before `end_s`."""
+    first = phase * every_s
+    n = max(0, int((end_s - first) / every_s) + 1)
+    instants = [first + k * every_s for k in range(n if limit is None else min(n, limit))]
+    return [t for t in instants if t < end_s]
+
+
+def creations(context: Context, probe_gap: Callable[[int], float]) -> list[Message]:
+    """All messages that the applications create by the clock, in the order of time.
+
+    `probe_gap(i)` is the exponential gap in s before probe i. A publisher that keeps a window creates its chunks itself.
+    """
+    workload: Workload = context.workload
+    end_s = context.drive_end_s
+    found: list[Message] = []
+    if workload.ota is not None and workload.ota.window is None:
+        ota = workload.ota
+        instants = list(ota.at_s) if ota.at_s is not None else periodic(ota.every_s or 1.0, context.phase("ota"), end_s, chunks(ota))
+        topic = context.topic("down/ota")
+        found += [Message(0, "ota", topic, chunk_bytes(ota, i), ota.qos, t) for i, t in enumerate(instants) if t < end_s]
+    if workload.diagnostics is not None:
+        d = workload.diagnostics
+        topic = context.topic("down/diagnostics")
+        for t in periodic(d.every_s, context.phase("diagnostics"), end_s):
+            expires_s = t + d.timeout_s if d.expire else NEVER
+            found.append(Message(0, "diagnostics", topic, d.request_bytes, d.qos, t, expires_s=expires_s, reply_bytes=d.response_bytes))
+    found.sort(key=lambda message: message.created_s)
+    for i, message in enumerate(found):
+        message.id = i + 1
+    if workload.telemetry is not None:
+        source = workload.telemetry
+        topic = context.topic("up/telemetry")
+        instants = periodic(source.every_s, context.phase("telemetry"), end_s)
+        found += [Message(TELEMETRY_IDS + i, "telemetry", topic, source.size_bytes, source.qos, t, uplink=True) for i, t in enumerate(instants)]
+    if workload.probes is not None:
+        probes = workload.probes
+        topic = context.topic("down/probe")
+        t, i = probe_gap(0), 0
+        while t < end_s:
+            found.append(Message(PROBE_IDS + i, "probe", topic, probes.size_bytes, 0, t, reply_bytes=probes.size_bytes))
+            i += 1
+            t += probe_gap(i)
+    found.sort(key=lambda message: (message.created_s, message.id))
+    return found
