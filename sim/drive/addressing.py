@@ -103,6 +103,7 @@ class _Anchoring:
         self._gateway = -1
         self._address = ""
         self._given: dict[int, str] = {}
+        self._given_s = 0.0
         self._attach_s = inf  # when the address that is on its way arrives
         self._ended_s: float | None = None  # since when the vehicle is without the address it had
         self._before = self._cause = ""
@@ -115,14 +116,14 @@ class _Anchoring:
     def run(self) -> Addressing:
         cell = -1
         for start_s, end_s, in_service, serving, prefers in self._stretches():
-            if not in_service:
-                self._out_of_service(start_s, end_s)
-            else:
+            if in_service:
                 self._out_s = None
             if in_service or self._course.exact:
                 changed = serving >= 0 and cell not in (-1, serving)
                 cell = serving if serving >= 0 else cell
-                self._in_service(start_s, end_s, changed, prefers)
+                self._follow(start_s, end_s, in_service, changed, prefers)
+            if not in_service:
+                self._out_of_service(start_s, end_s)
         if self._ended_s is not None:
             self._found.append(Disruption("reassignment", self._ended_s, self._course.end_s, self._before, "", self._cause))
         texts = tuple(dict.fromkeys(text for _, text in self._addresses if text))
@@ -150,16 +151,16 @@ class _Anchoring:
             self._complete(start_s)
             self._attach_s = inf  # what has not been attached by now has to wait for service
         ends_s = instant(self._out_s + self._rule.reattach_after_s)
-        if self._address and self._rule.mode != "never" and start_s <= ends_s < min(end_s, self._course.end_s):
+        due = start_s <= ends_s < min(end_s, self._course.end_s) and self._given_s <= ends_s
+        if due and self._address and self._rule.mode != "never":
             self._end_address(ends_s, "re-attach")
-            self._attach_s = inf
 
-    def _in_service(self, start_s: float, end_s: float, changed: bool, prefers: int) -> None:
+    def _follow(self, start_s: float, end_s: float, in_service: bool, changed: bool, prefers: int) -> None:
         rule = self._rule
         if self._gateway < 0:
             self._enter(start_s, prefers)
             self._give(start_s)
-        if self._ended_s is not None and self._attach_s == inf:
+        if in_service and self._ended_s is not None and self._attach_s == inf:
             self._enter(start_s, prefers)
             self._attach_s = instant(start_s + rule.delay_s)
         self._complete(start_s)
@@ -201,6 +202,7 @@ class _Anchoring:
             self._give(at_s)
 
     def _give(self, at_s: float) -> None:
+        self._given_s = at_s
         if self._rule.sticky and self._gateway in self._given:
             self._address = self._given[self._gateway]
         else:

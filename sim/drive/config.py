@@ -106,6 +106,7 @@ class Reassignment:
     old_path: OldPath = setting("black_hole", "what packets to the old address meet", "brokers 8: the peer sees nothing at all")
     gateway_hold_s: float = setting(30.0, "a gateway is left only after this long on towers of another", "our choice: anchors are not moved per cell", at_least=0.0)
     sticky: bool = setting(False, "coming back to a gateway gives the address it gave before")
+    reuse_after_s: float | None = setting(None, "an address left behind belongs to another vehicle after this long; null: never", "TS 23.401 5.3.1.2.1: not assigned to other users immediately", at_least=0.0)
     reattach_after_s: float = setting(3480.0, "out of service longer than this means a new attach and a new address", "TS 24.301: T3412 54 min + 4 min (from memory)", above=0.0)
 
 

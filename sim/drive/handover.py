@@ -175,7 +175,8 @@ class _Vehicle:
         name = "" if never else self._towers[cell]
         gap = never or enters_s > at_s
         if cause:
-            what = Disruption("radio_link_failure", lost_s, at_s, before, "" if gap else name, cause)
+            ends_s = min(at_s, self._end_s) if never else at_s
+            what = Disruption("radio_link_failure", lost_s, ends_s, before, "" if gap else name, cause)
             self._blocked.append(Blocked(what, LinkState.LOST, out_of_service=True))
         if gap:
             what = Disruption("coverage_gap", min(at_s, self._end_s), enters_s, before, name, "no cell in sync")

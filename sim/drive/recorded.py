@@ -100,7 +100,7 @@ def floor_and_holds(time_s: Floats, rtt_s: Floats, window_s: float) -> tuple[Ste
             recent.popleft()
         floor_s = recent[0][1] if recent else floor_s
         floors[i] = floor_s
-        if value - floor_s > JITTER_S:
+        if value - floor_s > JITTER_S + 1e-9:  # 41 ms less 40 ms is 1 ms, not a bit more
             until_s = instant(at_s + value - floor_s)
             if holds and at_s <= holds[-1][1]:
                 holds[-1] = (holds[-1][0], max(holds[-1][1], until_s))

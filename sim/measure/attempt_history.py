@@ -54,7 +54,9 @@ class Attempt:
     started_s: float | None
     tcp_s: float | None
     opened_s: float | None
+    resumed: bool
     connack_s: float | None
+    session_present: int
     ready_s: float | None
     path_end_s: float | None
     noticed_s: float | None
@@ -130,29 +132,24 @@ class History:
         return math.inf, None
 
     def _heartbeat(self, clear_s: float) -> tuple[float, Attempt | None]:
-        """From when the registered address is the vehicle's: at once where it did not change, else with a heartbeat.
+        """From when the registered address is the vehicle's and the server is not held back by a push that failed.
 
-        Where the server looks names up, it may go on connecting to the old address until the name expires; such a push
-        to another address than the vehicle's moves the end to the instant at which the server gave it up.
+        A failed push holds the server back until the next heartbeat is accepted. Where it looks names up it may go on
+        connecting to the old address until the name expires, and such a push fails too.
         """
         beats = [(beat.ready_s, beat) for beat in self.of("heartbeat") if beat.ready_s is not None and not beat.failed]
         beats.sort(key=lambda pair: pair[0])
+        pushes = self.of("push")
         instants = {clear_s, *(ready_s for ready_s, _ in beats), *self.path.changes(clear_s)}
         for at in sorted(instant for instant in instants if instant >= clear_s):
             known = [pair for pair in beats if pair[0] <= at]
-            if known and known[-1][1].address == self.path.address_at(at) and self.path.usable_from(at) == at:
-                ready_s, beat = known[-1]
-                return self._last_stale_push(at), beat if ready_s >= clear_s else None
+            if not known or known[-1][1].address != self.path.address_at(at) or self.path.usable_from(at) != at:
+                continue
+            ready_s, beat = known[-1]
+            last_push = next((push for push in reversed(pushes) if push.asked_s <= at), None)
+            if last_push is None or not last_push.failed or (last_push.noticed_s or math.inf) < ready_s:
+                return at, beat if ready_s >= clear_s else None
         return math.inf, None
-
-    def _last_stale_push(self, at_s: float) -> float:
-        end = at_s
-        for push in self.of("push"):
-            if push.asked_s >= at_s and push.target:
-                if push.target == self.path.address_at(push.asked_s):
-                    break
-                end = max(end, push.noticed_s if push.noticed_s is not None else math.inf)
-        return end
 
     def _static(self, clear_s: float) -> tuple[float, Attempt | None]:
         """Only while the vehicle has the address it started with."""

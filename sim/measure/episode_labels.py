@@ -25,7 +25,7 @@ LABELS: dict[str, str] = {
     "connect": "CONNECT to CONNACK",
     "subscribe": "CONNACK to the last SUBACK needed",
     "poll_wait": "MQTT is down, and the next poll or its answer is waited for",
-    "heartbeat_wait": "the next heartbeat or its answer is waited for",
+    "heartbeat_wait": "a heartbeat from the new address, or after a failed push, or its answer is waited for",
     "stale_address": "the address the server has does not lead to the vehicle",
 }
 
@@ -57,7 +57,7 @@ def label_spans(history: History, start_s: float, end_s: float, ended_by: Attemp
     """
     layers = [*_waits(history, end_s), *_attempts(history, end_s, ended_by)]
     if history.channel is Channel.HEARTBEAT:
-        layers += _stale_registration(history, start_s, end_s, ended_by)
+        layers += _pushes(history, start_s, end_s)
     layers += [(begin, end, "no_address") for begin, end in history.path.unusable_spans(start_s, end_s)]
     return _paint(start_s, end_s, _BASE[history.channel], layers)
 
@@ -91,9 +91,10 @@ def _waits(history: History, end_s: float) -> list[Span]:
         return []
     attempts = history.of("mqtt")
     layers: list[Span] = []
-    for attempt, later in zip(attempts, [*attempts[1:], None], strict=True):
+    next_asked_s = [attempt.asked_s for attempt in attempts[1:]] + [end_s]
+    for attempt, asked_s in zip(attempts, next_asked_s, strict=False):
         if attempt.noticed_s is not None:
-            layers.append((attempt.noticed_s, later.asked_s if later is not None else end_s, "backoff"))
+            layers.append((attempt.noticed_s, asked_s, "backoff"))
     if history.channel is Channel.HYBRID:
         polls = [poll.asked_s for poll in history.of("poll")]
         for down_s, up_s in _down_spans(attempts, end_s):
@@ -150,8 +151,19 @@ def _phases(attempt: Attempt, end_s: float) -> list[Span]:
     return phases
 
 
-def _stale_registration(history: History, start_s: float, end_s: float, ended_by: Attempt | None) -> list[Span]:
-    """From the heartbeat that registers the new address to the end: the server still connects elsewhere, or cannot at all."""
-    if ended_by is not None and ended_by.ready_s is not None:
-        return [(ended_by.ready_s, end_s, "stale_address")]
-    return [] if history.inbound else [(start_s, end_s, "stale_address")]
+def _pushes(history: History, start_s: float, end_s: float) -> list[Span]:
+    """What the server tried once a heartbeat had told it the right address: pushes to the old one, pushes that failed."""
+    if not history.inbound:
+        return [(start_s, end_s, "stale_address")]
+    beats = [beat.ready_s for beat in history.of("heartbeat") if beat.ready_s is not None and not beat.failed]
+    told = [ready_s for ready_s in beats if start_s <= ready_s < end_s and _registers(history, ready_s)]
+    layers: list[Span] = []
+    for push in history.of("push") if told else ():
+        if push.failed and push.asked_s <= end_s:
+            label = "failed_attempt" if push.target == history.path.address_at(push.asked_s) else "stale_address"
+            layers.append((max(push.asked_s, min(told)), push.noticed_s if push.noticed_s is not None else end_s, label))
+    return layers
+
+
+def _registers(history: History, ready_s: float) -> bool:
+    return any(beat.ready_s == ready_s and beat.address == history.path.address_at(ready_s) for beat in history.of("heartbeat"))

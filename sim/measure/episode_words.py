@@ -19,6 +19,7 @@ _NOTICED = {
     "timed_out": "by TCP's timeout",
     "reset": "by a reset of the transport",
     "closed": "when the peer closed the transport",
+    "transport": "when the transport was gone",
 }
 _SPENT = {
     "no_address": "{s} without an address or a usable link",
@@ -81,7 +82,7 @@ def episode_in_words(episode: Episode) -> str:
 
 def spent_in_words(phases: dict[str, float]) -> str:
     """The labels of an episode by size, those under a millisecond left out."""
-    parts = [(value, label) for label, value in phases.items() if value >= 1e-3]
-    parts.sort(key=lambda part: -part[0])
+    parts = [(round(value, 3), label) for label, value in phases.items() if value >= 1e-3]
+    parts.sort(key=lambda part: -part[0])  # rounded, and equal ones in the labels' order: rounding errors move no word
     words = [_SPENT[label].format(s=seconds(value)) for value, label in parts]
     return ", ".join(words[:-1]) + " and " + words[-1] if len(words) > 1 else words[0] if words else "less than a millisecond"

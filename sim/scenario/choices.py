@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
 
+from sim.measure.metrics_catalog import METRICS
 from sim.scenario.document import Path, Problem, nearest, unknown
 from sim.scenario.models import build, keys_of
-from sim.scenario.quantities import QuantityError, expected, parse_quantity
+from sim.scenario.quantities import parse_quantity
 from sim.scenario.scenario import Objective, StrategyChoice
 from sim.scenario.shape import ScenarioFile
 from sim.scenario.user_strategy import UserStrategyError, is_user_strategy, user_class
@@ -108,12 +109,10 @@ def _wrong_label(label: str) -> list[str]:
     return []
 
 
-def build_objectives(
-    raw: Any, labels: Mapping[str, Sequence[str]], metrics: Mapping[str, str] | None
-) -> tuple[list[Objective], list[Problem]]:
+def build_objectives(raw: Any, labels: Mapping[str, Sequence[str]]) -> tuple[list[Objective], list[Problem]]:
     """Return the objectives and the problems.
 
-    `labels`: name of a strategy in the file -> its variants, each of which the objective is for. `metrics` None: any name.
+    `labels`: name of a strategy in the file -> its variants, each of which the objective is for.
     """
     if raw is None or raw == ():
         return [], []
@@ -129,8 +128,8 @@ def build_objectives(
             wrong += found
             if text.strategy not in labels:
                 wrong.append(Problem((*at, "strategy"), unknown("strategy", text.strategy, labels)))
-            if metrics is not None and text.metric not in metrics:
-                near = nearest(text.metric, metrics)
+            if text.metric not in METRICS:
+                near = nearest(text.metric, METRICS)
                 hint = f"did you mean {near}" if near else "`python -m sim list metrics` shows them"
                 wrong.append(Problem((*at, "metric"), f"unknown metric, {hint}"))
             if not wrong:
@@ -149,21 +148,17 @@ def _bounds(text: _ObjectiveText, item: Mapping[str, Any], at: Path) -> tuple[di
         return {}, [Problem((*at, given[0]), str(error))]
 
 
-def _bound(value: Any, metric: str) -> float:
-    parts = metric.split(".")
-    if any(part.endswith("_s") for part in parts):
-        kinds, what = ["duration"], f"{expected('duration')}, or a number of seconds"
-    elif any(word in metric for word in ("within", "reachab", "share")):
+def _bound(value: Any, name: str) -> float:
+    """Return a bound in the metric's unit; one on a time or a size may be written with its unit or without."""
+    unit = METRICS[name].unit if name in METRICS else "count"
+    if unit == "share":
         return parse_quantity(value, "share")
-    else:
-        kinds, what = ["share", "duration", "size"], "a number, or one with a unit such as 95 %, 10 s or 5 MB"
     if isinstance(value, int | float) and not isinstance(value, bool):
         if abs(value) > 1e15:
-            raise ValueError(f"the number is out of range, expected {what}")
+            raise ValueError("the number is out of range")
         return float(value)
-    for kind in kinds:
-        try:
-            return parse_quantity(value, kind)
-        except QuantityError:
-            continue
-    raise ValueError(f"expected {what}")
+    if unit == "s":
+        return parse_quantity(value, "duration")
+    if unit in ("bytes", "MB"):
+        return parse_quantity(value, "size") / (1e6 if unit == "MB" else 1.0)
+    raise ValueError(f"expected a number, {name} is a count")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path as FilePath
 from typing import Any
 
 from sim.drive.config import DriveConfig
 from sim.scenario.checks import (
+    WAYS,
     drive_problems,
     name_problems,
     server_problems,
@@ -86,15 +86,6 @@ def read_text(path: str | FilePath) -> str:
         raise ScenarioErrors([f"{path}:{line}:{column}: {text}"]) from None
 
 
-def known_metrics() -> Mapping[str, str] | None:
-    """Return metric -> one line; None where the catalog is not there."""
-    try:
-        metrics: Mapping[str, str] = importlib.import_module("sim.measure.metrics_catalog").METRICS
-    except ImportError:
-        return None
-    return metrics
-
-
 def _build(document: Document, selection: Selection, folder: FilePath) -> tuple[Scenario | None, list[Problem]]:
     raw: dict[str, Any] = document.value
     top, problems = build(ScenarioFile, raw, ())
@@ -107,7 +98,7 @@ def _build(document: Document, selection: Selection, folder: FilePath) -> tuple[
         name = item.get("name", origin) if isinstance(item, dict) else origin
         labels.setdefault(origin, []).append(name)
         labels.setdefault(name, [name])
-    objectives, wrong = build_objectives(raw.get("objectives"), labels, known_metrics())
+    objectives, wrong = build_objectives(raw.get("objectives"), labels)
     problems += wrong
     # a problem of the file as a whole (no path) is that no drive is given
     wrong_keys = {problem.path[0] if problem.path else None for problem in [*document.problems, *problems]}
@@ -145,6 +136,8 @@ def _section_problems(raw: dict[str, Any], wrong: set[str | int | None], folder:
         problems += server_problems(top.server)
     if "workload" not in wrong:
         problems += workload_problems(top.workload)
-    if not wrong & {*DRIVE_KEYS, None}:
-        problems += drive_problems(DriveConfig(**{key: getattr(top, key) for key in DRIVE_KEYS}), folder)
+    if any(sound.get(way) is not None for way in WAYS):
+        drive = DriveConfig(**{key: getattr(top, key) for key in DRIVE_KEYS})
+        # a section that is wrong has its defaults here, so that what is said about it means nothing
+        problems += [problem for problem in drive_problems(drive, folder) if problem.path[0] not in wrong]
     return problems

@@ -107,7 +107,7 @@ def describe(key: Key) -> str:
 def default_text(key: Key) -> str:
     """Return the default as it would be written in the file; "" for a required key or a section."""
     default = key.field.default
-    if default is dataclasses.MISSING or default == "":
+    if default is dataclasses.MISSING or default is None or default == "":
         return ""
     return text_of(default, key.kind)
 
@@ -151,7 +151,7 @@ def _plain_annotation(hint: Any, kind: str | None, bounds: Mapping[str, Any], na
         short = SHORTHANDS.get(name)
         if short in keys_of(hint):
             return Annotated[made, BeforeValidator(lambda data: {short: data} if isinstance(data, str) else data)]
-        return made
+        return Annotated[made, BeforeValidator(_said_once(hint))] if hint in DEEP_KEYS else made
     origin, args = get_origin(hint), get_args(hint)
     if origin is list or (origin is tuple and len(args) == 2 and args[1] is Ellipsis):
         parts: Any = list[_annotation(args[0], kind, bounds, name)]  # type: ignore[misc]
@@ -162,6 +162,18 @@ def _plain_annotation(hint: Any, kind: str | None, bounds: Mapping[str, Any], na
     if origin is dict and args[0] is str:
         return dict[str, _annotation(args[1], kind, bounds, name)]  # type: ignore[misc]
     raise TypeError(f"setting {name!r} has a type that a scenario file cannot give: {hint}")
+
+
+def _said_once(cls: type) -> Any:
+    def check(data: Any) -> Any:
+        for name, (section, inner) in DEEP_KEYS[cls].items():
+            key = unit_of(inner)[0]
+            if isinstance(data, dict) and name in data and isinstance(data.get(section), dict) and key in data[section]:
+                text = f"{name} and {section}.{key} are the same setting, give one"
+                raise PydanticCustomError("setting", "{text}", {"text": text})
+        return data
+
+    return check
 
 
 def _checker(leaf: Leaf) -> Any:

@@ -110,7 +110,9 @@ def format_quantity(value: float, kind: str) -> str:
             same = False
         if same:
             texts.append((abs(float(number)) < 1, len(text), text))
-    return min(texts, key=lambda found: found[:2])[2] if texts else f"{format_number(value)} {next(iter(units))}"
+    if texts:
+        return min(texts, key=lambda found: found[:2])[2]
+    return format_number(value) if kind == "share" else f"{format_number(value)} {next(iter(units))}"
 
 
 def format_number(value: float) -> str:

@@ -6,12 +6,14 @@ import dataclasses
 import hashlib
 import re
 import sys
+import traceback
 import types
 from pathlib import Path
 from typing import Any
 
 from sim.scenario.document import one_line
 
+_PREFIX = "handover_lab_user_"  # of the modules' names
 _USE = re.compile(r"(?P<file>.+\.py):(?P<cls>[A-Za-z_][A-Za-z0-9_]*)")
 
 
@@ -25,7 +27,8 @@ def is_user_strategy(use: str) -> bool:
 
 
 def user_class(use: str, folder: Path) -> type[Any]:
-    """Return the class that `use` names; its `Config` is a dataclass of settings.
+    """Return the class that `use` names; its `Config` is a dataclass of settings, `vehicle` and `server` build
+    its machines (sim.strategies.build.UserStrategy).
 
     The file is executed once per content. Raises UserStrategyError.
     """
@@ -40,10 +43,22 @@ def user_class(use: str, folder: Path) -> type[Any]:
     config = getattr(cls, "Config", None)
     if not (isinstance(config, type) and dataclasses.is_dataclass(config)):
         raise UserStrategyError(f"class {match['cls']} of {match['file']} needs a dataclass `Config` with its settings")
+    missing = [name for name in ("vehicle", "server") if not callable(getattr(cls, name, None))]
+    if missing:
+        raise UserStrategyError(
+            f"class {match['cls']} of {match['file']} needs {' and '.join(f'`{n}(config, context)`' for n in missing)}"
+        )
     taken = {"use", "name"} & {field.name for field in dataclasses.fields(config)}
     if taken:
         raise UserStrategyError(f"setting {taken.pop()!r} of {use} has the name of a key of the scenario file, choose another")
     return cls
+
+
+def place_in_user_file(error: BaseException) -> str | None:
+    """Return 'file.py:12' where an error passed through a user's strategy, in this process or a worker; else None."""
+    files = {module.__file__ for name, module in sys.modules.items() if name.startswith(_PREFIX)}
+    found = re.findall(r'File "(.+)", line (\d+)', "".join(traceback.format_exception(error)))
+    return next((f"{file}:{line}" for file, line in reversed(found) if file in files), None)
 
 
 def _module(path: Path, shown: str) -> types.ModuleType:
@@ -51,7 +66,7 @@ def _module(path: Path, shown: str) -> types.ModuleType:
         source = path.read_bytes()
     except OSError as error:
         raise UserStrategyError(f"cannot read {shown}: {error.strerror or error}") from None
-    name = "handover_lab_user_" + hashlib.blake2b(str(path.resolve()).encode() + source, digest_size=8).hexdigest()
+    name = _PREFIX + hashlib.blake2b(str(path.resolve()).encode() + source, digest_size=8).hexdigest()
     if name in sys.modules:
         return sys.modules[name]
     module = types.ModuleType(name)

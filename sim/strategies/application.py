@@ -6,6 +6,7 @@ from collections import OrderedDict
 from typing import Any
 
 from sim.machine import Deliver, Message
+from sim.strategies.sources import TELEMETRY_IDS
 
 _REMEMBERED = 4096  # ids of answered requests that are remembered
 
@@ -43,13 +44,13 @@ class Receipts:
         self._beyond: set[int] = set()
 
     def add(self, message_id: int) -> None:
-        """A message arrived; ids below 1 (replies) do not count."""
+        """A message arrived; only ids that count without holes matter (not probes, nor chunks of a window, which are answered)."""
         if message_id == self.through + 1:
             self.through += 1
             while self.through + 1 in self._beyond:
                 self.through += 1
                 self._beyond.discard(self.through)
-        elif message_id > self.through:
+        elif self.through < message_id < TELEMETRY_IDS:
             self._beyond.add(message_id)
 
     def beyond(self, limit: int) -> tuple[int, ...]:

@@ -64,6 +64,8 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 class PushBackend:
     """A machine: the OTA server of the strategies that push."""
 
+    uses_broker = False
+
     __slots__ = (
         "_address", "_attempts", "_batch", "_cache", "_config", "_context", "_new_id", "_registry", "_store", "_zone", "deadlines", "publisher",
         "state", "transport",

@@ -75,7 +75,9 @@ def timeline(*rows: tuple[float, str, str]) -> pl.DataFrame:
     return table("timeline", *({"start_s": start, "address": address, "link": link} for start, address, link in rows))
 
 
-def history(channel: Channel, path: pl.DataFrame, *rows: dict[str, Any], horizon_s: float = 1000.0, inbound: bool = True) -> History:
+def history(
+    channel: Channel, path: pl.DataFrame, *rows: dict[str, Any], horizon_s: float = 1000.0, inbound: bool = True
+) -> History:
     return History(channel, attempts_of(table("connections", *rows)), DrivePath(path), horizon_s, inbound)
 
 

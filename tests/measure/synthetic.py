@@ -51,7 +51,7 @@ class Drive:
     def disruptions(self) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
         for number, change in enumerate(self.changes):
-            rows.append({"kind": "handover", "start_s": change, "end_s": change, "before": f"T{number}", "after": f"T{number + 1}"})
+            rows.append({"kind": "handover", "start_s": change, "end_s": change, "before": f"T{number}", "after": "T"})
             rows.append(
                 {
                     "kind": "reassignment",
@@ -94,10 +94,12 @@ def _messages(use: str, drive: Drive, replication: int) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     draws = Stream(7, replication, 0, "messages")
     repair_s = {"mqtt_persistent": 4.0, "mqtt_clean_session": 4.0, "hybrid": 2.0, "ddns_heartbeat": 20.0}.get(use)
-    for kind, every, uplink in (("ota", 5.0, False), ("diagnostics", 60.0, False), ("telemetry", 10.0, True), ("probe", 20.0, False)):
+    for kind, every in (("ota", 5.0), ("diagnostics", 60.0), ("telemetry", 10.0), ("probe", 20.0)):
+        uplink = kind == "telemetry"
         for number in range(int(END_S / every)):
             created = every * number + 1.0
-            late = next((change for change in drive.changes if change <= created < change + DELAY_S + drive.phase + 3.0), None)
+            end_s = DELAY_S + drive.phase + (repair_s or 3.0)
+            late = next((change for change in drive.changes if change <= created < change + end_s), None)
             more: dict[str, Any] = {"kind": kind, "uplink": uplink, "replication": replication}
             identity = len(rows)
             if use == "static_push" and not uplink and created >= drive.changes[0]:
@@ -106,7 +108,8 @@ def _messages(use: str, drive: Drive, replication: int) -> list[dict[str, Any]]:
                 rows.append(message(identity, created, None, "clean_session_discarded", gone_s=created + 9.0, **more))
             elif late is not None and repair_s is not None:
                 at_s = late + DELAY_S + drive.phase + repair_s
-                rows.append(message(identity, created, at_s, arrivals=2, sends=2, late=kind == "diagnostics" and at_s > created + 10, **more))
+                more["late"] = kind == "diagnostics" and at_s > created + 10.0
+                rows.append(message(identity, created, at_s, arrivals=2, sends=2, **more))
             else:
                 rows.append(message(identity, created, created + 0.08 + 0.04 * draws.uniform(identity), **more))
     return rows

@@ -1,0 +1,265 @@
+"""The command line: it parses, calls and prints.
+
+Exit codes: 0 ok; 1 an objective was missed; 2 a bad scenario or usage; 3 a defect of the lab; 130 interrupted.
+Heavy libraries are imported in the commands that need them, so that --help answers at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+OK, MISSED, BAD_USAGE, DEFECT, INTERRUPTED = 0, 1, 2, 3, 130
+_EPILOG = "Exit codes: 0 ok, 1 an objective missed, 2 bad scenario or usage, 3 a defect of the lab, 130 interrupted."
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Simulates how a vehicle stays reachable while its address changes, and compares strategies on the same drives.",
+    epilog=_EPILOG,
+)
+_debug = False
+
+FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="scenario file")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="folder of a run, below results/")]
+JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON object on stdout and nothing else there")]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code; never a traceback, unless --debug asks for it."""
+    global _debug
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    _debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    try:
+        app(words, prog_name="python -m sim")
+    except SystemExit as ended:
+        code = ended.code
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    with contextlib.suppress(BrokenPipeError, ValueError):
+        sys.stdout.flush()
+    return code if isinstance(code, int) else OK
+
+
+def _command(function: Callable[..., int | None]) -> Callable[..., None]:
+    """Turn what a command raises into a line on stderr and an exit code."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        from sim.terminal import say
+
+        try:
+            code = function(*args, **kwargs) or OK
+        except KeyboardInterrupt:
+            say("interrupted", error=True)
+            code = INTERRUPTED
+        except Exception as error:
+            if _debug:
+                raise
+            code, lines = _verdict(error)
+            for line in lines:
+                say(line, error=True)
+        raise typer.Exit(code)
+
+    return wrapped
+
+
+def _verdict(error: Exception) -> tuple[int, list[str]]:
+    """Return the exit code for an exception and what to say about it."""
+    from sim.scenario.document import ScenarioErrors, one_line
+    from sim.scenario.user_strategy import place_in_user_file
+
+    if isinstance(error, ScenarioErrors):
+        return BAD_USAGE, error.lines
+    theirs = place_in_user_file(error)
+    if theirs is not None:
+        return BAD_USAGE, [f"{theirs}: {type(error).__name__}: {one_line(error)} (--debug shows the traceback)"]
+    if isinstance(error, OSError) and error.filename is not None:
+        return BAD_USAGE, [f"{error.filename}: {error.strerror or one_line(error)}"]
+    what = f"{type(error).__name__}: {one_line(error)}" if str(error) else type(error).__name__
+    how = "add --debug for the traceback, and report it with the scenario file and the command"
+    return DEFECT, [f"defect: {what} ({how})"]
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="show the traceback of a defect; works after a command too")] = False,
+) -> None:
+    pass  # main() has taken --debug out already, wherever it stood
+
+
+@app.command(epilog=_EPILOG)
+@_command
+def run(
+    file: FileArgument,
+    strategy: Annotated[list[str] | None, typer.Option(help="run this one only; repeatable")] = None,
+    replications: Annotated[int | None, typer.Option(help="number of drives")] = None,
+    seed: Annotated[int | None, typer.Option(help="seed of all draws")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="change a key, as in server.tls=pqc or hybrid.poll='10 s'; repeatable"),
+    ] = None,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=A,B,C", help="run values side by side, as in hybrid.poll='10 s,30 s'; repeatable"),
+    ] = None,
+    jobs: Annotated[int | None, typer.Option("-j", "--jobs", min=1, help="processes; all cores where not given")] = None,
+    out: Annotated[Path, typer.Option(help="folder of all results")] = Path("results"),
+    no_fold: Annotated[bool, typer.Option("--no-fold", help="simulate every event singly: the same results, slower")] = False,
+    json: JsonOption = False,
+    no_inputs: Annotated[bool, typer.Option("--no-inputs", help="store hashes of the input files instead of copies")] = False,
+) -> int:
+    """Run a scenario, print a summary and write a report."""
+    from sim.scenario.load import load_with_warnings
+    from sim.terminal import any_missed, json_object, nothing_else_on_stdout, print_summary, progress, say
+
+    with nothing_else_on_stdout(json):
+        scenario, warnings = load_with_warnings(
+            file, sets=set_ or (), varies=vary or (), strategies=strategy or (), replications=replications, seed=seed
+        )
+        for line in warnings:
+            say(f"warning: {line}", error=True)
+
+        from sim.report.page import write_report
+        from sim.study.run import run_scenario
+
+        with progress(scenario.name) as show:
+            result = run_scenario(
+                scenario, jobs=jobs or _cores(), out=out, fold=not no_fold, keep_inputs=not no_inputs, progress=show
+            )
+        report = write_report(result.run_dir)
+    if json:
+        say(json_object(result.metrics, result.run_dir))
+    else:
+        print_summary(result.metrics, result.run_dir, report)
+    return MISSED if any_missed(result.metrics) else OK
+
+
+@app.command()
+@_command
+def check(files: Annotated[list[str], typer.Argument(metavar="FILE...", help="scenario files")]) -> int:
+    """Check scenario files: print every mistake and every warning, run nothing."""
+    from sim.scenario.document import ScenarioErrors
+    from sim.scenario.load import load_with_warnings
+    from sim.terminal import say
+
+    code = OK
+    for file in files:
+        try:
+            _scenario, warnings = load_with_warnings(file)
+        except ScenarioErrors as errors:
+            code = BAD_USAGE
+            for line in errors.lines:
+                say(line)
+            continue
+        for line in warnings:
+            say(f"warning: {line}")
+        say(f"ok: {file}")
+    return code
+
+
+@app.command()
+@_command
+def schema() -> None:
+    """Print the JSON Schema of the scenario file."""
+    from sim.scenario.schema import schema_text
+    from sim.terminal import say
+
+    say(schema_text().rstrip())
+
+
+@app.command("list")
+@_command
+def list_(
+    what: Annotated[
+        str | None, typer.Argument(metavar="[scenarios|strategies|presets|backoff|metrics]", help="all of them where not given")
+    ] = None,
+) -> None:
+    """List what there is, one line each."""
+    from sim.scenario.listing import listing
+    from sim.terminal import say
+
+    for line in listing(what):
+        say(line)
+
+
+@app.command()
+@_command
+def init(name: Annotated[str, typer.Argument(metavar="NAME", help="name of the scenario; NAME.yaml is written")]) -> None:
+    """Write a commented starter file."""
+    from sim.scenario.starter import write_starter
+    from sim.terminal import say
+
+    path = write_starter(name)
+    say(f"wrote {path}; next: python -m sim run {path}")
+
+
+@app.command()
+@_command
+def explain(
+    run_dir: RunArgument,
+    message: Annotated[str, typer.Argument(metavar="MESSAGE", help="message, as ota:3")],
+    strategy: Annotated[str | None, typer.Option(help="strategy variant; the first where not given")] = None,
+    replication: Annotated[int | None, typer.Option(help="number of the drive, from 0")] = None,
+) -> None:
+    """Print what happened to one message, step by step."""
+    from sim.measure.explain import explain as explain_message
+    from sim.terminal import say
+
+    _require_run(run_dir)
+    say(explain_message(run_dir, message, strategy, replication))
+
+
+@app.command()
+@_command
+def report(run_dir: RunArgument) -> None:
+    """Make the report of a run again, from its files alone."""
+    from sim.report.page import write_report
+    from sim.terminal import say
+
+    _require_run(run_dir)
+    say(f"report: {write_report(run_dir)}")
+
+
+@app.command()
+@_command
+def bench(
+    vehicles: Annotated[int, typer.Option(min=1, help="vehicles of the fleet workload")] = 1000,
+    hours: Annotated[float, typer.Option(min=0.001, help="simulated hours")] = 1.0,
+    json: JsonOption = False,
+) -> None:
+    """Measure the speed of the simulation on the fixed fleet workload."""
+    import json as json_module
+
+    from sim.study.bench import bench as run_bench
+    from sim.terminal import nothing_else_on_stdout, say
+
+    with nothing_else_on_stdout(json):
+        figures = run_bench(vehicles, hours)
+    if json:
+        say(json_module.dumps(figures, indent=2))
+        return
+    for name, value in figures.items():
+        say(f"{name:<32} {value:,.3f}" if isinstance(value, float) else f"{name:<32} {value}")
+
+
+def _require_run(run_dir: Path) -> None:
+    from sim.scenario.document import ScenarioErrors
+
+    if not (run_dir / "manifest.json").is_file():
+        raise ScenarioErrors([f"{run_dir}: is not the folder of a run, it has no manifest.json"])
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,94 @@
+"""Explain one message: the causal chain behind its fate, in words with instants."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from sim.measure.attempt_history import attempts_of
+from sim.measure.drive_path import Event
+from sim.measure.message_chain import chain
+from sim.record.read import Run, read_run
+
+
+class ExplainError(Exception):
+    """There is no such message, strategy or drive. The text is one line and says what there is."""
+
+
+def explain(
+    run: str | Path | Run,
+    message: str | int,
+    strategy: str | None = None,
+    replication: int | None = None,
+    vehicle: int | None = None,
+) -> str:
+    """The chain of one message as text, a section a strategy.
+
+    `message` is an id ("12") or a kind and its number in the order of creation, from 1 ("ota:3" is the third chunk).
+    Without `strategy` all of them are shown one below the other, for the same drive; `replication` and `vehicle` are the
+    first ones where not given. Raises ExplainError, and RunFolderError where `run` is not a run's folder.
+    """
+    records = run if isinstance(run, Run) else read_run(run)
+    names = [str(entry["name"]) for entry in records.manifest["strategies"]]
+    if strategy is not None and strategy not in names:
+        raise ExplainError(f"this run has no strategy {strategy}; it has {', '.join(names)}")
+    drives = records.vehicles.select("replication", "vehicle").unique().sort("replication", "vehicle").rows()
+    replication = drives[0][0] if replication is None and drives else replication
+    vehicle = next((number for drive, number in drives if drive == replication), 0) if vehicle is None else vehicle
+    if (replication, vehicle) not in drives:
+        most = max((drive for drive, _ in drives), default=-1)
+        raise ExplainError(f"this run has no vehicle {vehicle} in drive {replication}; drives run from 0 to {most}")
+    mine = (pl.col("replication") == replication) & (pl.col("vehicle") == vehicle)
+    sections = []
+    for name in names if strategy is None else [strategy]:
+        one = mine & (pl.col("strategy") == name)
+        row = _find(records.messages.filter(one).sort("created_s", "message"), str(message), name)
+        sections.append(_section(records, row, one, mine))
+    return "\n\n".join(sections) + "\n"
+
+
+def _find(messages: pl.DataFrame, wanted: str, strategy: str) -> dict[str, Any]:
+    kind, separator, number = wanted.strip().rpartition(":")
+    if number.isascii() and number.isdigit():
+        if not separator:
+            found = messages.filter(pl.col("message") == int(number))
+        else:
+            found = messages.filter(pl.col("kind") == kind).slice(int(number) - 1, 1) if int(number) > 0 else messages.clear()
+        if found.height:
+            return found.row(0, named=True)
+    raise ExplainError(f"{strategy} has no message {wanted}; it has {_what_exists(messages)}")
+
+
+def _what_exists(messages: pl.DataFrame) -> str:
+    if not messages.height:
+        return "none"
+    counted = messages.group_by("kind").len().sort("kind")
+    kinds = ", ".join(f"{kind}:1 to {kind}:{count}" for kind, count in counted.iter_rows())
+    return f"ids {messages['message'].min()} to {messages['message'].max()}, or {kinds}"
+
+
+def _section(run: Run, row: dict[str, Any], one: pl.Expr, mine: pl.Expr) -> str:
+    events = [
+        Event(*event)
+        for event in run.disruptions.filter(mine)
+        .sort("start_s")
+        .select("kind", "start_s", "end_s", "before", "after")
+        .iter_rows()
+    ]
+    horizon_s = float(run.vehicles.filter(one)["horizon_s"][0])
+    trace = None if run.trace is None else run.trace.filter(one)
+    steps = chain(row, attempts_of(run.connections.filter(one)), events, run.states.filter(one), trace, horizon_s)
+    head = (
+        f"{row['strategy']}: message {row['message']} ({row['kind']}, {row['size_bytes']} bytes, QoS {row['qos']})"
+        f" of vehicle {row['vehicle']} in drive {row['replication']}: {_fate(row)}"
+    )
+    return "\n".join([head, *(f"  {time_s:10.3f} s  {text}" for time_s, text in steps)])
+
+
+def _fate(row: dict[str, Any]) -> str:
+    if row["outcome"] == "delivered":
+        text = f"delivered after {row['delivered_s'] - row['created_s']:.3f} s"
+        return text + (f", {row['arrivals']} times" if row["arrivals"] > 1 else "") + (", late" if row["late"] else "")
+    return f"lost ({row['cause']})" if row["outcome"] == "lost" else "pending"

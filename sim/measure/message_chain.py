@@ -1,0 +1,182 @@
+"""The causal chain of one message: what happened to it and around it, as (instant, words) in the order of time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from sim.measure.attempt_history import Attempt
+from sim.measure.drive_path import Event
+from sim.measure.episode_words import event_in_words, notice_in_words, seconds
+from sim.record.causes import CAUSES
+
+Step = tuple[float, str]
+
+#: Marks among the states that are shown; the states themselves are told by the connections.
+_MARKS = {
+    "address_noticed": "the vehicle sees the change of its address",
+    "heartbeat_accepted": "the server accepts a heartbeat",
+}
+_VIA = {"mqtt": "over MQTT", "poll": "in the answer to a poll", "push": "on a transport the server opened", "post": "in a POST"}
+_RECEIVER = {"ota": "the vehicle's application", "diagnostics": "the vehicle's application", "probe": "the vehicle's application"}
+_TRACE = {
+    "send_packet": "sends",
+    "packet_received": "receives",
+    "deliver": "hands it over",
+    "drop": "drops a copy",
+    "note": "notes",
+}
+
+#: Of a longer row of failed attempts only the first and the last ones are shown.
+SHOWN_FAILURES = 3
+
+
+def chain(
+    message: Mapping[str, Any],
+    attempts: Sequence[Attempt],
+    events: Sequence[Event],
+    states: pl.DataFrame,
+    trace: pl.DataFrame | None,
+    horizon_s: float,
+) -> list[Step]:
+    """Steps of one message (a row of messages) from its creation, or the death of the path it was sent on, to its end.
+
+    `attempts`, `events`, `states` and `trace` are those of its vehicle in its drive under its strategy.
+    """
+    born_s = float(message["created_s"])
+    ends = [message[key] for key in ("handed_s", "delivered_s", "gone_s") if message[key] is not None]
+    done_s = max(ends) if ends and message["outcome"] != "pending" else horizon_s
+    carrier = carrier_at(attempts, message["first_sent_s"])
+    from_s = born_s
+    if carrier is not None and carrier.path_end_s is not None and carrier.path_end_s <= float(message["first_sent_s"]):
+        from_s = min(born_s, carrier.path_end_s)
+    steps = [
+        *_of_message(message, carrier, horizon_s),
+        *_of_link(events, from_s, done_s),
+        *_of_attempts(_relevant(attempts, message), carrier, from_s, done_s),
+        *_of_states(states, from_s, done_s),
+        *(_of_trace(trace, message) if trace is not None else ()),
+    ]
+    return sorted(steps, key=lambda step: step[0])
+
+
+def carrier_at(attempts: Sequence[Attempt], sent_s: float | None) -> Attempt | None:
+    """The connection that the sender took for up at `sent_s`: the latest ready one. None: there was none."""
+    if sent_s is None:
+        return None
+    ready = [attempt for attempt in attempts if attempt.ready_s is not None and not attempt.failed and attempt.ready_s <= sent_s]
+    mqtt = [attempt for attempt in ready if attempt.purpose == "mqtt"]
+    return max(mqtt, key=lambda attempt: attempt.ready_s or 0.0, default=None)
+
+
+def _of_message(message: Mapping[str, Any], carrier: Attempt | None, horizon_s: float) -> list[Step]:
+    born_s, sent_s = float(message["created_s"]), message["first_sent_s"]
+    who = "vehicle" if message["uplink"] else "server"
+    steps: list[Step] = [(born_s, f"created at the {who}")]
+    if sent_s is not None:
+        where = ""
+        if carrier is not None and carrier.path_end_s is not None and carrier.path_end_s <= sent_s:
+            where = f" on a dead transport (its path ended at {carrier.path_end_s:.3f} s)"
+        elif carrier is not None and carrier.noticed_s is not None and carrier.noticed_s <= sent_s and carrier.purpose == "mqtt":
+            where = " while the vehicle had given up its connection"
+        steps.append((float(sent_s), f"sent{where}"))
+    if message["handed_s"] is not None:
+        again = "redelivered" if message["sends"] > 1 else "delivered"
+        receiver = _RECEIVER.get(message["kind"], "the backend")
+        steps.append((float(message["handed_s"]), f"{again} to {receiver} {_VIA.get(message['via'], '')}".rstrip()))
+        if message["delivered_s"] is not None and message["delivered_s"] > message["handed_s"]:
+            steps.append((float(message["delivered_s"]), "the response is at the server" + (", late" if message["late"] else "")))
+    if message["outcome"] == "lost":
+        gone_s = message["gone_s"] if message["gone_s"] is not None else horizon_s
+        steps.append((float(gone_s), f"lost, {message['cause']}: {CAUSES.get(message['cause'], 'the cause is not known')}"))
+    elif message["outcome"] == "pending":
+        steps.append((horizon_s, "still pending at the end of the run" + ("" if sent_s is not None else ", never sent")))
+    return steps
+
+
+def _of_link(events: Sequence[Event], from_s: float, done_s: float) -> list[Step]:
+    steps: list[Step] = []
+    for event in events:
+        if not (from_s <= event.start_s <= done_s or event.start_s < from_s < event.end_s):
+            continue
+        if event.kind == "handover":
+            steps.append((event.start_s, f"handover from {event.before or 'no cell'} to {event.after or 'no cell'}"))
+        elif event.kind == "reassignment":
+            steps.append((event.start_s, f"the address {event.before or '(none)'} ends"))
+            if event.after and event.end_s <= done_s:
+                steps.append((event.end_s, f"the vehicle has the address {event.after}"))
+        else:
+            steps.append((event.start_s, f"{event_in_words(event)}, for {seconds(event.end_s - event.start_s)}"))
+    return steps
+
+
+def _relevant(attempts: Sequence[Attempt], message: Mapping[str, Any]) -> list[Attempt]:
+    """Attempts that could move this message: POSTs carry uplink only, heartbeats and pushes matter to downlink."""
+    skipped = ("poll", "push", "heartbeat") if message["uplink"] else ("post",)
+    return [attempt for attempt in attempts if attempt.purpose not in skipped]
+
+
+def _of_attempts(attempts: Sequence[Attempt], carrier: Attempt | None, from_s: float, done_s: float) -> list[Step]:
+    steps: list[Step] = []
+    if carrier is not None and carrier.noticed_s is not None and from_s <= carrier.noticed_s <= done_s:
+        steps.append((carrier.noticed_s, f"the vehicle gives the connection up {notice_in_words(carrier)}"))
+    inside = [attempt for attempt in attempts if from_s <= attempt.asked_s <= done_s]
+    failed = [attempt for attempt in inside if attempt.failed]
+    hidden = failed[SHOWN_FAILURES : max(len(failed) - 1, SHOWN_FAILURES)]
+    for attempt in inside:
+        if attempt is carrier or any(attempt is other for other in hidden):
+            continue
+        steps += [step for step in _of_attempt(attempt) if step[0] <= done_s]
+    if hidden:
+        last_s = hidden[-1].noticed_s if hidden[-1].noticed_s is not None else hidden[-1].asked_s
+        steps.append((hidden[0].asked_s, f"{len(hidden)} more attempts fail, until {last_s:.3f} s"))
+    return steps
+
+
+def _of_attempt(attempt: Attempt) -> Iterable[Step]:
+    begins = {
+        "mqtt": f"the vehicle connects from {attempt.address or 'no address'}",
+        "poll": f"the vehicle polls from {attempt.address or 'no address'}",
+        "heartbeat": f"the vehicle sends a heartbeat from {attempt.address or 'no address'}",
+        "push": f"the server connects to {attempt.target or 'no address'}",
+        "post": f"the vehicle posts from {attempt.address or 'no address'}",
+    }
+    yield attempt.asked_s, begins.get(attempt.purpose, attempt.purpose) + (f" ({attempt.trigger})" if attempt.trigger else "")
+    if attempt.failed:
+        if attempt.noticed_s is not None:
+            yield attempt.noticed_s, f"that fails: {attempt.reason.replace('_', ' ') or 'reason not recorded'}"
+        return
+    if attempt.purpose != "mqtt":
+        if attempt.ready_s is not None:
+            yield attempt.ready_s, "that is answered"
+        return
+    if attempt.opened_s is not None:
+        yield attempt.opened_s, "CONNECT" + (", TLS resumed" if attempt.resumed else "")
+    if attempt.connack_s is not None:
+        present = {0: ", no session present", 1: ", session present"}.get(attempt.session_present, "")
+        yield attempt.connack_s, f"CONNACK{present}"
+    if attempt.ready_s is not None and attempt.ready_s != attempt.connack_s:
+        yield attempt.ready_s, "subscribed"
+
+
+def _of_states(states: pl.DataFrame, from_s: float, done_s: float) -> list[Step]:
+    marks = states.filter(pl.col("state").is_in(list(_MARKS)) & pl.col("time_s").is_between(from_s, done_s))
+    return [
+        (float(time_s), _MARKS[state] + (f" ({detail})" if detail else ""))
+        for time_s, state, detail in marks.select("time_s", "state", "detail").iter_rows()
+    ]
+
+
+def _of_trace(trace: pl.DataFrame, message: Mapping[str, Any]) -> list[Step]:
+    """What the trace adds: every packet of the message and every copy dropped, but what its row has already told."""
+    told = {("send_packet", message["first_sent_s"]), ("deliver", message["handed_s"])}
+    rows = trace.filter((pl.col("message") == message["message"]) & pl.col("kind").is_in(list(_TRACE))).sort("time_s", "serial")
+    steps: list[Step] = []
+    for time_s, source, kind, transport, detail in rows.select("time_s", "source", "kind", "transport", "detail").iter_rows():
+        if not any(kind == other and at is not None and math.isclose(at, time_s, abs_tol=1e-9) for other, at in told):
+            on = f" on transport {transport}" if transport >= 0 else ""
+            steps.append((float(time_s), f"the {source} {_TRACE[kind]}{on}" + (f": {detail}" if detail else "")))
+    return steps

@@ -1,0 +1,637 @@
+"""The model's driver: hosts one vehicle's machines in a SimPy environment. It contains no protocol behaviour.
+
+Laws (tests/model/test_driver.py holds each):
+1. Calls are atomic and never re-entered; the actions of a call are performed in order after it has returned.
+2. A wake-up is armed only when the deadline is earlier than the one armed; one that comes early re-arms at the current one.
+3. now = the item's own time: never before the deadline that fired, never back.
+4. Ids of opened transports are chosen by the machine, of accepted ones by the driver; inputs of an abandoned one are ignored.
+5. The driver never retries, times out or chooses.
+6. Equal times: changes of the link, then inputs, then creations, then deadlines (vehicle, backend, broker); within each in
+   the order in which they were posted.
+
+Run-ahead (folding): an input that comes before anything else this vehicle waits for (deadline, change, creation, other
+input, end of run) and touches nothing shared is handled at once, with its own later `now`. Else it is a SimPy event.
+`fold=False` makes every input an event of its own: the oracle, with equal records.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable
+from typing import Any
+
+import simpy
+
+from sim.drive.timeline import LinkTimeline
+from sim.machine import (
+    NEVER,
+    AddressChanged,
+    CloseTransport,
+    Create,
+    Deliver,
+    Drop,
+    Message,
+    MessageCreated,
+    NameFailed,
+    NameResolved,
+    Note,
+    OpenTransport,
+    PacketReceived,
+    ResolveName,
+    SendPacket,
+    TransportAccepted,
+    TransportLost,
+    TransportOpened,
+    WriteBlocked,
+    WriteResumed,
+)
+from sim.model.link import Flow
+from sim.model.network import Network, Transport
+from sim.record.recorder import Connection, Recorder, describe
+from sim.strategies.context import LAN
+
+VEHICLE, BACKEND, BROKER = 0, 1, 2
+SIDES = ("vehicle", "server", "broker")
+
+_CHANGE, _INPUT, _CREATION, _DEADLINE = 0, 1, 2, 3  # order of equal times
+
+
+class Wake:
+    """A light event: what `Environment.step` reads of an event and no more (SimPy 4.1; a test pins it)."""
+
+    __slots__ = ("a", "at", "b", "callbacks", "call")
+    _ok = True
+
+    def __init__(self, callbacks: Any, at: float, call: Any = None, a: Any = None, b: Any = None) -> None:
+        self.callbacks = callbacks
+        self.at = at
+        self.call = call
+        self.a = a
+        self.b = b
+
+
+class Driver:
+    """One vehicle: its machine, the backend's, the broker's, and the network between them."""
+
+    __slots__ = (
+        "_agenda", "_armed", "_by_id", "_creations", "_deadline", "_env", "_fold", "_folded", "_handle", "_horizon", "_item_callbacks",
+        "_listeners", "_machines", "_next_accepted_id", "_next_creation", "_next_deadlines", "_now", "_rows", "_serial", "_slot", "_tracing",
+        "_vehicle_host", "_wake_callbacks", "events", "handled", "network", "record", "_behind_nat",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        env: simpy.Environment,
+        network: Network,
+        machines: tuple[Any, Any, Any],
+        creations: list[Message],
+        record: Recorder,
+        *,
+        listeners: dict[tuple[str, int], int],
+        vehicle_host: str,
+        behind_nat: bool,
+        horizon_s: float,
+        fold: bool = True,
+    ) -> None:
+        """`machines` = (vehicle, backend, broker); broker may be None. `creations` in the order of time.
+
+        `listeners` says which of them (BACKEND, BROKER) listens at an (address, port); `vehicle_host` is the name in the
+        vehicle's certificate.
+        """
+        self._env = env
+        self.network = network
+        self._machines = machines
+        self._handle = tuple(machine.handle if machine is not None else None for machine in machines)
+        self._next_deadlines = tuple(machine.next_deadline if machine is not None else _never for machine in machines)
+        self._deadline = [NEVER, NEVER, NEVER]
+        self._by_id: tuple[dict[int, Transport], ...] = ({}, {}, {})
+        self._next_accepted_id = 1_000_000
+        self._listeners = listeners
+        self._vehicle_host = vehicle_host
+        self._behind_nat = behind_nat
+        self._rows: dict[tuple[int, int], Connection] = {}
+        self._creations = creations
+        self._next_creation = 0
+        self.record = record
+        self._tracing = record.trace is not None
+        self._horizon = horizon_s
+        self._fold = fold
+        self._agenda: list[tuple[float, int, int, Any, Any, Any]] = []
+        self._slot: tuple[float, int, int, Any, Any, Any] | None = None
+        self._folded = False
+        self._serial = 0
+        self._now = -math.inf
+        self._armed = NEVER
+        self._wake_callbacks = (self._wake,)
+        self._item_callbacks = (self._item,)
+        self.events = 0  # SimPy events of this vehicle
+        self.handled = 0  # inputs and deadlines handled
+
+    def start(self, start_s: float) -> None:
+        """Schedule what the timeline brings and wake the machines for the first time."""
+        timeline: LinkTimeline = self.network.timeline
+        addresses = timeline.addresses
+        before = -2
+        for i, at in enumerate(timeline.start_s.tolist()):
+            address = int(timeline.address[i])
+            if address != before:
+                before = address
+                self._post(start_s if i == 0 else at, self._address_changed, addresses[address] if address >= 0 else None, None, _CHANGE)
+        if self._machines[BROKER] is not None:
+            self._post(start_s, self._open_lan, None, None, _CHANGE)
+        for side in (VEHICLE, BACKEND, BROKER):
+            self._deadline[side] = self._next_deadlines[side]()
+        self._arm()
+
+    # --- time ---------------------------------------------------------------------------------------------------------------
+
+    def _post(self, at: float, call: Callable[..., None], a: Any, b: Any, order: int = _INPUT) -> None:
+        """Something will happen to this vehicle at `at`."""
+        if at == math.inf:
+            return
+        self._serial += 1
+        if not self._fold:
+            self._schedule(at, order, Wake(self._item_callbacks, at, call, a, b))
+            return
+        item = (at, order, self._serial, call, a, b)
+        if self._slot is None and self._folded:
+            self._slot = item
+        else:
+            heapq.heappush(self._agenda, item)
+
+    def _schedule(self, at: float, order: int, event: Wake) -> None:
+        # env.schedule() adds a delay to now and so may miss `at` by a rounding; the queue takes exact times
+        env = self._env
+        heapq.heappush(env._queue, (at if at > env._now else env._now, order, next(env._eid), event))
+
+    def _item(self, event: Wake) -> None:
+        """SimPy: a posted item is due (unfolded)."""
+        self.events += 1
+        self.handled += 1
+        self._now = event.at
+        event.call(event.at, event.a, event.b)
+        self._arm()
+
+    def _arm(self) -> None:
+        """Law 2: arm only what is earlier than the wake-up armed."""
+        at = min(self._deadline)
+        order = _DEADLINE
+        if self._next_creation < len(self._creations):
+            created_s = self._creations[self._next_creation].created_s
+            if created_s <= at:
+                at, order = created_s, _CREATION
+        if self._fold and self._agenda and self._agenda[0] < (at, order, 0):
+            at, order = self._agenda[0][0], self._agenda[0][1]
+        if at < self._armed and at <= self._horizon:
+            self._armed = at
+            self._schedule(at, order, Wake(self._wake_callbacks, at))
+
+    def _wake(self, event: Wake) -> None:
+        """SimPy: the armed wake-up. Handle what is due, and run ahead as far as nothing else can come between."""
+        self.events += 1
+        if event.at != self._armed:
+            return  # an earlier one was armed after it
+        self._armed = NEVER
+        if not self._fold:
+            self._next_due(event.at)
+            self._arm()
+            return
+        agenda = self._agenda
+        self._folded = True
+        creations = self._creations
+        n_creations = len(creations)
+        deadline = self._deadline
+        while True:
+            due = min(deadline)
+            slot = self._slot
+            created_s = creations[self._next_creation].created_s if self._next_creation < n_creations else NEVER
+            if slot is not None and slot[0] < due and slot[0] < created_s and (not agenda or slot < agenda[0]):
+                self._slot = None
+            else:
+                if slot is not None:
+                    heapq.heappush(agenda, slot)
+                    self._slot = None
+                if agenda and agenda[0][0] <= created_s and agenda[0][0] <= due:
+                    slot = heapq.heappop(agenda)
+                else:
+                    at = min(created_s, due)
+                    if at > self._horizon:
+                        break
+                    self._next_due(at)
+                    continue
+            at = slot[0]
+            if at > self._horizon:
+                heapq.heappush(agenda, slot)
+                break
+            self.handled += 1
+            self._now = at
+            slot[3](at, slot[4], slot[5])
+        self._folded = False
+
+    def _next_due(self, at: float) -> None:
+        """Handle one creation or one machine's deadline that is due at `at`, in the order of law 6."""
+        if self._next_creation < len(self._creations) and self._creations[self._next_creation].created_s <= at:
+            message = self._creations[self._next_creation]
+            self._next_creation += 1
+            self._now = message.created_s
+            self.handled += 1
+            self.record.created(message)
+            self._input(VEHICLE if message.uplink else BACKEND, message.created_s, MessageCreated(message))
+            return
+        for side in (VEHICLE, BACKEND, BROKER):
+            if self._deadline[side] <= at:
+                self._now = at
+                self.handled += 1
+                actions = self._machines[side].handle_deadline(at)
+                self._deadline[side] = self._next_deadlines[side]()
+                if actions:
+                    self._perform(side, at, actions)
+                return
+
+    # --- calls ----------------------------------------------------------------------------------------------------------------
+
+    def _input(self, side: int, now: float, event: Any) -> None:
+        if self._tracing:
+            self._trace_input(side, now, event)
+        actions = self._handle[side](now, event)
+        self._deadline[side] = self._next_deadlines[side]()
+        if actions:
+            self._perform(side, now, actions)
+
+    def _perform(self, side: int, now: float, actions: list[Any]) -> None:
+        for action in actions:
+            kind = type(action)
+            if kind is SendPacket:
+                self._send(side, now, action)
+            elif kind is Deliver:
+                self._deliver(side, now, action)
+            else:
+                self._ACTIONS[kind](self, side, now, action)
+
+    def _send(self, side: int, now: float, action: SendPacket) -> None:
+        packet = action.packet
+        transport_id = action.transport
+        if self._tracing:
+            message = getattr(packet, "message", None)
+            self.record.note_trace(now, SIDES[side], "send_packet", transport_id, message.id if message is not None else -1, describe(packet))
+        if transport_id == LAN and side != VEHICLE:
+            # same data centre: takes no time and loses nothing
+            other = BROKER if side == BACKEND else BACKEND
+            self._input(other, now, PacketReceived(LAN, packet))
+            return
+        transport = self._by_id[side].get(transport_id)
+        if transport is None:
+            self._lose(now, packet)
+            return
+        record = self.record
+        up = side == VEHICLE
+        message = getattr(packet, "message", None)
+        if message is not None:
+            record.sent(now, message)
+            if up:
+                record.messages_sent += 1
+        elif hasattr(packet, "messages"):
+            for message in packet.messages:
+                record.sent(now, message)
+        arrival = self.network.send(transport, up, packet, now)
+        if arrival < NEVER:
+            self._post(arrival, self._at_server if up else self._at_vehicle, transport, packet)
+        else:
+            self._lose(now, packet)
+        flow = transport.up if up else transport.down
+        if flow.sender_gone_s < NEVER or flow.stuck_bytes or flow.last_finish_s - now > 1.0:
+            self._check_sender(side, transport, flow, now)
+
+    def _check_sender(self, side: int, transport: Transport, flow: Flow, now: float) -> None:
+        """Tell the sender when its kernel will give up, when the path answers with a reset, and when its buffer is full."""
+        end = side != VEHICLE
+        if flow.sender_gone_s < NEVER and not transport.told_gone[end]:
+            transport.told_gone[end] = True
+            self._post(flow.sender_gone_s, self._lost, (transport, end), "timed_out")
+        reset = self.network.reset_by_path(transport, not end, now)
+        if reset is not None and not transport.told_reset:
+            transport.told_reset = True
+            self._post(reset[0], self._lost, (transport, end), reset[1])
+        if not flow.blocked:
+            resumes_s = self.network.buffer_full_until(flow, not end, now)
+            if resumes_s > now:
+                flow.blocked = True
+                self._post(now, self._write_blocked, (transport, end), None)
+                self._post(resumes_s, self._write_resumed, (transport, end), flow)
+
+    def _write_blocked(self, now: float, who: tuple[Transport, int], _b: Any) -> None:
+        transport, end = who
+        if transport.open[end]:
+            self._input(transport.server_side if end else VEHICLE, now, WriteBlocked(transport.ids[end]))
+
+    def _write_resumed(self, now: float, who: tuple[Transport, int], flow: Flow) -> None:
+        transport, end = who
+        flow.blocked = False
+        if transport.open[end]:
+            self._input(transport.server_side if end else VEHICLE, now, WriteResumed(transport.ids[end]))
+
+    def _lose(self, now: float, packet: Any) -> None:
+        """A packet that will never arrive; what nobody keeps a copy of is lost with it."""
+        cause = packet.cause_if_lost
+        if cause:
+            for message in packet.messages if hasattr(packet, "messages") else (packet.message,):
+                self.record.drop(now, message, cause)
+
+    def _at_vehicle(self, now: float, transport: Transport, packet: Any) -> None:
+        """The last byte of a packet is at the vehicle."""
+        if transport.open[0]:
+            self._input(VEHICLE, now, PacketReceived(transport.ids[0], packet))
+        else:
+            self._lose(now, packet)
+            self._answer_late(now, transport, 0)
+
+    def _at_server(self, now: float, transport: Transport, packet: Any) -> None:
+        """The last byte of a packet is at the server."""
+        if transport.open[1]:
+            self._input(transport.server_side, now, PacketReceived(transport.ids[1], packet))
+        else:
+            self._lose(now, packet)
+            self._answer_late(now, transport, 1)
+
+    def _answer_late(self, now: float, transport: Transport, end: int) -> None:
+        """Data reached a closed end: its kernel answers with RST (RFC 9293 3.10.7.1)."""
+        other = 1 - end
+        if transport.open[other] and not transport.told_reset:
+            at = self.network.reset_reply(transport, other == 0, now)
+            if at < NEVER:
+                transport.told_reset = True
+                self._post(at, self._lost, (transport, other), "reset")
+
+    def _lost(self, now: float, who: tuple[Transport, int], reason: str) -> None:
+        """One end is told that its transport is gone. An abandoned one is told nothing."""
+        transport, end = who
+        if not transport.open[end]:
+            return
+        transport.open[end] = False
+        side = transport.server_side if end else VEHICLE
+        del self._by_id[side][transport.ids[end]]
+        self._end_row(transport, end, now, reason)
+        self._input(side, now, TransportLost(transport.ids[end], reason))
+
+    def _end_row(self, transport: Transport, end: int, now: float, reason: str) -> None:
+        if end == transport.opener:
+            row = transport.row
+            row.end(now, reason)
+            if transport.path_end_s < now:
+                row.path_end_s = transport.path_end_s
+            if end == 0 and reason not in ("done", "closed", "disconnect"):
+                self.network.ended_badly()
+
+    # --- actions ----------------------------------------------------------------------------------------------------------------
+
+    def _open(self, side: int, now: float, action: OpenTransport) -> None:
+        end = side != VEHICLE
+        network = self.network
+        row = self._row(end, action.transport)
+        if row is None:
+            row = self._new_row(end, action.transport, action.purpose, action.trigger, action.waited_s, now)
+        row.started_s = now
+        row.target = f"{action.address}:{action.port}"
+        address = network.link.address_at(now)
+        transport = Transport(address, int(end), action.port, row, network.link.flow(), network.link.flow(), action.user_timeout_s)
+        transport.ids[end] = action.transport
+        transport.open[end] = True
+        self._by_id[side][action.transport] = transport
+        if end:
+            transport.server_side = side
+        elif address < 0:
+            self._post(now, self._lost, (transport, 0), "no_address")
+            return
+        if end:
+            opening = network.open_from_server(transport, action.address, action.peer, self._vehicle_host, now)
+        else:
+            listener = self._listeners.get((action.address, action.port))
+            if listener is not None:
+                transport.server_side = listener
+            opening = network.open_from_vehicle(transport, listener is not None, row.attempt, now)
+        transport.path_end_s = self._path_end(transport.address, now)
+        if opening.failed_s < NEVER:
+            self._post(opening.failed_s, self._lost, (transport, int(end)), opening.reason)
+            if opening.tcp_s < NEVER:
+                row.tcp_s = opening.tcp_s
+            return
+        # the row learns its phases when they have happened
+        self._post(opening.tcp_s, self._tcp_done, transport, None)
+        self._post(opening.opened_s, self._opened, transport, opening.resumed)
+        self._post(opening.accepted_s, self._accepted, transport, None)
+        flow = transport.down if end else transport.up
+        if flow.sender_gone_s < NEVER:
+            self._post(flow.sender_gone_s, self._lost, (transport, int(end)), "timed_out")
+
+    def _path_end(self, address: int, now: float) -> float:
+        """When the vehicle's address ceases to be `address`; inf where it keeps it."""
+        timeline = self.network.timeline
+        row = self.network.link.row_at(now)
+        held = timeline.address
+        for later in range(row, len(held)):
+            if held[later] != address:
+                return float(timeline.start_s[later])
+        return NEVER
+
+    def _tcp_done(self, now: float, transport: Transport, _b: Any) -> None:
+        if transport.open[transport.opener]:
+            transport.row.tcp_s = now
+
+    def _opened(self, now: float, transport: Transport, resumed: bool) -> None:
+        end = transport.opener
+        if not transport.open[end]:
+            return
+        transport.row.opened_s = now
+        transport.row.resumed = resumed
+        self._input(transport.server_side if end else VEHICLE, now, TransportOpened(transport.ids[end], resumed))
+
+    def _accepted(self, now: float, transport: Transport, _b: Any) -> None:
+        end = 1 - transport.opener
+        side = transport.server_side if end else VEHICLE
+        self._next_accepted_id += 1
+        transport.ids[end] = self._next_accepted_id
+        transport.open[end] = True
+        self._by_id[side][transport.ids[end]] = transport
+        address = self.network.timeline.addresses[transport.address] if transport.address >= 0 else ""
+        self._input(side, now, TransportAccepted(transport.ids[end], transport.port, self._vehicle_host if end else "", address))
+        if not transport.open[transport.opener]:
+            # the opener gave up while its last flight was on the way; its RST is not far behind
+            self._post(now, self._lost, (transport, end), "reset")
+
+    def _close(self, side: int, now: float, action: CloseTransport) -> None:
+        if action.transport == LAN and side != VEHICLE:
+            return
+        transport = self._by_id[side].pop(action.transport, None)
+        if transport is None:
+            return
+        end = int(side != VEHICLE)
+        transport.open[end] = False
+        self._end_row(transport, end, now, action.reason)
+        if transport.open[1 - end]:
+            told_s = self.network.close(transport, end == 0, now, abort=action.abort)
+            if told_s < NEVER:
+                self._post(told_s, self._lost, (transport, 1 - end), "reset" if action.abort else "closed")
+
+    def _resolve(self, side: int, now: float, action: ResolveName) -> None:
+        if action.transport >= 0 and self._row(0, action.transport) is None:
+            self._new_row(0, action.transport, action.purpose, action.trigger, action.waited_s, now)
+        at, address = self.network.resolve(action.name, now)
+        if address:
+            self._post(at, self._named, side, NameResolved(action.name, address))
+        else:
+            self._post(at, self._named, side, NameFailed(action.name, "timed_out" if at > now else "no_address"))
+
+    def _named(self, now: float, side: int, event: Any) -> None:
+        self._input(side, now, event)
+
+    def _create(self, side: int, now: float, action: Create) -> None:
+        self.record.created(action.message)
+
+    def _deliver(self, side: int, now: float, action: Deliver) -> None:
+        message = action.message
+        if side == VEHICLE:
+            self.record.messages_received += 1
+        self.record.deliver(now, message, action.via)
+        if self._tracing:
+            self.record.note_trace(now, SIDES[side], "deliver", -1, message.id, action.via)
+
+    def _drop(self, side: int, now: float, action: Drop) -> None:
+        cause = action.cause
+        if cause == "unreachable":
+            cause = self._why_unreachable(now)
+        self.record.drop(now, action.message, cause)
+        if self._tracing:
+            self.record.note_trace(now, SIDES[side], "drop", -1, action.message.id, cause)
+
+    def _why_unreachable(self, now: float) -> str:
+        """The server only sees a timeout; the model knows whether it knocked at an address that was the vehicle's no more."""
+        for row in reversed(self.record.connections):
+            if row.purpose == "push":
+                current = self.network.link.address_at(now)
+                name = self.network.timeline.addresses[current] if current >= 0 else ""
+                return "stale_address" if row.target.rpartition(":")[0] != name and not self._behind_nat else "unreachable"
+        return "unreachable"
+
+    def _note(self, side: int, now: float, action: Note) -> None:
+        record = self.record
+        if self._tracing:
+            record.note_trace(now, SIDES[side], "note", action.transport, -1, action.kind + (" " + action.detail if action.detail else ""))
+        kind = action.kind
+        if kind == "connack" or kind == "ready" or kind == "failed":
+            row = self._row(int(side != VEHICLE), action.transport)
+            if row is None:
+                return
+            if kind == "connack":
+                row.connack_s = now
+                row.session_present = int(action.detail == "session present")
+            elif kind == "ready":
+                if row.ready_s != row.ready_s:
+                    row.ready_s = now
+                    row.outcome = "ready"
+            else:
+                row.end(now, action.detail)
+            return
+        record.state(now, SIDES[side], kind, action.detail)
+
+    _ACTIONS: dict[type, Any] = {  # noqa: RUF012 - a constant
+        OpenTransport: _open,
+        CloseTransport: _close,
+        ResolveName: _resolve,
+        Create: _create,
+        Deliver: _deliver,
+        Drop: _drop,
+        Note: _note,
+    }
+
+    def _row(self, end: int, transport_id: int) -> Connection | None:
+        return self._rows.get((end, transport_id))
+
+    def _new_row(self, end: int, transport_id: int, purpose: str, trigger: str, waited_s: float, now: float) -> Connection:
+        address = self.network.link.address_at(now)
+        name = self.network.timeline.addresses[address] if address >= 0 else ""
+        row = Connection(len(self.record.connections), purpose, "server" if end else "vehicle", trigger, name, waited_s, now)
+        self.record.connections.append(row)
+        self._rows[int(end), transport_id] = row
+        return row
+
+    # --- the link and the data centre -------------------------------------------------------------------------------------------
+
+    def _address_changed(self, now: float, address: str | None, _b: Any) -> None:
+        self._input(VEHICLE, now, AddressChanged(address))
+
+    def _open_lan(self, now: float, _a: Any, _b: Any) -> None:
+        self._input(BROKER, now, TransportAccepted(LAN, 0, "ota-server"))
+        self._input(BACKEND, now, TransportOpened(LAN))
+
+    # --- the end ------------------------------------------------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """Complete the rows of connections that nobody has given up."""
+        for transports in self._by_id:
+            for transport in transports.values():
+                if transport.open[transport.opener] and transport.path_end_s < self._horizon:
+                    transport.row.path_end_s = transport.path_end_s
+
+    def held(self) -> list[Message]:
+        """Messages of which a machine or a packet on its way still holds a copy."""
+        kept: list[Message] = []
+        for machine in self._machines:
+            if machine is not None and hasattr(machine, "held"):
+                kept += machine.held()
+        for item in self._agenda:
+            packet = item[5]
+            if item[3] in (self._at_vehicle, self._at_server):
+                kept += packet.messages if hasattr(packet, "messages") else ()
+                if getattr(packet, "message", None) is not None:
+                    kept.append(packet.message)
+        if not self._fold:
+            kept += self._on_the_way()
+        return kept
+
+    def _on_the_way(self) -> list[Message]:
+        """Unfolded, packets on their way stand in SimPy's queue."""
+        kept: list[Message] = []
+        for _at, _order, _serial, event in self._env._queue:
+            if isinstance(event, Wake) and event.call in (self._at_vehicle, self._at_server):
+                packet = event.b
+                kept += packet.messages if hasattr(packet, "messages") else ()
+                if getattr(packet, "message", None) is not None:
+                    kept.append(packet.message)
+        return kept
+
+    def _trace_input(self, side: int, now: float, event: Any) -> None:
+        name = _SNAKE[type(event)]
+        transport = getattr(event, "transport", -1)
+        message = -1
+        detail = ""
+        if type(event) is PacketReceived:
+            detail = describe(event.packet)
+            inner = getattr(event.packet, "message", None)
+            message = inner.id if inner is not None else -1
+        elif type(event) is MessageCreated:
+            message = event.message.id
+            detail = event.message.kind
+        elif type(event) is TransportLost or type(event) is NameFailed:
+            detail = event.reason
+        elif type(event) is AddressChanged:
+            detail = event.address or ""
+        self.record.note_trace(now, SIDES[side], name, transport, message, detail)
+
+
+_SNAKE: dict[type, str] = {
+    PacketReceived: "packet_received",
+    MessageCreated: "message_created",
+    TransportLost: "transport_lost",
+    TransportOpened: "transport_opened",
+    TransportAccepted: "transport_accepted",
+    WriteBlocked: "write_blocked",
+    WriteResumed: "write_resumed",
+    NameResolved: "name_resolved",
+    NameFailed: "name_failed",
+    AddressChanged: "address_changed",
+}
+
+
+def _never() -> float:
+    return NEVER

@@ -1,0 +1,340 @@
+"""What lies between one vehicle and the server: transports with TCP and TLS on the vehicle's link, DNS, NAT, the radio's tail.
+
+Adds only what hardware and radio add; no protocol decisions. Everything is a pure function of timeline, settings and the
+instant of the call, so the driver knows at once when (and whether) something will arrive.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sim.drive.config import Network as NetworkSettings
+from sim.drive.timeline import LinkTimeline
+from sim.model.link import Flow, Link
+from sim.protocols import tls as tls_costs
+from sim.protocols.dns import Cache
+from sim.protocols.server import Server
+from sim.protocols.tcp import HEADER_BYTES, syn_gives_up_s
+from sim.record.recorder import Connection, Recorder
+
+NEVER = math.inf
+RRC_TAIL_S = 10.0  # RRC inactivity timer (docs/sources.md, real-world 3: 10 s, sweep 5 to 30 s)
+_RECORD = tls_costs.RECORD_OVERHEAD_BYTES
+_SYN_BYTES = 60  # IPv4 20 + TCP 20 + options 20
+
+
+class Transport:
+    """A TCP(+TLS) connection between the vehicle and a machine of the server. Index 0 is the vehicle's end, 1 the server's."""
+
+    __slots__ = (
+        "address", "down", "ids", "last_used_s", "open", "opener", "path_end_s", "port", "row", "server_side", "told_gone", "told_reset", "up",
+        "user_timeout_s",
+    )  # fmt: skip
+
+    def __init__(self, address: int, opener: int, port: int, row: Connection, up: Flow, down: Flow, user_timeout_s: float) -> None:
+        self.address = address
+        self.opener = opener
+        self.port = port
+        self.row = row
+        self.up = up
+        self.down = down
+        self.user_timeout_s = user_timeout_s
+        self.ids = [-1, -1]
+        self.open = [False, False]
+        self.server_side = 1
+        self.told_gone = [False, False]
+        self.told_reset = False
+        self.last_used_s = -math.inf
+        self.path_end_s = NEVER
+
+
+@dataclass(slots=True)
+class Opening:
+    """How an OpenTransport goes: instants at the opener and the acceptor, or a failure."""
+
+    tcp_s: float = NEVER
+    opened_s: float = NEVER
+    accepted_s: float = NEVER
+    resumed: bool = False
+    failed_s: float = NEVER
+    reason: str = ""
+
+
+class Network:
+    """The network of one vehicle."""
+
+    __slots__ = (
+        "_cache", "_cells", "_idle_timeout_s", "_mss", "_radio_until", "_rtt_tail", "_server", "_settings", "_ticket_died", "_ticket_s",
+        "_tls_bytes", "link", "radio_active_s", "record", "refuse", "timeline",
+    )  # fmt: skip
+
+    def __init__(
+        self, timeline: LinkTimeline, server: Server, settings: NetworkSettings, record: Recorder, *, queue_bytes: int,
+        refuse: Callable[[int], float] | None = None,
+    ) -> None:  # fmt: skip
+        """`refuse(i)` is a draw in (0, 1) for the vehicle's i-th connection, against server.refuse_share."""
+        self.timeline = timeline
+        self.link = Link(timeline, server.tcp, queue_bytes=queue_bytes)
+        self.record = record
+        self._server = server
+        self._settings = settings
+        self.refuse = refuse
+        self._tls_bytes = _RECORD if server.tls.profile != "none" else 0
+        self._mss = server.tcp.mss_bytes
+        self._idle_timeout_s = settings.cgnat.idle_timeout_s if settings.access == "cgnat" else NEVER
+        self._cache = Cache()
+        if server.dns.cached:
+            self._cache.put(0.0, server.name, server.address, NEVER)
+        self._ticket_s = -NEVER
+        self._ticket_died = False
+        self._cells: tuple[dict[str, list[int]], dict[str, list[int]]] = ({}, {})
+        self._radio_until = -NEVER
+        self.radio_active_s = 0.0
+
+    # --- bytes ------------------------------------------------------------------------------------------------------------
+
+    def wire_bytes(self, size_bytes: int) -> int:
+        """IP bytes of a write: TLS records, and a TCP/IP header for each segment."""
+        size = size_bytes + self._tls_bytes * (1 if size_bytes <= tls_costs.RECORD_BYTES else -(-size_bytes // tls_costs.RECORD_BYTES))
+        return size + (HEADER_BYTES if size <= self._mss else HEADER_BYTES * -(-size // self._mss))
+
+    def _book(self, up: bool, purpose: str, packets: int, n_bytes: int, row: Connection | None) -> None:
+        cells = self._cells[up]
+        cell = cells.get(purpose)
+        if cell is None:
+            cell = cells[purpose] = self.record.traffic.setdefault(("up" if up else "down", purpose), [0, 0])
+        cell[0] += packets
+        cell[1] += n_bytes
+        if row is not None:
+            if up:
+                row.bytes_up += n_bytes
+            else:
+                row.bytes_down += n_bytes
+
+    def _radio(self, at: float) -> None:
+        """The radio is active from `at` for the tail (Simplification: one timer, no DRX; no promotion delay)."""
+        until = at + RRC_TAIL_S
+        if at >= self._radio_until:
+            self.radio_active_s += RRC_TAIL_S
+        elif until > self._radio_until:
+            self.radio_active_s += until - self._radio_until
+        else:
+            return
+        self._radio_until = until
+
+    # --- packets ------------------------------------------------------------------------------------------------------------
+
+    def send(self, transport: Transport, up: bool, packet: Any, now: float) -> float:
+        """Arrival of the packet's last byte at the other end; inf where it will not arrive."""
+        flow = transport.up if up else transport.down
+        size = packet.encoded_size
+        wire = self.wire_bytes(size)
+        self._book(up, packet.purpose, 1, wire, transport.row)
+        if wire > 2 * self._mss:
+            # pure acknowledgements, one for two segments; that of a short packet rides on its answer
+            self._book(not up, packet.purpose, 0, HEADER_BYTES * (wire // (2 * self._mss)), transport.row)
+        self._radio(now)
+        if now - transport.last_used_s > self._idle_timeout_s:
+            flow.stuck_bytes += wire
+            return NEVER
+        arrival = self.link.carry(flow, transport.address, up, wire, now, transport.user_timeout_s if up else 0.0)
+        if arrival < NEVER:
+            transport.last_used_s = arrival
+        return arrival
+
+    def reset_by_path(self, transport: Transport, up: bool, now: float) -> tuple[float, str] | None:
+        """(instant, reason) at which something on the path answers a packet sent at `now` with a reset; None: silence.
+
+        A NAT whose mapping has expired answers uplink with RST (`cgnat.after_expiry`); the network answers downlink to an
+        address that is nobody's with RST where `reassignment.old_path` is `reset`. ICMP does not end an established
+        connection (RFC 1122 4.2.3.9: soft error), so `icmp` is silence here.
+        """
+        rtt = self.link.rtt_at(now)
+        if now - transport.last_used_s > self._idle_timeout_s:
+            if up and self._settings.cgnat.after_expiry == "reset" and self.link.clear_until(now, transport.address) > now + rtt:
+                return now + rtt, "reset"
+            return None
+        if not up and self._settings.reassignment.old_path == "reset" and self.link.address_at(now) != transport.address:
+            return now + rtt, "reset"
+        return None
+
+    def buffer_full_until(self, flow: Flow, up: bool, now: float) -> float:
+        """When a writer may go on (half the buffer is free again); `now` where the send buffer is not full.
+
+        Simplification: the backlog is reckoned at the rate of the moment.
+        """
+        limit = self._server.tcp.send_buffer_bytes
+        if flow.stuck_bytes > limit:
+            return NEVER
+        rate = self.link.rate_at(now, up)
+        if rate == NEVER or (flow.last_finish_s - now) * rate / 8.0 <= limit:
+            return now
+        return flow.last_finish_s - 0.5 * limit * 8.0 / rate
+
+    def close(self, transport: Transport, up: bool, now: float, *, abort: bool) -> float:
+        """The end at `up` (True: the vehicle's) closes; returns when the other end is told, inf where never.
+
+        FIN is retransmitted like data; RST is not.
+        """
+        flow = transport.up if up else transport.down
+        self.link.release(flow, up, now)
+        self._radio(now)
+        wire = HEADER_BYTES
+        self._book(up, "handshake", 0, wire, transport.row)
+        if now - transport.last_used_s > self._idle_timeout_s:
+            return NEVER
+        if abort:
+            return max(self.link.once(transport.address, up, now), flow.last_arrival_s if flow.last_arrival_s < NEVER else now)
+        return self.link.carry(flow, transport.address, up, wire, now, reserve=False)
+
+    def reset_reply(self, transport: Transport, to_vehicle: bool, now: float) -> float:
+        """A packet reached an end that is closed: its kernel answers with RST. When that is at the other end."""
+        return self.link.once(transport.address, not to_vehicle, now)
+
+    # --- opening --------------------------------------------------------------------------------------------------------------
+
+    def open_from_vehicle(self, transport: Transport, known: bool, index: int, now: float) -> Opening:
+        """The vehicle connects to the server; `known`: somebody listens there; `index` numbers its attempts."""
+        link = self.link
+        opening = Opening()
+        transport.last_used_s = now
+        self._radio(now)
+        self._book(True, "handshake", 2, 2 * _SYN_BYTES, transport.row)
+        self._book(False, "handshake", 1, _SYN_BYTES, transport.row)
+        opening.tcp_s = link.connect(transport.address, now)
+        if opening.tcp_s == NEVER:
+            opening.failed_s, opening.reason = now + syn_gives_up_s(self._server.tcp), "timed_out"
+            return opening
+        refused = self.refuse is not None and self.refuse(index) < self._server.refuse_share
+        if not known or refused:
+            opening.failed_s, opening.reason = opening.tcp_s, "refused"
+            opening.tcp_s = NEVER
+            return opening
+        self._shake_hands(transport, opening, vehicle_is_client=True)
+        return opening
+
+    def open_from_server(self, transport: Transport, target: str, peer: str, host: str, now: float) -> Opening:
+        """The server connects to the vehicle's address `target` (text)."""
+        opening = Opening()
+        link = self.link
+        settings = self._settings
+        self._book(False, "handshake", 1, _SYN_BYTES, transport.row)
+        gives_up_s = now + syn_gives_up_s(self._server.tcp)
+        if settings.access == "cgnat":
+            # nobody can connect in through the NAT (failure-modes F22)
+            opening.failed_s, opening.reason = gives_up_s, "timed_out"
+            return opening
+        current = link.address_at(now)
+        addresses = self.timeline.addresses
+        transport.address = addresses.index(target) if target in addresses else -2
+        if current < 0 or transport.address != current:
+            rtt = link.rtt_at(now)
+            old_path = settings.reassignment.old_path
+            left_s = self._left_at(transport.address, now)
+            if settings.reassignment.reuse_after_s is not None and now >= left_s + settings.reassignment.reuse_after_s:
+                # TCP opens, TLS shows another vehicle's certificate: two round trips
+                opening.tcp_s = now + rtt
+                opening.failed_s, opening.reason = now + 2.0 * rtt, "wrong_peer"
+            elif old_path == "black_hole":
+                opening.tcp_s = link.connect(transport.address, now, up=False) if transport.address >= 0 else NEVER
+                if opening.tcp_s < NEVER:
+                    self._shake_hands(transport, opening, vehicle_is_client=False)
+                else:
+                    opening.failed_s, opening.reason = gives_up_s, "timed_out"
+            else:
+                opening.failed_s, opening.reason = now + rtt, "refused" if old_path == "reset" else "unreachable"
+            return opening
+        transport.last_used_s = now
+        self._radio(now)
+        self._book(True, "handshake", 1, _SYN_BYTES, transport.row)
+        self._book(False, "handshake", 1, _SYN_BYTES, transport.row)
+        opening.tcp_s = link.connect(transport.address, now, up=False)
+        if opening.tcp_s == NEVER:
+            opening.failed_s, opening.reason = gives_up_s, "timed_out"
+            return opening
+        if peer and peer != host:
+            opening.failed_s, opening.reason = opening.tcp_s + link.rtt_at(opening.tcp_s), "wrong_peer"
+            return opening
+        self._shake_hands(transport, opening, vehicle_is_client=False)
+        return opening
+
+    def _left_at(self, address: int, now: float) -> float:
+        """When the vehicle last gave `address` up before `now`; inf where it never had it."""
+        left = NEVER
+        had = False
+        for start_s, held in zip(self.timeline.start_s.tolist(), self.timeline.address.tolist(), strict=True):
+            if start_s > now:
+                break
+            if held == address:
+                had = True
+            elif had:
+                left, had = start_s, False
+        return left
+
+    def _shake_hands(self, transport: Transport, opening: Opening, *, vehicle_is_client: bool) -> None:
+        """TLS after TCP: flights with their bytes, CPU on both sides, round trips that the initial window forces."""
+        link, tls = self.link, self._server.tls
+        asked_s = opening.tcp_s
+        up = vehicle_is_client
+        client_flow, server_flow = (transport.up, transport.down) if up else (transport.down, transport.up)
+        opening.resumed = vehicle_is_client and tls_costs.can_resume(tls, ticket_age_s=asked_s - self._ticket_s, died=self._ticket_died)
+        costs = tls_costs.handshake(tls, resumed=opening.resumed)
+        if costs is None:
+            opening.opened_s = asked_s
+            opening.accepted_s = link.once(transport.address, up, asked_s)
+            if opening.accepted_s == NEVER:  # the handshake's ACK is lost; the first data carries it
+                opening.accepted_s = link.carry(client_flow, transport.address, up, HEADER_BYTES, asked_s, reserve=False)
+            client_flow.last_arrival_s = max(client_flow.last_arrival_s, opening.accepted_s)
+            return
+        slow = tls.vehicle_slowdown
+        client_cpu = costs.client_cpu_s * (slow if up else 1.0)
+        server_cpu = costs.server_cpu_s * (1.0 if up else slow)
+        hello = self._flight(client_flow, transport, up, costs.client_hello_bytes, asked_s + 0.5 * client_cpu)
+        answer = self._flight(server_flow, transport, not up, costs.server_flight_bytes, hello + 0.5 * server_cpu)
+        opening.opened_s = answer + 0.5 * client_cpu
+        finished = self._flight(client_flow, transport, up, costs.client_flight_bytes, opening.opened_s)
+        opening.accepted_s = finished + 0.5 * server_cpu
+        client_flow.last_arrival_s = max(client_flow.last_arrival_s, opening.accepted_s)
+        if opening.accepted_s < NEVER and vehicle_is_client:
+            tickets = self._flight(server_flow, transport, not up, costs.tickets_bytes, opening.accepted_s)
+            if tls.resumption != "off" and tickets < NEVER:
+                self._ticket_s, self._ticket_died = tickets, False
+
+    def _flight(self, flow: Flow, transport: Transport, up: bool, n_bytes: int, now: float) -> float:
+        if now == NEVER:
+            return NEVER
+        wire = n_bytes + HEADER_BYTES * -(-n_bytes // self._mss)
+        self._book(up, "handshake", 1, wire, transport.row)
+        # Simplification: a handshake waits behind what is queued at its instants but delays nothing of other transports
+        return self.link.carry(flow, transport.address, up, wire, now, transport.user_timeout_s if up else 0.0, reserve=False)
+
+    def ended_badly(self) -> None:
+        """The vehicle's connection died without close_notify: OpenSSL will not resume its session unless told to."""
+        self._ticket_died = True
+
+    # --- names ----------------------------------------------------------------------------------------------------------------
+
+    def resolve(self, name: str, now: float) -> tuple[float, str]:
+        """(instant, address or "") of the answer to a query of the vehicle: from its cache, or over the same link (RFC 1035 4.2.1)."""
+        cached = self._cache.get(now, name)
+        if cached is not None:
+            return now, cached
+        dns, link = self._server.dns, self.link
+        address = link.address_at(now)
+        if address < 0:
+            return now, ""  # no route: the resolver fails at once
+        for attempt in range(dns.retries + 1):
+            at = now + attempt * dns.retry_s
+            self._book(True, "handshake", 1, dns.query_bytes, None)
+            self._radio(at)
+            there = link.once(address, True, at)
+            back = link.once(address, False, there) if there < NEVER else NEVER
+            if back < at + dns.retry_s:
+                self._book(False, "handshake", 1, dns.answer_bytes, None)
+                known = self._server.address if name == self._server.name else ""
+                self._cache.put(back, name, known, dns.ttl_s if known else dns.negative_ttl_s)
+                return back, known
+        return now + (dns.retries + 1) * dns.retry_s, ""

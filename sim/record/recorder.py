@@ -1,0 +1,174 @@
+"""What one vehicle's run leaves behind, in typed columns filled as it goes; the same recorder serves the model and live.
+
+Truth about losses: a message is lost when its last copy was removed, and its cause is that of the record which removed it.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Iterable
+from typing import Any
+
+from sim.machine import Message
+from sim.record.causes import UNATTRIBUTED
+
+NAN = math.nan
+
+
+class Connection:
+    """A row of connections.parquet in the making."""
+
+    __slots__ = (
+        "address", "asked_s", "attempt", "bytes_down", "bytes_up", "connack_s", "noticed_s", "opened_s", "opener", "outcome", "path_end_s", "purpose",
+        "ready_s", "reason", "resumed", "session_present", "started_s", "target", "tcp_s", "trigger", "waited_s",
+    )  # fmt: skip
+
+    def __init__(self, attempt: int, purpose: str, opener: str, trigger: str, address: str, waited_s: float, now: float) -> None:
+        self.attempt = attempt
+        self.purpose = purpose
+        self.opener = opener
+        self.trigger = trigger
+        self.address = address
+        self.target = ""
+        self.waited_s = waited_s
+        self.asked_s = now
+        self.started_s = self.tcp_s = self.opened_s = self.connack_s = self.ready_s = self.path_end_s = self.noticed_s = NAN
+        self.resumed = False
+        self.session_present = -1
+        self.outcome = "open"
+        self.reason = ""
+        self.bytes_up = 0
+        self.bytes_down = 0
+
+    def end(self, now: float, reason: str) -> None:
+        """The opener gave it up or was told."""
+        if self.noticed_s != self.noticed_s:  # not yet ended
+            self.noticed_s = now
+            self.reason = reason
+            if self.outcome == "open":
+                self.outcome = "failed"
+
+
+class Recorder:
+    """Records of one vehicle under one strategy in one replication."""
+
+    __slots__ = (
+        "_rows", "arrivals", "cause", "connections", "delivered", "first_sent", "gone", "handed", "messages", "messages_received", "messages_sent",
+        "sends", "states", "trace", "traffic", "via",
+    )  # fmt: skip
+
+    def __init__(self, *, trace: bool = False) -> None:
+        self.messages: list[Message] = []
+        self._rows: dict[int, int] = {}
+        self.first_sent = array("d")
+        self.sends = array("i")
+        self.handed = array("d")
+        self.delivered = array("d")
+        self.arrivals = array("i")
+        self.gone = array("d")
+        self.via: list[str] = []
+        self.cause: list[str] = []
+        self.connections: list[Connection] = []
+        self.states: list[tuple[float, str, str, str]] = []
+        self.traffic: dict[tuple[str, str], list[int]] = {}
+        self.trace: list[tuple[float, str, str, int, int, str]] | None = [] if trace else None
+        self.messages_sent = 0
+        self.messages_received = 0
+
+    def created(self, message: Message) -> None:
+        """A message exists from now on."""
+        self._rows[message.id] = len(self.messages)
+        self.messages.append(message)
+        self.first_sent.append(NAN)
+        self.sends.append(0)
+        self.handed.append(NAN)
+        self.delivered.append(NAN)
+        self.arrivals.append(0)
+        self.gone.append(NAN)
+        self.via.append("")
+        self.cause.append("")
+
+    def sent(self, now: float, message: Message) -> None:
+        """The message was written to a transport towards its receiver; a reply counts for nobody but the counter."""
+        row = self._rows.get(message.id)
+        if row is None:
+            return
+        if not self.sends[row]:
+            self.first_sent[row] = now
+        self.sends[row] += 1
+
+    def deliver(self, now: float, message: Message, via: str) -> None:
+        """Hand-over to an application. A reply completes the row of its request."""
+        if message.id < 0:
+            row = self._rows.get(message.reply_to)
+            if row is not None and self.delivered[row] != self.delivered[row] and self.messages[row].kind != "ota":
+                self.delivered[row] = now
+            return
+        row = self._rows.get(message.id)
+        if row is None:
+            return
+        self.arrivals[row] += 1
+        if self.arrivals[row] == 1:
+            self.handed[row] = now
+            self.via[row] = via
+            if message.kind == "ota" or message.kind == "telemetry":
+                self.delivered[row] = now
+
+    def drop(self, now: float, message: Message, cause: str) -> None:
+        """A copy was removed for `cause`."""
+        row = self._rows.get(message.id if message.id >= 0 else message.reply_to)
+        if row is not None:
+            self.cause[row] = cause
+            self.gone[row] = now
+
+    def state(self, now: float, machine: str, state: str, detail: str) -> None:
+        self.states.append((now, machine, state, detail))
+
+    def bytes(self, direction: str, purpose: str, packets: int, n_bytes: int) -> None:
+        """Book IP bytes."""
+        cell = self.traffic.get((direction, purpose))
+        if cell is None:
+            cell = self.traffic[direction, purpose] = [0, 0]
+        cell[0] += packets
+        cell[1] += n_bytes
+
+    def outcomes(self, held: Iterable[Message]) -> list[tuple[str, str]]:
+        """(outcome, cause) for each message, given the copies that somebody still holds at the end.
+
+        A message that nobody holds, that was not delivered and for which no cause is on record is `unattributed`.
+        """
+        kept: set[int] = set()
+        for message in held:
+            kept.add(message.id if message.id >= 0 else message.reply_to)
+        found = []
+        for row, message in enumerate(self.messages):
+            if self.delivered[row] == self.delivered[row]:
+                found.append(("delivered", ""))
+            elif message.id in kept:
+                found.append(("pending", ""))
+            else:
+                found.append(("lost", self.cause[row] or UNATTRIBUTED))
+        return found
+
+    def note_trace(self, now: float, source: str, kind: str, transport: int, message: int, detail: str) -> None:
+        if self.trace is not None:
+            self.trace.append((now, source, kind, transport, message, detail))
+
+
+def describe(packet: Any) -> str:
+    """A packet in a few words, for the trace."""
+    name = type(packet).__name__
+    if name == "Publish":
+        return f"PUBLISH qos {packet.qos} id {packet.packet_id}" + (" dup" if packet.dup else "")
+    if name == "ConnAck":
+        return "CONNACK " + ("session present" if packet.session_present else "no session")
+    if name == "Connect":
+        return f"CONNECT {packet.client_id} clean {int(packet.clean_start)}"
+    if name == "HTTPRequest":
+        return f"{packet.method} {packet.path}" + (f" with {len(packet.messages)} messages" if packet.messages else "")
+    if name == "HTTPResponse":
+        return f"{packet.status}" + (f" with {len(packet.messages)} messages" if packet.messages else "")
+    if hasattr(packet, "packet_id"):
+        return f"{name.upper()} id {packet.packet_id}"
+    return name.upper()

@@ -1,0 +1,190 @@
+"""What the command line shows: progress while a run goes on, and the summary after it. Reads metrics, computes nothing new."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from sim.measure.metrics_catalog import lookup
+
+Progress = Callable[[int, int], None]
+_PLAIN_EVERY_S = 10.0
+_VERDICT_STYLES = {"met": "green", "missed": "bold red", "undecided": "yellow"}
+
+
+def say(text: str = "", *, error: bool = False) -> None:
+    """Print a line; a reader that has gone (`| head`) is no error."""
+    stream = sys.stderr if error else sys.stdout
+    try:
+        print(text, file=stream, flush=True)
+    except BrokenPipeError:
+        # what is still buffered must not fail again when the interpreter exits
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except UnicodeEncodeError:
+        encoding = stream.encoding or "ascii"
+        print(text.encode(encoding, "replace").decode(encoding), file=stream, flush=True)
+
+
+@contextlib.contextmanager
+def nothing_else_on_stdout(active: bool) -> Iterator[None]:
+    """Send what anybody prints meanwhile (a user's strategy, a worker) to stderr: --json promises one object."""
+    if not active:
+        yield
+        return
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+@contextlib.contextmanager
+def progress(label: str) -> Iterator[Progress]:
+    """Yield a callable(done, total): a bar with the time left on a terminal, else a plain line now and then; on stderr."""
+    if not sys.stderr.isatty():
+        yield _plain_progress(label)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _plain_progress(label: str) -> Progress:
+    said_s = time.monotonic()
+
+    def show(done: int, total: int) -> None:
+        nonlocal said_s
+        if time.monotonic() - said_s >= _PLAIN_EVERY_S:
+            said_s = time.monotonic()
+            say(f"{label}: {done} of {total}", error=True)
+
+    return show
+
+
+def json_object(metrics: Mapping[str, Any], run_dir: Path) -> str:
+    """Return the one JSON object of --json."""
+    content = {
+        "scenario": metrics.get("scenario"),
+        "seed": metrics.get("seed"),
+        "run_id": metrics.get("run_id"),
+        "results_dir": str(run_dir),
+        "objectives": metrics.get("objectives", []),
+        "strategies": metrics.get("strategies", {}),
+    }
+    return json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, Mapping):
+        return {str(key): _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def any_missed(metrics: Mapping[str, Any]) -> bool:
+    return any(objective.get("verdict") == "missed" for objective in metrics.get("objectives", []))
+
+
+def print_summary(metrics: Mapping[str, Any], run_dir: Path, report: Path | None) -> None:
+    """Print the objectives, the table of strategies and where the report is, on stdout."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    # wide where nobody watches: a table cut to 80 columns would lose figures in a log
+    console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 140, emoji=False, markup=False)
+    drives = int(metrics.get("replications") or 1)
+    for objective in metrics.get("objectives", []):
+        verdict = str(objective["verdict"])
+        console.print(Text(f"{verdict:<9}", style=_VERDICT_STYLES.get(verdict, "")), Text(_objective_line(objective)), sep=" ")
+    if metrics.get("objectives"):
+        console.print()
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("strategy", overflow="fold")
+    for heading in _COLUMNS:
+        table.add_column(heading, justify="right", no_wrap=True)
+    unreached = False
+    for name, numbers in metrics.get("strategies", {}).items():
+        cells = [cell(numbers, drives) for cell in _COLUMNS.values()]
+        unreached = unreached or _UNREACHED in cells
+        table.add_row(Text(name), *cells)
+    console.print(table)
+    notes = ["lost and duplicates are sums over all drives, MB and attempts means per drive"] if drives > 1 else []
+    if unreached:
+        notes.append(f"{_UNREACHED}: not by the end of the run")
+    for note in notes:
+        console.print(Text(note, style="dim"))
+    console.print()
+    console.print(Text(f"{drives} drive{'s' if drives > 1 else ''}, results in {run_dir}"), soft_wrap=True)
+    if report is not None:
+        console.print(Text(f"report: {report}"), soft_wrap=True)
+
+
+def _objective_line(objective: Mapping[str, Any]) -> str:
+    value, low, high = (objective.get(key) for key in ("value", "low", "high"))
+    shown = "no value" if value is None else f"{value:.4g}"
+    if low is not None and high is not None and low != high:
+        shown += f" [{low:.4g}, {high:.4g}]"
+    bound = str(objective["bound"]).replace("_", " ")
+    return f"{objective['strategy']}: {objective['metric']} {bound}, is {shown}"
+
+
+_UNREACHED = "> end"
+
+
+def _share(numbers: Mapping[str, Any], name: str) -> str:
+    value = lookup(numbers, name)
+    return "-" if value is None else _percent(value)
+
+
+def _percent(share: float) -> str:
+    # 99.96 % must not be read as "all of them"
+    shown = f"{100 * share:.1f} %"
+    return "99.9 %" if share < 1.0 and shown == "100.0 %" else shown
+
+
+def _time(numbers: Mapping[str, Any], name: str, count: str) -> str:
+    value = lookup(numbers, name)
+    if value is None:
+        return _UNREACHED if lookup(numbers, count) else "-"
+    return f"{value:.3g} s" if value < 100 else f"{value:.0f} s"
+
+
+def _delivered(numbers: Mapping[str, Any]) -> str:
+    created, delivered = lookup(numbers, "all.created"), lookup(numbers, "all.delivered")
+    return _percent(delivered / created) if created and delivered is not None else "-"
+
+
+def _count(numbers: Mapping[str, Any], name: str, per: float = 1.0, digits: int = 0) -> str:
+    value = lookup(numbers, name)
+    return "-" if value is None else f"{value / per:,.{digits}f}"
+
+
+_COLUMNS: dict[str, Callable[[Mapping[str, Any], int], str]] = {
+    "delivered": lambda n, _drives: _delivered(n),
+    "in 60 s": lambda n, _drives: _share(n, "all.delivered_within_60s"),
+    "latency p95": lambda n, _drives: _time(n, "all.latency_s.p95", "all.created"),
+    "lost": lambda n, _drives: _count(n, "all.lost"),
+    "duplicates": lambda n, _drives: _count(n, "all.duplicates"),
+    "recovery p95": lambda n, _drives: _time(n, "recovery_s.p95", "recovery_s.n"),
+    "reachable": lambda n, _drives: _share(n, "reachability"),
+    "MB": lambda n, drives: _count(n, "bytes.total", 1e6 * drives, 1),
+    "attempts": lambda n, drives: _count(n, "attempts.total", drives, 1),
+}
