@@ -66,17 +66,13 @@ def _what_exists(messages: pl.DataFrame) -> str:
         return "none"
     counted = messages.group_by("kind").len().sort("kind")
     kinds = ", ".join(f"{kind}:1 to {kind}:{count}" for kind, count in counted.iter_rows())
-    return f"ids {messages['message'].min()} to {messages['message'].max()}, or {kinds}"
+    ids = messages["message"].sort()
+    return f"ids {ids[0]} to {ids[-1]}, or {kinds}"
 
 
 def _section(run: Run, row: dict[str, Any], one: pl.Expr, mine: pl.Expr) -> str:
-    events = [
-        Event(*event)
-        for event in run.disruptions.filter(mine)
-        .sort("start_s")
-        .select("kind", "start_s", "end_s", "before", "after")
-        .iter_rows()
-    ]
+    disruptions = run.disruptions.filter(mine).sort("start_s")
+    events = [Event(*event) for event in disruptions.select("kind", "start_s", "end_s", "before", "after").iter_rows()]
     horizon_s = float(run.vehicles.filter(one)["horizon_s"][0])
     trace = None if run.trace is None else run.trace.filter(one)
     steps = chain(row, attempts_of(run.connections.filter(one)), events, run.states.filter(one), trace, horizon_s)

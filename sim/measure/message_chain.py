@@ -27,7 +27,6 @@ _TRACE = {
     "packet_received": "receives",
     "deliver": "hands it over",
     "drop": "drops a copy",
-    "note": "notes",
 }
 
 #: Of a longer row of failed attempts only the first and the last ones are shown.
@@ -56,8 +55,8 @@ def chain(
     steps = [
         *_of_message(message, carrier, horizon_s),
         *_of_link(events, from_s, done_s),
-        *_of_attempts(_relevant(attempts, message), carrier, from_s, done_s),
         *_of_states(states, from_s, done_s),
+        *_of_attempts(_relevant(attempts, message), carrier, from_s, done_s),
         *(_of_trace(trace, message) if trace is not None else ()),
     ]
     return sorted(steps, key=lambda step: step[0])

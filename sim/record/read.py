@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import polars.selectors as cs
 
 from sim.record.schema import TABLES
 
@@ -124,7 +125,9 @@ def _conform(name: str, frame: pl.DataFrame, where: str) -> pl.DataFrame:
     if missing:
         raise RunFolderError(f"{where}: column {missing[0]} is missing, the run was recorded by another version")
     try:
-        return frame.select(pl.col(column).cast(kind) for column, kind in schema.items())
+        # a writer's nan is a null: "never", or unknown
+        cast = [pl.col(column).cast(kind) for column, kind in schema.items()]
+        return frame.select(cast).with_columns(cs.float().fill_nan(None))
     except pl.exceptions.PolarsError as error:
         raise RunFolderError(f"{where}: a column has another type than the schema's: {_one_line(error)}") from error
 

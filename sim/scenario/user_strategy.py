@@ -8,6 +8,7 @@ import re
 import sys
 import traceback
 import types
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,10 @@ def user_class(use: str, folder: Path) -> type[Any]:
         raise UserStrategyError(
             f"class {match['cls']} of {match['file']} needs {' and '.join(f'`{n}(config, context)`' for n in missing)}"
         )
+    try:
+        typing.get_type_hints(config)
+    except Exception as error:
+        raise UserStrategyError(f"the types of {use} cannot be read: {one_line(error)}") from None
     taken = {"use", "name"} & {field.name for field in dataclasses.fields(config)}
     if taken:
         raise UserStrategyError(f"setting {taken.pop()!r} of {use} has the name of a key of the scenario file, choose another")

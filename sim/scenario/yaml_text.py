@@ -28,7 +28,7 @@ _OCTAL = re.compile(r"0o[0-7]+")
 _HEX = re.compile(r"0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NO_NUMBER = re.compile(r"[-+]?(\.inf|\.Inf|\.INF)|\.nan|\.NaN|\.NAN")
-_LONGEST_NUMBER = 400  # digits; more would cost quadratic time and mean nothing
+_LONGEST_NUMBER = 100  # digits; more would mean nothing, and 400 are more than a float can hold
 _TAG = "tag:yaml.org,2002:"
 
 

@@ -39,6 +39,12 @@ def test_a_foreign_folder(tmp_path: Path, name: str, text: str, why: str) -> Non
     assert "\n" not in str(error.value)
 
 
+def test_a_writers_nan_is_never() -> None:
+    row = {column: ["" if str(kind) == "String" else 0] for column, kind in table_schema("messages").items()}
+    frame = pl.DataFrame({**row, "uplink": [False], "late": [False], "delivered_s": [float("nan")]})
+    assert Run({"run_id": "x"}, {"messages": frame}).messages["delivered_s"].to_list() == [None]
+
+
 def test_no_folder(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="there is no such folder"):
         read_run(tmp_path / "nowhere")

@@ -37,7 +37,7 @@ AFTER = [
     ("network: {gateways: {a: {address: 10.1.1}}}", "t.yaml:4:35: network.gateways.a.address: '10.1.1' is not an IP address"),
     ("network: {gateways: {a: {adress: x}}}", "t.yaml:4:26: network.gateways.a.adress: unknown key, did you mean address"),
     ("network: {gateways: {a: null}}", "t.yaml:4:25: network.gateways.a: expected a mapping (key: value)"),
-    ("network: {gateways: {b: {}}}", "t.yaml:2:49: script.steps.0.gateway: no gateway 'a'; network.gateways has: b"),
+    ("network: {gateways: {b: {}}}", "t.yaml:2:47: script.steps.0.gateway: no gateway 'a'; network.gateways has: b"),
     ("link: {rtt: {median: 80ms, p95: 10 ms}}", "t.yaml:4:33: link.rtt.p95: is below the median, 0.08 s"),
     ("link: {realism: off}", "t.yaml:4:17: link.realism: expected true or false, did you mean false"),
     ("link: {downlink: 20 Mbps}", "t.yaml:4:18: link.downlink: unknown unit 'Mbps', did you mean 20 Mbit/s, "

@@ -1,0 +1,122 @@
+"""What a run was made of: resolved settings, inputs with their hashes, versions; and the id that follows from them."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import math
+import platform
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from sim.protocols.broker_presets import PRESETS
+from sim.scenario.scenario import Scenario
+from sim.strategies.catalog import STRATEGIES
+
+_PACKAGES = ("simpy", "numpy", "polars", "pydantic", "matplotlib")
+
+
+def plain(value: Any) -> Any:
+    """Settings as JSON types; infinity as the text `inf`."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, tuple | list):
+        return [plain(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Path):
+        return value.name
+    return value
+
+
+def input_files(scenario: Scenario) -> list[Path]:
+    """Every file the run reads: the scenario, drive logs, user strategies."""
+    files = []
+    if scenario.source:
+        files.append(Path(scenario.source))
+    if scenario.drive.recorded is not None:
+        files.append(scenario.folder / scenario.drive.recorded.file)
+    for choice in scenario.strategies:
+        if ".py:" in choice.use:
+            files.append(scenario.folder / choice.use.rpartition(":")[0])
+    return list(dict.fromkeys(files))
+
+
+def _resolved(scenario: Scenario) -> dict[str, Any]:
+    content: dict[str, Any] = plain(scenario)
+    for key in ("source", "folder"):
+        content.pop(key)
+    return content
+
+
+def code_hash() -> str:
+    """Hash of the package's own sources that a result can depend on."""
+    root = Path(__file__).resolve().parent.parent
+    total = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        room = path.relative_to(root).parts[0]
+        if room in ("report", "live", "cli.py"):
+            continue
+        total.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
+    return total.hexdigest()
+
+
+def run_id(scenario: Scenario) -> str:
+    """Ten characters that change with anything the result depends on: settings, inputs, code, numpy and simpy."""
+    total = hashlib.sha256(json.dumps(_resolved(scenario), sort_keys=True).encode())
+    for path in input_files(scenario)[1 if scenario.source else 0 :]:
+        total.update(path.read_bytes())
+    total.update(code_hash().encode())
+    for package in ("simpy", "numpy"):
+        total.update(importlib.metadata.version(package).encode())
+    return total.hexdigest()[:10]
+
+
+def manifest(
+    scenario: Scenario, *, measured: list[str], notes: list[str], command: str, keep_inputs: bool, folder: Path
+) -> dict[str, Any]:
+    """The content of manifest.json; copies the inputs to <folder>/inputs where they are to be kept."""
+    inputs = []
+    for path in input_files(scenario):
+        inputs.append({"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()})
+        if keep_inputs:
+            (folder / "inputs").mkdir(exist_ok=True)
+            shutil.copyfile(path, folder / "inputs" / path.name)
+    preset = PRESETS[scenario.server.broker.preset][0]
+    return {
+        "run_id": run_id(scenario),
+        "scenario": scenario.name,
+        "description": scenario.description,
+        "world": "model",
+        "seed": scenario.seed,
+        "replications": scenario.replications,
+        "drain_s": scenario.drain_s,
+        "phases": scenario.phases,
+        "access": scenario.drive.network.access,
+        "workload": plain(scenario.workload),
+        "settings": _resolved(scenario),
+        "strategies": [
+            {
+                "name": choice.name,
+                "use": choice.use,
+                "baseline": choice.use in STRATEGIES and STRATEGIES[choice.use][2],
+                "config": plain(choice.config),
+            }
+            for choice in scenario.strategies
+        ],
+        "objectives": plain(scenario.objectives),
+        "presets": [{"preset": scenario.server.broker.preset, "version": preset.version, "status": preset.status}],
+        "measured": measured,
+        "drive_notes": notes,
+        "inputs": inputs,
+        "command": command,
+        "versions": {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in _PACKAGES}},
+        "environment": {"platform": sys.platform, "machine": platform.machine()},
+        "digest": "",
+    }
