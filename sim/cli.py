@@ -35,6 +35,10 @@ RunArgument = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="folder of 
 JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON object on stdout and nothing else there")]
 
 
+class BadUsage(Exception):
+    """The command cannot be carried out as given; the text is one line."""
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code; never a traceback, unless --debug asks for it."""
     global _debug
@@ -82,6 +86,8 @@ def _verdict(error: Exception) -> tuple[int, list[str]]:
 
     if isinstance(error, ScenarioErrors):
         return BAD_USAGE, error.lines
+    if isinstance(error, BadUsage):
+        return BAD_USAGE, [str(error)]
     theirs = place_in_user_file(error)
     if theirs is not None:
         return BAD_USAGE, [f"{theirs}: {type(error).__name__}: {one_line(error)} (--debug shows the traceback)"]
@@ -209,27 +215,36 @@ def init(name: Annotated[str, typer.Argument(metavar="NAME", help="name of the s
 @_command
 def explain(
     run_dir: RunArgument,
-    message: Annotated[str, typer.Argument(metavar="MESSAGE", help="message, as ota:3")],
-    strategy: Annotated[str | None, typer.Option(help="strategy variant; the first where not given")] = None,
-    replication: Annotated[int | None, typer.Option(help="number of the drive, from 0")] = None,
+    message: Annotated[str, typer.Argument(metavar="MESSAGE", help="ota:3 is the third chunk; or the id of a message")],
+    strategy: Annotated[str | None, typer.Option(help="one strategy; all of them where not given")] = None,
+    replication: Annotated[int | None, typer.Option(help="number of the drive, from 0; the first where not given")] = None,
 ) -> None:
     """Print what happened to one message, step by step."""
+    _require_run(run_dir)
+    from sim.measure.explain import ExplainError
     from sim.measure.explain import explain as explain_message
+    from sim.record.read import RunFolderError
     from sim.terminal import say
 
-    _require_run(run_dir)
-    say(explain_message(run_dir, message, strategy, replication))
+    try:
+        say(explain_message(run_dir, message, strategy, replication).rstrip())
+    except (ExplainError, RunFolderError) as error:
+        raise BadUsage(str(error)) from None
 
 
 @app.command()
 @_command
 def report(run_dir: RunArgument) -> None:
     """Make the report of a run again, from its files alone."""
+    _require_run(run_dir)
+    from sim.record.read import RunFolderError
     from sim.report.page import write_report
     from sim.terminal import say
 
-    _require_run(run_dir)
-    say(f"report: {write_report(run_dir)}")
+    try:
+        say(f"report: {write_report(run_dir)}")
+    except RunFolderError as error:
+        raise BadUsage(str(error)) from None
 
 
 @app.command()
@@ -255,10 +270,8 @@ def bench(
 
 
 def _require_run(run_dir: Path) -> None:
-    from sim.scenario.document import ScenarioErrors
-
     if not (run_dir / "manifest.json").is_file():
-        raise ScenarioErrors([f"{run_dir}: is not the folder of a run, it has no manifest.json"])
+        raise BadUsage(f"{run_dir}: is not the folder of a run, it has no manifest.json")
 
 
 def _cores() -> int:

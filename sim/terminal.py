@@ -42,9 +42,9 @@ def nothing_else_on_stdout(active: bool) -> Iterator[None]:
     kept = os.dup(1)
     os.dup2(2, 1)
     try:
-        yield
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
     finally:
-        sys.stdout.flush()
         os.dup2(kept, 1)
         os.close(kept)
 
@@ -116,8 +116,9 @@ def print_summary(metrics: Mapping[str, Any], run_dir: Path, report: Path | None
         console.print(Text(f"{verdict:<9}", style=_VERDICT_STYLES.get(verdict, "")), Text(_objective_line(objective)), sep=" ")
     if metrics.get("objectives"):
         console.print()
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("strategy", overflow="fold")
+    gap = 2 if console.width >= 100 else 1
+    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
+    table.add_column("\nstrategy", overflow="fold")
     for heading in _COLUMNS:
         table.add_column(heading, justify="right", no_wrap=True)
     unreached = False
@@ -126,7 +127,7 @@ def print_summary(metrics: Mapping[str, Any], run_dir: Path, report: Path | None
         unreached = unreached or _UNREACHED in cells
         table.add_row(Text(name), *cells)
     console.print(table)
-    notes = ["lost and duplicates are sums over all drives, MB and attempts means per drive"] if drives > 1 else []
+    notes = ["lost and duplicates are sums over all drives"] if drives > 1 else []
     if unreached:
         notes.append(f"{_UNREACHED}: not by the end of the run")
     for note in notes:
@@ -149,27 +150,24 @@ def _objective_line(objective: Mapping[str, Any]) -> str:
 _UNREACHED = "> end"
 
 
-def _share(numbers: Mapping[str, Any], name: str) -> str:
-    value = lookup(numbers, name)
-    return "-" if value is None else _percent(value)
-
-
-def _percent(share: float) -> str:
+def _percent(share: float | None) -> str:
+    if share is None:
+        return "-"
     # 99.96 % must not be read as "all of them"
-    shown = f"{100 * share:.1f} %"
-    return "99.9 %" if share < 1.0 and shown == "100.0 %" else shown
+    shown = f"{100 * share:.1f}"
+    return "99.9" if share < 1.0 and shown == "100.0" else shown
 
 
 def _time(numbers: Mapping[str, Any], name: str, count: str) -> str:
     value = lookup(numbers, name)
-    if value is None:
+    if value is None or not math.isfinite(value):
         return _UNREACHED if lookup(numbers, count) else "-"
-    return f"{value:.3g} s" if value < 100 else f"{value:.0f} s"
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
 
 
 def _delivered(numbers: Mapping[str, Any]) -> str:
     created, delivered = lookup(numbers, "all.created"), lookup(numbers, "all.delivered")
-    return _percent(delivered / created) if created and delivered is not None else "-"
+    return _percent(delivered / created if created and delivered is not None else None)
 
 
 def _count(numbers: Mapping[str, Any], name: str, per: float = 1.0, digits: int = 0) -> str:
@@ -177,14 +175,15 @@ def _count(numbers: Mapping[str, Any], name: str, per: float = 1.0, digits: int 
     return "-" if value is None else f"{value / per:,.{digits}f}"
 
 
+#: Heading, in two lines so that the table fits a terminal of 80 columns, and the cell for (numbers, number of drives).
 _COLUMNS: dict[str, Callable[[Mapping[str, Any], int], str]] = {
-    "delivered": lambda n, _drives: _delivered(n),
-    "in 60 s": lambda n, _drives: _share(n, "all.delivered_within_60s"),
-    "latency p95": lambda n, _drives: _time(n, "all.latency_s.p95", "all.created"),
-    "lost": lambda n, _drives: _count(n, "all.lost"),
-    "duplicates": lambda n, _drives: _count(n, "all.duplicates"),
-    "recovery p95": lambda n, _drives: _time(n, "recovery_s.p95", "recovery_s.n"),
-    "reachable": lambda n, _drives: _share(n, "reachability"),
-    "MB": lambda n, drives: _count(n, "bytes.total", 1e6 * drives, 1),
-    "attempts": lambda n, drives: _count(n, "attempts.total", drives, 1),
+    "deliv-\nered %": lambda n, _drives: _delivered(n),
+    "in 60\ns, %": lambda n, _drives: _percent(lookup(n, "all.delivered_within_60s")),
+    "latency\np95 s": lambda n, _drives: _time(n, "all.latency_s.p95", "all.created"),
+    "\nlost": lambda n, _drives: _count(n, "all.lost"),
+    "dupli-\ncates": lambda n, _drives: _count(n, "all.duplicates"),
+    "recov.\np95 s": lambda n, _drives: _time(n, "recovery_s.p95", "recovery_s.n"),
+    "reach-\nable %": lambda n, _drives: _percent(lookup(n, "reachability")),
+    "MB a\ndrive": lambda n, drives: _count(n, "bytes.total", 1e6 * drives, 2),
+    "tries\na drive": lambda n, drives: _count(n, "attempts.total", drives, 1),
 }

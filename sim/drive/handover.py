@@ -115,15 +115,19 @@ class _Vehicle:
         triggers_s = better[0] * period_s + h.time_to_trigger_s if better else inf
         if min(fails_s, triggers_s) >= self._end_s:
             return self._end_s, cell
+        # whatever comes of it, the next cell is judged by the next sample, so that an event follows another by one sample
+        later_s = (floor(min(fails_s, triggers_s) / period_s + 1e-9) + 1) * period_s
         if loss is not None and fails_s < triggers_s:
-            return self._fail(instant(loss[0] * period_s), instant(fails_s), cell, "out of sync")
+            now, cell = self._fail(instant(loss[0] * period_s), instant(fails_s), cell, "out of sync")
+            return max(now, later_s), cell
         assert better is not None
         first, _ = better
         last = first + floor(h.time_to_trigger_s / period_s + 1e-9)
         # the strongest of those that fulfilled the event for all of the time to trigger
         fulfilled = self._better(cell)(first, last + 1).all(axis=1)
         target = int(rows[fulfilled][self._signals.rsrp_dbm[fulfilled, last].argmax()])
-        return self._hand_over(instant(triggers_s), cell, target)
+        now, cell = self._hand_over(instant(triggers_s), cell, target)
+        return max(now, later_s), cell
 
     def _better(self, cell: int) -> Callable[[int, int], Mask]:
         """Entering condition of event A3, Mn - Hys > Mp + Off (TS 38.331 5.5.4.4), for all towers."""

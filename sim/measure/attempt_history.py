@@ -9,6 +9,7 @@ from enum import Enum
 
 import polars as pl
 
+from sim.measure.arrivals import Arrivals
 from sim.measure.drive_path import DrivePath
 
 
@@ -67,6 +68,12 @@ class Attempt:
     def failed(self) -> bool:
         return self.outcome == "failed"
 
+    @property
+    def target_address(self) -> str:
+        """The target without its port."""
+        host, _, port = self.target.rpartition(":")
+        return host if host and port.isdigit() else self.target
+
     def alive(self, at_s: float, address: str) -> bool:
         """Whether this connection, once ready, still carries messages at `at_s`, when the vehicle has `address`."""
         path_alive = self.path_end_s is None or self.path_end_s > at_s
@@ -91,6 +98,7 @@ class History:
     path: DrivePath
     horizon_s: float
     inbound: bool = True
+    arrivals: Arrivals | None = None  # None: TCP is taken to go on at once
 
     def of(self, purpose: str) -> list[Attempt]:
         return [attempt for attempt in self.attempts if attempt.purpose == purpose]
@@ -114,12 +122,17 @@ class History:
         return self._heartbeat(clear_s) if self.channel is Channel.HEARTBEAT else self._static(clear_s)
 
     def _mqtt(self, start_s: float, clear_s: float) -> tuple[float, Attempt | None]:
-        """A connection that outlives the disruption, or the first later one whose own path lives when it is ready."""
+        """A connection that outlives the disruption, or the first later one whose own path lives when it is ready.
+
+        The old one counts from when TCP has got something through again, and not at all where it is given up before.
+        """
         best: tuple[float, Attempt | None] = (math.inf, None)
         for attempt in self.of("mqtt"):
             if attempt.ready_s is None or attempt.failed:
                 continue
             at = max(attempt.ready_s, clear_s)
+            if attempt.ready_s <= start_s and self.arrivals is not None:
+                at = self.arrivals.flow_from(clear_s)
             if at < best[0] and attempt.alive(at, self.path.address_at(at)):
                 best = (at, attempt if attempt.ready_s > start_s else None)
         return best
@@ -148,6 +161,8 @@ class History:
             ready_s, beat = known[-1]
             last_push = next((push for push in reversed(pushes) if push.asked_s <= at), None)
             if last_push is None or not last_push.failed or (last_push.noticed_s or math.inf) < ready_s:
+                if last_push is not None and last_push.asked_s < clear_s and last_push.ready_s is not None:
+                    at = max(at, last_push.ready_s)  # the server is busy with a push that came through the disruption
                 return at, beat if ready_s >= clear_s else None
         return math.inf, None
 

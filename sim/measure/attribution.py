@@ -40,16 +40,17 @@ def attribute(
     settings: Mapping[str, Any],
     workload: Mapping[str, Any],
     horizon_s: float,
+    outages: Sequence[tuple[float, float]] = (),
 ) -> pl.DataFrame:
     """Causes of the messages that did not arrive, for one vehicle in one drive under a strategy with MQTT.
 
     `behaviour` are the fields of the broker's BrokerBehaviour, `settings` those of the strategy's MQTTConnection, `workload`
-    the manifest's. Returns a row per undelivered message, by id: message (i8), cause (text): one of BROKER_CAUSES, "" where
-    somebody still holds it (pending), `unattributed` where the rules do not tell. `outcome`, `cause` and `gone_s` of
-    `messages` are not looked at.
+    the manifest's, `outages` the spans in s in which the link lost every packet (`DrivePath.unusable_spans`). Returns a row
+    per undelivered message, by id: message (i8), cause (text): one of BROKER_CAUSES, "" where somebody still holds it
+    (pending), `unattributed` where the rules do not tell. `outcome`, `cause` and `gone_s` of `messages` are not looked at.
     """
     rows = messages.sort("created_s", "message").to_dicts()
-    sessions = sessions_of(connections, rows, behaviour, settings)
+    sessions = sessions_of(connections, rows, behaviour, settings, outages)
     downlink = [row for row in rows if not row["uplink"]]
     found = []
     for row in rows:
@@ -86,8 +87,7 @@ def _of_downlink(
     if row["size_bytes"] > behaviour["packet_limit_bytes"]:
         return "payload_too_large"
     if min(row["qos"], behaviour["qos_max"]) == 0:
-        offline = session.offline_at(created_s)
-        if not offline:
+        if not (session.offline_at(created_s) or session.deaf_at(created_s)):
             return "qos0_dead_transport"
         if not behaviour["queue_qos0"]:
             return "qos0_offline"
@@ -104,7 +104,10 @@ def _of_downlink(
 
 
 def _queue_was_full(row: Row, downlink: Sequence[Row], session: Session, behaviour: Mapping[str, Any]) -> bool:
-    """Whether others that did arrive later filled the queue: earlier ones where the newest is dropped, else later ones."""
+    """Whether others that did arrive later filled the queue: earlier ones where the newest is dropped, else later ones.
+
+    Of a session that was discarded nothing arrived later, and a full queue in it cannot be told from the discarding.
+    """
     limit, created_s = behaviour["queue_limit"], row["created_s"]
     resumed_s = session.next_ready_after(created_s)
     others = [other for other in downlink if other is not row and min(other["qos"], behaviour["qos_max"]) > 0]

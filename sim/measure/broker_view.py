@@ -20,6 +20,7 @@ class Attached:
     ready_s: float
     path_end_s: float
     noticed_by_broker_s: float
+    deaf: bool = False  # it took over from another one, and this broker sends nothing on such a connection
 
 
 @dataclass(slots=True)
@@ -41,6 +42,10 @@ class Session:
         """The broker knows that the client is not connected."""
         return time_s >= self._last(time_s).noticed_by_broker_s
 
+    def deaf_at(self, time_s: float) -> bool:
+        """The broker sends nothing on this connection."""
+        return self._last(time_s).deaf
+
     def half_open_at(self, time_s: float) -> bool:
         """The path is dead, and the broker still takes the connection for alive."""
         last = self._last(time_s)
@@ -57,17 +62,26 @@ class Session:
 
 
 def sessions_of(
-    connections: pl.DataFrame, messages: Sequence[Mapping[str, Any]], behaviour: Mapping[str, Any], settings: Mapping[str, Any]
+    connections: pl.DataFrame,
+    messages: Sequence[Mapping[str, Any]],
+    behaviour: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    outages: Sequence[tuple[float, float]] = (),
 ) -> list[Session]:
-    """The sessions of one client in the order of time; a CONNACK without session present begins a new one."""
+    """The sessions of one client in the order of time; a CONNACK without session present begins a new one.
+
+    `outages` are the spans in s in which the link lost every packet.
+    """
     accepted = [attempt for attempt in attempts_of(connections) if attempt.purpose == "mqtt" and attempt.connack_s is not None]
     sessions: list[Session] = []
     for number, attempt in enumerate(accepted):
         connack_s = attempt.connack_s or 0.0
         ready_s = attempt.ready_s if attempt.ready_s is not None else connack_s
         taken_over_s = _connack(accepted[number + 1]) if number + 1 < len(accepted) else math.inf
-        noticed_s = min(_noticed_by_broker(attempt, messages, behaviour, settings), taken_over_s)
-        attached = Attached(connack_s, ready_s, _never(attempt.path_end_s), noticed_s)
+        noticed_s = min(_noticed_by_broker(attempt, messages, behaviour, settings, outages), taken_over_s)
+        took_over = number > 0 and _noticed_by_broker(accepted[number - 1], messages, behaviour, settings, outages) > connack_s
+        deaf = bool(behaviour["takeover_deaf"]) and took_over
+        attached = Attached(connack_s, ready_s, _dead_from(attempt, outages), noticed_s, deaf)
         if not sessions or attempt.session_present != 1:
             if sessions:
                 _end(sessions[-1], connack_s, behaviour, settings)
@@ -103,30 +117,44 @@ def _expiry_s(behaviour: Mapping[str, Any], settings: Mapping[str, Any]) -> floa
 
 
 def _noticed_by_broker(
-    attempt: Attempt, messages: Sequence[Mapping[str, Any]], behaviour: Mapping[str, Any], settings: Mapping[str, Any]
+    attempt: Attempt,
+    messages: Sequence[Mapping[str, Any]],
+    behaviour: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    outages: Sequence[tuple[float, float]],
 ) -> float:
     """When the broker gives the connection up: at its end where the path lived, else by its keep alive rule.
 
     The last packet it had is estimated: the client's pings (every keep alive since CONNECT, paho's rule), its acknowledgements
     of what arrived, its own messages.
     """
-    if attempt.path_end_s is None:
+    dead_s = _dead_from(attempt, outages)
+    if math.isinf(dead_s):
         return _never(attempt.noticed_s)
     keep_alive_s = float(settings.get("keep_alive_s", 0.0))
     rule, tick_s = behaviour["keep_alive_rule"], float(behaviour["keep_alive_tick_s"])
     if keep_alive_s <= 0.0 or rule == "never":
         return math.inf
     begun_s = _connack(attempt)
-    last_s = begun_s + max(math.floor((attempt.path_end_s - begun_s) / keep_alive_s), 0) * keep_alive_s
+    last_s = begun_s + max(math.floor((dead_s - begun_s) / keep_alive_s), 0) * keep_alive_s
     for row in messages:
-        for at in (row["first_sent_s"] if row["uplink"] else row["handed_s"],):
-            if at is not None and begun_s <= at <= attempt.path_end_s:
-                last_s = max(last_s, at)
+        answered = row["uplink"] or min(row["qos"], behaviour["qos_max"]) > 0 or row["kind"] in ("diagnostics", "probe")
+        at = row["first_sent_s"] if row["uplink"] else row["handed_s"]
+        if answered and at is not None and begun_s <= at <= dead_s:
+            last_s = max(last_s, at)
     allowed_s = keep_alive_s * float(behaviour["keep_alive_factor"])
     if rule == "tick_from_connect":
         return begun_s + (math.floor((last_s - begun_s) / allowed_s) + 2) * allowed_s
     # the phase of the ticks cannot be seen: half a tick on average
     return last_s + allowed_s + (tick_s / 2.0 if rule == "tick_after" else 0.0)
+
+
+def _dead_from(attempt: Attempt, outages: Sequence[tuple[float, float]]) -> float:
+    """When the last packet of this connection passed: its path died, or it was given up in an outage, and nobody was told."""
+    if attempt.path_end_s is not None:
+        return attempt.path_end_s
+    given_up_s = _never(attempt.noticed_s)
+    return next((start_s for start_s, end_s in outages if start_s <= given_up_s < end_s), math.inf)
 
 
 def _connack(attempt: Attempt) -> float:

@@ -16,7 +16,7 @@ from sim.measure.attempt_history import Attempt, Channel, History
 #: label -> what the time is spent on, in the order in which a report shows them.
 LABELS: dict[str, str] = {
     "no_address": "no address, or a link that loses every packet",
-    "undetected": "the path is dead and the vehicle has not noticed",
+    "undetected": "the path is dead, or TCP waits for its next retransmission, and the vehicle has not noticed",
     "backoff": "the loss is noticed, and the next attempt is waited for",
     "failed_attempt": "attempts that failed",
     "dns": "name resolution",
@@ -160,7 +160,7 @@ def _pushes(history: History, start_s: float, end_s: float) -> list[Span]:
     layers: list[Span] = []
     for push in history.of("push") if told else ():
         if push.failed and push.asked_s <= end_s:
-            label = "failed_attempt" if push.target == history.path.address_at(push.asked_s) else "stale_address"
+            label = "failed_attempt" if push.target_address == history.path.address_at(push.asked_s) else "stale_address"
             layers.append((max(push.asked_s, min(told)), push.noticed_s if push.noticed_s is not None else end_s, label))
     return layers
 

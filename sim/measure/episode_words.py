@@ -38,7 +38,7 @@ _SPENT = {
 _BY = {
     "mqtt": "an MQTT connection",
     "poll": "a poll",
-    "heartbeat": "a heartbeat from the new address",
+    "heartbeat": "a heartbeat",
 }
 
 

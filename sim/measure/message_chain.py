@@ -171,7 +171,12 @@ def _of_states(states: pl.DataFrame, from_s: float, done_s: float) -> list[Step]
 
 def _of_trace(trace: pl.DataFrame, message: Mapping[str, Any]) -> list[Step]:
     """What the trace adds: every packet of the message and every copy dropped, but what its row has already told."""
-    told = {("send_packet", message["first_sent_s"]), ("deliver", message["handed_s"])}
+    told = {
+        ("send_packet", message["first_sent_s"]),
+        ("packet_received", message["handed_s"]),
+        ("deliver", message["handed_s"]),
+        ("drop", message["gone_s"]),
+    }
     rows = trace.filter((pl.col("message") == message["message"]) & pl.col("kind").is_in(list(_TRACE))).sort("time_s", "serial")
     steps: list[Step] = []
     for time_s, source, kind, transport, detail in rows.select("time_s", "source", "kind", "transport", "detail").iter_rows():

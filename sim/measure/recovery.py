@@ -4,7 +4,8 @@ An episode starts
 - with every reassignment, at the end of the old address;
 - with every other disruption that loses packets for more than a second (TCP's retransmission hides shorter ones).
 A disruption inside an open episode extends it. When it ends is said in `attempt_history`, by the strategy's channel; one
-that does not end before the end of the run is censored there. Catch-up, the time until the backlog is delivered, is
+that does not end before the end of the run is censored there. An MQTT connection that outlives a disruption counts from
+when TCP has got something through again (`arrivals`). Catch-up, the time until the backlog is delivered, is
 reported apart: it measures the backlog, not the reconnection.
 """
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from sim.measure.arrivals import Arrivals
 from sim.measure.attempt_history import History, attempts_of, channel_of
 from sim.measure.drive_path import DrivePath, Event
 from sim.measure.recovery import Episode, episodes_of
@@ -37,12 +38,10 @@ def run_episodes(run: Run) -> dict[str, list[Episode]]:
         found[name] = []
         for replication, vehicle, horizon_s in run.vehicles.filter(mine).select(*_DRIVE, "horizon_s").sort(_DRIVE).iter_rows():
             drive = (replication, vehicle)
-            history = History(
-                channel, attempts_of(attempts.get(drive, connections.clear())), paths[drive], float(horizon_s), inbound
-            )
-            found[name] += episodes_of(
-                history, events.get(drive, []), messages.get(drive, run.messages.clear()), replication, vehicle
-            )
+            mine_here = messages.get(drive, run.messages.clear())
+            attempts_here = attempts_of(attempts.get(drive, connections.clear()))
+            history = History(channel, attempts_here, paths[drive], float(horizon_s), inbound, Arrivals(mine_here))
+            found[name] += episodes_of(history, events.get(drive, []), mine_here, replication, vehicle)
     return found
 
 

@@ -6,7 +6,7 @@ Laws (tests/model/test_driver.py holds each):
 3. now = the item's own time: never before the deadline that fired, never back.
 4. Ids of opened transports are chosen by the machine, of accepted ones by the driver; inputs of an abandoned one are ignored.
 5. The driver never retries, times out or chooses.
-6. Equal times: changes of the link, then inputs, then creations, then deadlines (vehicle, backend, broker); within each in
+6. Equal times: changes of the link, then inputs, then creations, then deadlines (vehicle, server); within each in
    the order in which they were posted.
 
 Run-ahead (folding): an input that comes before anything else this vehicle waits for (deadline, change, creation, other
@@ -21,6 +21,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import simpy
 
 from sim.drive.timeline import LinkTimeline
@@ -48,11 +49,11 @@ from sim.machine import (
 )
 from sim.model.link import Flow
 from sim.model.network import Network, Transport
+from sim.protocols.http import HTTPRequest, HTTPResponse
 from sim.record.recorder import Connection, Recorder, describe
-from sim.strategies.context import LAN
 
-VEHICLE, BACKEND, BROKER = 0, 1, 2
-SIDES = ("vehicle", "server", "broker")
+VEHICLE, SERVER = 0, 1
+SIDES = ("vehicle", "server")
 
 _CHANGE, _INPUT, _CREATION, _DEADLINE = 0, 1, 2, 3  # order of equal times
 
@@ -76,7 +77,7 @@ class Driver:
 
     __slots__ = (
         "_agenda", "_armed", "_by_id", "_creations", "_deadline", "_env", "_fold", "_folded", "_handle", "_horizon", "_item_callbacks",
-        "_listeners", "_machines", "_next_accepted_id", "_next_creation", "_next_deadlines", "_now", "_rows", "_serial", "_slot", "_tracing",
+        "_listeners", "_machines", "_next_accepted_id", "_next_creation", "_next_deadlines", "_rows", "_serial", "_slot", "_tracing",
         "_vehicle_host", "_wake_callbacks", "events", "handled", "network", "record", "_behind_nat",
     )  # fmt: skip
 
@@ -84,28 +85,27 @@ class Driver:
         self,
         env: simpy.Environment,
         network: Network,
-        machines: tuple[Any, Any, Any],
+        machines: tuple[Any, Any],
         creations: list[Message],
         record: Recorder,
         *,
-        listeners: dict[tuple[str, int], int],
+        listeners: frozenset[tuple[str, int]],
         vehicle_host: str,
         behind_nat: bool,
         horizon_s: float,
         fold: bool = True,
     ) -> None:
-        """`machines` = (vehicle, backend, broker); broker may be None. `creations` in the order of time.
+        """`machines` = (vehicle, server). `creations` in the order of time.
 
-        `listeners` says which of them (BACKEND, BROKER) listens at an (address, port); `vehicle_host` is the name in the
-        vehicle's certificate.
+        `listeners`: each (address, port) at which the server listens; `vehicle_host`: the name in the vehicle's certificate.
         """
         self._env = env
         self.network = network
         self._machines = machines
-        self._handle = tuple(machine.handle if machine is not None else None for machine in machines)
-        self._next_deadlines = tuple(machine.next_deadline if machine is not None else _never for machine in machines)
-        self._deadline = [NEVER, NEVER, NEVER]
-        self._by_id: tuple[dict[int, Transport], ...] = ({}, {}, {})
+        self._handle = tuple(machine.handle for machine in machines)
+        self._next_deadlines = tuple(machine.next_deadline for machine in machines)
+        self._deadline = [NEVER, NEVER]
+        self._by_id: tuple[dict[int, Transport], dict[int, Transport]] = ({}, {})
         self._next_accepted_id = 1_000_000
         self._listeners = listeners
         self._vehicle_host = vehicle_host
@@ -114,6 +114,7 @@ class Driver:
         self._creations = creations
         self._next_creation = 0
         self.record = record
+        record.expect(creations)
         self._tracing = record.trace is not None
         self._horizon = horizon_s
         self._fold = fold
@@ -121,7 +122,6 @@ class Driver:
         self._slot: tuple[float, int, int, Any, Any, Any] | None = None
         self._folded = False
         self._serial = 0
-        self._now = -math.inf
         self._armed = NEVER
         self._wake_callbacks = (self._wake,)
         self._item_callbacks = (self._item,)
@@ -131,16 +131,13 @@ class Driver:
     def start(self, start_s: float) -> None:
         """Schedule what the timeline brings and wake the machines for the first time."""
         timeline: LinkTimeline = self.network.timeline
-        addresses = timeline.addresses
-        before = -2
-        for i, at in enumerate(timeline.start_s.tolist()):
-            address = int(timeline.address[i])
-            if address != before:
-                before = address
-                self._post(start_s if i == 0 else at, self._address_changed, addresses[address] if address >= 0 else None, None, _CHANGE)
-        if self._machines[BROKER] is not None:
-            self._post(start_s, self._open_lan, None, None, _CHANGE)
-        for side in (VEHICLE, BACKEND, BROKER):
+        held = timeline.address
+        changes = [0, *(np.flatnonzero(held[1:] != held[:-1]) + 1).tolist()]
+        for row in changes:
+            address = int(held[row])
+            name = timeline.addresses[address] if address >= 0 else None
+            self._post(float(timeline.start_s[row]) if row else start_s, self._address_changed, name, None, _CHANGE)
+        for side in (VEHICLE, SERVER):
             self._deadline[side] = self._next_deadlines[side]()
         self._arm()
 
@@ -169,7 +166,6 @@ class Driver:
         """SimPy: a posted item is due (unfolded)."""
         self.events += 1
         self.handled += 1
-        self._now = event.at
         event.call(event.at, event.a, event.b)
         self._arm()
 
@@ -193,61 +189,65 @@ class Driver:
         if event.at != self._armed:
             return  # an earlier one was armed after it
         self._armed = NEVER
-        if not self._fold:
+        if self._fold:
+            self._run_ahead()
+        else:
             self._next_due(event.at)
             self._arm()
-            return
+
+    def _run_ahead(self) -> None:
+        """Handle item after item of this vehicle in the order of law 6, to the end of the run.
+
+        Nothing of an uncoupled vehicle touches anything shared, so its bound is the end of the run. The item posted last
+        mostly is the next one; it is kept in a slot and then costs no heap operation.
+        """
         agenda = self._agenda
-        self._folded = True
-        creations = self._creations
-        n_creations = len(creations)
         deadline = self._deadline
+        creations, n_creations = self._creations, len(self._creations)
+        horizon_s = self._horizon
+        self._folded = True
         while True:
-            due = min(deadline)
-            slot = self._slot
-            created_s = creations[self._next_creation].created_s if self._next_creation < n_creations else NEVER
-            if slot is not None and slot[0] < due and slot[0] < created_s and (not agenda or slot < agenda[0]):
+            due = deadline[0]
+            if deadline[1] < due:
+                due = deadline[1]
+            if self._next_creation < n_creations:
+                created_s = creations[self._next_creation].created_s
+                if created_s < due:
+                    due = created_s
+            item = self._slot
+            if item is not None:
                 self._slot = None
-            else:
-                if slot is not None:
-                    heapq.heappush(agenda, slot)
-                    self._slot = None
-                if agenda and agenda[0][0] <= created_s and agenda[0][0] <= due:
-                    slot = heapq.heappop(agenda)
-                else:
-                    at = min(created_s, due)
-                    if at > self._horizon:
+                if item[0] > due or item[0] > horizon_s or (agenda and agenda[0] < item):
+                    heapq.heappush(agenda, item)
+                    item = None
+            if item is None:
+                if agenda and agenda[0][0] <= due:
+                    if agenda[0][0] > horizon_s:
                         break
-                    self._next_due(at)
+                    item = heapq.heappop(agenda)
+                elif due > horizon_s:
+                    break
+                else:
+                    self._next_due(due)
                     continue
-            at = slot[0]
-            if at > self._horizon:
-                heapq.heappush(agenda, slot)
-                break
             self.handled += 1
-            self._now = at
-            slot[3](at, slot[4], slot[5])
+            item[3](item[0], item[4], item[5])
         self._folded = False
 
     def _next_due(self, at: float) -> None:
         """Handle one creation or one machine's deadline that is due at `at`, in the order of law 6."""
-        if self._next_creation < len(self._creations) and self._creations[self._next_creation].created_s <= at:
+        self.handled += 1
+        if self._next_creation < len(self._creations):
             message = self._creations[self._next_creation]
-            self._next_creation += 1
-            self._now = message.created_s
-            self.handled += 1
-            self.record.created(message)
-            self._input(VEHICLE if message.uplink else BACKEND, message.created_s, MessageCreated(message))
-            return
-        for side in (VEHICLE, BACKEND, BROKER):
-            if self._deadline[side] <= at:
-                self._now = at
-                self.handled += 1
-                actions = self._machines[side].handle_deadline(at)
-                self._deadline[side] = self._next_deadlines[side]()
-                if actions:
-                    self._perform(side, at, actions)
+            if message.created_s <= at:
+                self._next_creation += 1
+                self._input(VEHICLE if message.uplink else SERVER, message.created_s, MessageCreated(message))
                 return
+        side = VEHICLE if self._deadline[VEHICLE] <= at else SERVER
+        actions = self._machines[side].handle_deadline(at)
+        self._deadline[side] = self._next_deadlines[side]()
+        for action in actions:
+            self._ACTIONS[type(action)](self, side, at, action)
 
     # --- calls ----------------------------------------------------------------------------------------------------------------
 
@@ -256,55 +256,52 @@ class Driver:
             self._trace_input(side, now, event)
         actions = self._handle[side](now, event)
         self._deadline[side] = self._next_deadlines[side]()
-        if actions:
-            self._perform(side, now, actions)
-
-    def _perform(self, side: int, now: float, actions: list[Any]) -> None:
         for action in actions:
             kind = type(action)
             if kind is SendPacket:
                 self._send(side, now, action)
-            elif kind is Deliver:
-                self._deliver(side, now, action)
             else:
                 self._ACTIONS[kind](self, side, now, action)
 
     def _send(self, side: int, now: float, action: SendPacket) -> None:
         packet = action.packet
-        transport_id = action.transport
         if self._tracing:
-            message = getattr(packet, "message", None)
-            self.record.note_trace(now, SIDES[side], "send_packet", transport_id, message.id if message is not None else -1, describe(packet))
-        if transport_id == LAN and side != VEHICLE:
-            # same data centre: takes no time and loses nothing
-            other = BROKER if side == BACKEND else BACKEND
-            self._input(other, now, PacketReceived(LAN, packet))
-            return
-        transport = self._by_id[side].get(transport_id)
+            self._trace_send(side, now, action)
+        transport = self._by_id[side].get(action.transport)
         if transport is None:
             self._lose(now, packet)
             return
-        record = self.record
-        up = side == VEHICLE
-        message = getattr(packet, "message", None)
-        if message is not None:
-            record.sent(now, message)
-            if up:
-                record.messages_sent += 1
-        elif hasattr(packet, "messages"):
-            for message in packet.messages:
-                record.sent(now, message)
-        arrival = self.network.send(transport, up, packet, now)
-        if arrival < NEVER:
-            self._post(arrival, self._at_server if up else self._at_vehicle, transport, packet)
+        message = packet.message
+        if side == VEHICLE:
+            up = True
+            flow = transport.up
+            call = self._at_server
+            if message is not None:
+                self.record.messages_sent += 1
         else:
+            up = False
+            flow = transport.down
+            call = self._at_vehicle
+        if message is not None:
+            self.record.sent(now, message)
+        elif type(packet) in (HTTPRequest, HTTPResponse):
+            for message in packet.messages:
+                self.record.sent(now, message)
+                self.record.messages_sent += up
+        arrival = self.network.send(transport, up, packet, now)
+        if arrival == NEVER:
             self._lose(now, packet)
-        flow = transport.up if up else transport.down
-        if flow.sender_gone_s < NEVER or flow.stuck_bytes or flow.last_finish_s - now > 1.0:
+        elif self._folded and self._slot is None:
+            self._serial += 1
+            self._slot = (arrival, _INPUT, self._serial, call, transport, packet)
+        else:
+            self._post(arrival, call, transport, packet)
+        if flow.watch:
             self._check_sender(side, transport, flow, now)
 
     def _check_sender(self, side: int, transport: Transport, flow: Flow, now: float) -> None:
         """Tell the sender when its kernel will give up, when the path answers with a reset, and when its buffer is full."""
+        flow.watch = False
         end = side != VEHICLE
         if flow.sender_gone_s < NEVER and not transport.told_gone[end]:
             transport.told_gone[end] = True
@@ -323,19 +320,19 @@ class Driver:
     def _write_blocked(self, now: float, who: tuple[Transport, int], _b: Any) -> None:
         transport, end = who
         if transport.open[end]:
-            self._input(transport.server_side if end else VEHICLE, now, WriteBlocked(transport.ids[end]))
+            self._input(SERVER if end else VEHICLE, now, WriteBlocked(transport.ids[end]))
 
     def _write_resumed(self, now: float, who: tuple[Transport, int], flow: Flow) -> None:
         transport, end = who
         flow.blocked = False
         if transport.open[end]:
-            self._input(transport.server_side if end else VEHICLE, now, WriteResumed(transport.ids[end]))
+            self._input(SERVER if end else VEHICLE, now, WriteResumed(transport.ids[end]))
 
     def _lose(self, now: float, packet: Any) -> None:
         """A packet that will never arrive; what nobody keeps a copy of is lost with it."""
         cause = packet.cause_if_lost
         if cause:
-            for message in packet.messages if hasattr(packet, "messages") else (packet.message,):
+            for message in (packet.message,) if packet.message is not None else packet.messages:
                 self.record.drop(now, message, cause)
 
     def _at_vehicle(self, now: float, transport: Transport, packet: Any) -> None:
@@ -349,7 +346,7 @@ class Driver:
     def _at_server(self, now: float, transport: Transport, packet: Any) -> None:
         """The last byte of a packet is at the server."""
         if transport.open[1]:
-            self._input(transport.server_side, now, PacketReceived(transport.ids[1], packet))
+            self._input(SERVER, now, PacketReceived(transport.ids[1], packet))
         else:
             self._lose(now, packet)
             self._answer_late(now, transport, 1)
@@ -369,7 +366,7 @@ class Driver:
         if not transport.open[end]:
             return
         transport.open[end] = False
-        side = transport.server_side if end else VEHICLE
+        side = SERVER if end else VEHICLE
         del self._by_id[side][transport.ids[end]]
         self._end_row(transport, end, now, reason)
         self._input(side, now, TransportLost(transport.ids[end], reason))
@@ -378,6 +375,8 @@ class Driver:
         if end == transport.opener:
             row = transport.row
             row.end(now, reason)
+            if row.tcp_s > now:
+                row.tcp_s = math.nan
             if transport.path_end_s < now:
                 row.path_end_s = transport.path_end_s
             if end == 0 and reason not in ("done", "closed", "disconnect"):
@@ -394,30 +393,25 @@ class Driver:
         row.started_s = now
         row.target = f"{action.address}:{action.port}"
         address = network.link.address_at(now)
-        transport = Transport(address, int(end), action.port, row, network.link.flow(), network.link.flow(), action.user_timeout_s)
+        transport = Transport(
+            address, int(end), action.port, row, network.link.flow(), network.link.flow(), action.user_timeout_s
+        )
         transport.ids[end] = action.transport
         transport.open[end] = True
         self._by_id[side][action.transport] = transport
-        if end:
-            transport.server_side = side
-        elif address < 0:
+        if not end and address < 0:
             self._post(now, self._lost, (transport, 0), "no_address")
             return
         if end:
             opening = network.open_from_server(transport, action.address, action.peer, self._vehicle_host, now)
         else:
-            listener = self._listeners.get((action.address, action.port))
-            if listener is not None:
-                transport.server_side = listener
-            opening = network.open_from_vehicle(transport, listener is not None, row.attempt, now)
+            opening = network.open_from_vehicle(transport, (action.address, action.port) in self._listeners, row.attempt, now)
         transport.path_end_s = self._path_end(transport.address, now)
         if opening.failed_s < NEVER:
             self._post(opening.failed_s, self._lost, (transport, int(end)), opening.reason)
-            if opening.tcp_s < NEVER:
-                row.tcp_s = opening.tcp_s
+            row.tcp_s = opening.tcp_s if opening.tcp_s < NEVER else math.nan
             return
-        # the row learns its phases when they have happened
-        self._post(opening.tcp_s, self._tcp_done, transport, None)
+        row.tcp_s = opening.tcp_s  # taken back by _end_row where the opener gives up before
         self._post(opening.opened_s, self._opened, transport, opening.resumed)
         self._post(opening.accepted_s, self._accepted, transport, None)
         flow = transport.down if end else transport.up
@@ -434,21 +428,17 @@ class Driver:
                 return float(timeline.start_s[later])
         return NEVER
 
-    def _tcp_done(self, now: float, transport: Transport, _b: Any) -> None:
-        if transport.open[transport.opener]:
-            transport.row.tcp_s = now
-
     def _opened(self, now: float, transport: Transport, resumed: bool) -> None:
         end = transport.opener
         if not transport.open[end]:
             return
         transport.row.opened_s = now
         transport.row.resumed = resumed
-        self._input(transport.server_side if end else VEHICLE, now, TransportOpened(transport.ids[end], resumed))
+        self._input(SERVER if end else VEHICLE, now, TransportOpened(transport.ids[end], resumed))
 
     def _accepted(self, now: float, transport: Transport, _b: Any) -> None:
         end = 1 - transport.opener
-        side = transport.server_side if end else VEHICLE
+        side = SERVER if end else VEHICLE
         self._next_accepted_id += 1
         transport.ids[end] = self._next_accepted_id
         transport.open[end] = True
@@ -460,8 +450,6 @@ class Driver:
             self._post(now, self._lost, (transport, end), "reset")
 
     def _close(self, side: int, now: float, action: CloseTransport) -> None:
-        if action.transport == LAN and side != VEHICLE:
-            return
         transport = self._by_id[side].pop(action.transport, None)
         if transport is None:
             return
@@ -516,7 +504,9 @@ class Driver:
     def _note(self, side: int, now: float, action: Note) -> None:
         record = self.record
         if self._tracing:
-            record.note_trace(now, SIDES[side], "note", action.transport, -1, action.kind + (" " + action.detail if action.detail else ""))
+            record.note_trace(
+                now, SIDES[side], "note", action.transport, -1, action.kind + (" " + action.detail if action.detail else "")
+            )
         kind = action.kind
         if kind == "connack" or kind == "ready" or kind == "failed":
             row = self._row(int(side != VEHICLE), action.transport)
@@ -535,6 +525,7 @@ class Driver:
         record.state(now, SIDES[side], kind, action.detail)
 
     _ACTIONS: dict[type, Any] = {  # noqa: RUF012 - a constant
+        SendPacket: _send,
         OpenTransport: _open,
         CloseTransport: _close,
         ResolveName: _resolve,
@@ -560,10 +551,6 @@ class Driver:
     def _address_changed(self, now: float, address: str | None, _b: Any) -> None:
         self._input(VEHICLE, now, AddressChanged(address))
 
-    def _open_lan(self, now: float, _a: Any, _b: Any) -> None:
-        self._input(BROKER, now, TransportAccepted(LAN, 0, "ota-server"))
-        self._input(BACKEND, now, TransportOpened(LAN))
-
     # --- the end ------------------------------------------------------------------------------------------------------------------
 
     def finish(self) -> None:
@@ -577,28 +564,29 @@ class Driver:
         """Messages of which a machine or a packet on its way still holds a copy."""
         kept: list[Message] = []
         for machine in self._machines:
-            if machine is not None and hasattr(machine, "held"):
+            if hasattr(machine, "held"):
                 kept += machine.held()
-        for item in self._agenda:
-            packet = item[5]
-            if item[3] in (self._at_vehicle, self._at_server):
-                kept += packet.messages if hasattr(packet, "messages") else ()
-                if getattr(packet, "message", None) is not None:
-                    kept.append(packet.message)
-        if not self._fold:
-            kept += self._on_the_way()
+        for packet in self._on_the_way():
+            if packet.message is not None:
+                kept.append(packet.message)
+            elif isinstance(packet, HTTPRequest | HTTPResponse):
+                kept += packet.messages
         return kept
 
-    def _on_the_way(self) -> list[Message]:
-        """Unfolded, packets on their way stand in SimPy's queue."""
-        kept: list[Message] = []
-        for _at, _order, _serial, event in self._env._queue:
-            if isinstance(event, Wake) and event.call in (self._at_vehicle, self._at_server):
-                packet = event.b
-                kept += packet.messages if hasattr(packet, "messages") else ()
-                if getattr(packet, "message", None) is not None:
-                    kept.append(packet.message)
-        return kept
+    def _on_the_way(self) -> list[Any]:
+        """Packets that have not arrived at the end of the run; unfolded, they stand in SimPy's queue."""
+        arrivals = (self._at_vehicle, self._at_server)
+        found = [item[5] for item in self._agenda if item[3] in arrivals]
+        if not self._fold:
+            found += [event.b for *_, event in self._env._queue if isinstance(event, Wake) and event.call in arrivals]
+        return found
+
+    def _trace_send(self, side: int, now: float, action: SendPacket) -> None:
+        message = action.packet.message
+        detail = describe(action.packet)
+        self.record.note_trace(
+            now, SIDES[side], "send_packet", action.transport, message.id if message is not None else -1, detail
+        )
 
     def _trace_input(self, side: int, now: float, event: Any) -> None:
         name = _SNAKE[type(event)]
@@ -607,7 +595,7 @@ class Driver:
         detail = ""
         if type(event) is PacketReceived:
             detail = describe(event.packet)
-            inner = getattr(event.packet, "message", None)
+            inner = event.packet.message
             message = inner.id if inner is not None else -1
         elif type(event) is MessageCreated:
             message = event.message.id
@@ -631,7 +619,3 @@ _SNAKE: dict[type, str] = {
     NameFailed: "name_failed",
     AddressChanged: "address_changed",
 }
-
-
-def _never() -> float:
-    return NEVER

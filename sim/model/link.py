@@ -10,21 +10,36 @@ tail. Simplification: half the RTT each way.
 
 from __future__ import annotations
 
+import itertools
 import math
 from bisect import bisect_right
+
+import numpy as np
 
 from sim.drive.timeline import LinkState, LinkTimeline
 from sim.protocols.tcp import TCP, gives_up_after_s, retransmissions, rto_s, syn_instants
 
 _UP = int(LinkState.UP)
 _HELD = int(LinkState.HELD)
+_GIVES_UP_AT_LEAST_S = 0.6  # no sender gives up earlier than one doubling of the smallest RTO: a short cut, not a rule
+_NO_RUNS: tuple[list[float], list[float]] = ([], [])
 _WINDOW_MAX_BYTES = 6 * 1024 * 1024  # Linux tcp_rmem[2]
 
 
 class Flow:
     """One direction of one transport."""
 
-    __slots__ = ("blocked", "last_arrival_s", "last_finish_s", "sender_gone_s", "stuck_bytes", "unacked_since_s", "used_s", "window_bytes")
+    __slots__ = (
+        "blocked",
+        "last_arrival_s",
+        "last_finish_s",
+        "sender_gone_s",
+        "stuck_bytes",
+        "unacked_since_s",
+        "used_s",
+        "watch",
+        "window_bytes",
+    )
 
     def __init__(self, window_bytes: int) -> None:
         self.last_arrival_s = -math.inf
@@ -35,13 +50,15 @@ class Flow:
         self.sender_gone_s = math.inf  # when the sender's kernel gives up
         self.stuck_bytes = 0
         self.blocked = False
+        self.watch = False  # the sender may have to be told something: see Driver._check_sender
 
 
 class Link:
     """The vehicle's link. Addresses are indices of the timeline."""
 
     __slots__ = (
-        "_address", "_clear_until", "_down", "_down_free_s", "_initial_window_bytes", "_queue_bytes", "_rtt", "_starts", "_state", "_tcp",
+        "_address", "_clear_until", "_down", "_down_free_s", "_initial_window_bytes", "_queue_bytes",
+        "_runs", "_rtt", "_starts", "_state", "_tcp",
         "_up", "_up_free_s", "row", "timeline",
     )  # fmt: skip
 
@@ -59,16 +76,23 @@ class Link:
         self.row = 0
         self._up_free_s = -math.inf
         self._down_free_s = -math.inf
-        n = len(self._state)
-        clear = [math.inf] * n  # until when the link stays up with the address of row i, unbroken
-        for i in range(n - 1, -1, -1):
-            if self._state[i] != _UP:
-                clear[i] = self._starts[i]
-            elif i + 1 < n and self._state[i + 1] == _UP and self._address[i + 1] == self._address[i]:
-                clear[i] = clear[i + 1]
-            else:
-                clear[i] = self._starts[i + 1]
-        self._clear_until = clear
+        # stretches of rows between which neither state nor address changes
+        state, address = timeline.link, timeline.address
+        first = [0, *(np.flatnonzero((state[1:] != state[:-1]) | (address[1:] != address[:-1])) + 1).tolist(), len(state)]
+        self._clear_until: list[float] = []  # until when the link stays up with the address of row i, unbroken
+        # address -> (starts, ends) of the intervals in which packets of that address get through, now or after a wait
+        self._runs: dict[int, tuple[list[float], list[float]]] = {}
+        for begin, end in itertools.pairwise(first):
+            opens_s, closes_s = self._starts[begin], self._starts[end]
+            held = self._state[begin] == _HELD
+            self._clear_until += [closes_s if self._state[begin] == _UP else opens_s] * (end - begin)
+            if self._state[begin] == _UP or held:
+                opens, closes = self._runs.setdefault(self._address[begin], ([], []))
+                if closes and closes[-1] == opens_s:
+                    closes[-1] = closes_s
+                else:
+                    opens.append(opens_s)
+                    closes.append(closes_s)
 
     def flow(self) -> Flow:
         return Flow(self._initial_window_bytes)
@@ -103,7 +127,9 @@ class Link:
 
     # --- TCP -------------------------------------------------------------------------------------------------------------
 
-    def carry(self, flow: Flow, address: int, up: bool, wire: int, now: float, user_timeout_s: float = 0.0, *, reserve: bool = True) -> float:
+    def carry(
+        self, flow: Flow, address: int, up: bool, wire: int, now: float, user_timeout_s: float = 0.0, *, reserve: bool = True
+    ) -> float:
         """Instant at which the last byte of a write of `wire` IP bytes arrives, inf where never.
 
         `address` is that to which the transport is bound. Sets `flow.sender_gone_s` where the sender's kernel gives up
@@ -129,6 +155,8 @@ class Link:
                 flow.last_arrival_s = arrival
                 flow.last_finish_s = finish
                 flow.used_s = finish
+                if finish - now > 1.0:
+                    flow.watch = True
                 if reserve:
                     if up:
                         self._up_free_s = finish
@@ -148,6 +176,7 @@ class Link:
     def _carry_slowly(
         self, flow: Flow, address: int, up: bool, wire: int, now: float, start: float, user_timeout_s: float, *, reserve: bool
     ) -> float:
+        flow.watch = True
         if now >= flow.sender_gone_s:
             return math.inf
         # slow start: a flight larger than the window needs further round trips (RFC 5681 3.1)
@@ -192,6 +221,9 @@ class Link:
         since = flow.unacked_since_s
         if since != since or since > now:
             since = now
+        if acked - since < user_timeout_s or (not user_timeout_s and acked - since < _GIVES_UP_AT_LEAST_S):
+            flow.unacked_since_s = math.nan
+            return
         limit_s = gives_up_after_s(self._tcp, rto_s(self._tcp, self.rtt_at(now)), user_timeout_s)
         if acked > since + limit_s:
             flow.unacked_since_s = since
@@ -219,33 +251,27 @@ class Link:
                 at = self._starts[row + 1]  # packets wait and are forwarded
                 row += 1
             else:
-                at, row = self._next_retransmission(address, at, row)
-            if row >= n or at == math.inf:
+                at = self._next_retransmission(address, at, self._rtt[row - 1 if row else 0])
+                if at == math.inf:
+                    return math.inf
+                row = self.row_at(at)
+            if row >= n:
                 return math.inf
 
-    def _next_retransmission(self, address: int, lost_at: float, row: int) -> tuple[float, int]:
-        """First retransmission instant at which the link carries `address` again, for bytes first lost at `lost_at`."""
-        n = len(self._state)
-        usable = row
-        while usable < n and not (self._address[usable] == address and self._state[usable] in (_UP, _HELD)):
-            usable += 1
-        if usable >= n:
-            return math.inf, n
-        opens_s = self._starts[usable]
-        for after in retransmissions(self._tcp, rto_s(self._tcp, self._rtt[max(row - 1, 0)])):
-            if lost_at + after >= opens_s:
-                at = lost_at + after
-                if at == math.inf:
-                    return math.inf, n
-                found = bisect_right(self._starts, at) - 1
-                if self._address[found] == address and self._state[found] in (_UP, _HELD):
-                    return at, found
-                # the retransmission fell into a later interruption
-                while usable < n and (self._starts[usable] <= at or not (self._address[usable] == address and self._state[usable] in (_UP, _HELD))):
-                    usable += 1
-                if usable >= n:
-                    return math.inf, n
-                opens_s = self._starts[usable]
+    def _next_retransmission(self, address: int, lost_at: float, rtt_s: float) -> float:
+        """First retransmission instant at which the link carries `address` again, for bytes first lost at `lost_at`; inf where never."""
+        opens, closes = self._runs.get(address, _NO_RUNS)
+        run = bisect_right(closes, lost_at)
+        if run >= len(opens):
+            return math.inf
+        for after in retransmissions(self._tcp, rto_s(self._tcp, rtt_s)):
+            at = lost_at + after
+            while closes[run] <= at:
+                run += 1  # the retransmission falls behind this interval
+                if run >= len(opens):
+                    return math.inf
+            if at >= opens[run]:
+                return at
         raise AssertionError("retransmissions() is endless")
 
     def _land(self, address: int, up: bool, finish: float) -> tuple[float, float]:
@@ -280,10 +306,8 @@ class Link:
                 return at
             if self._state[row] == _HELD:
                 return self._transmit(address, True, 0.0, self._starts[row + 1])
-        again, found = self._next_retransmission(address, sent, row)
-        if again == math.inf or found >= len(self._state):
-            return math.inf
-        return again + self._rtt[found]
+        again = self._next_retransmission(address, sent, self._rtt[row])
+        return again + self.rtt_at(again) if again < math.inf else math.inf
 
     def release(self, flow: Flow, up: bool, now: float) -> None:
         """A transport was closed: what it had not sent no longer takes the link's time."""

@@ -30,11 +30,13 @@ class Transport:
     """A TCP(+TLS) connection between the vehicle and a machine of the server. Index 0 is the vehicle's end, 1 the server's."""
 
     __slots__ = (
-        "address", "down", "ids", "last_used_s", "open", "opener", "path_end_s", "port", "row", "server_side", "told_gone", "told_reset", "up",
+        "address", "down", "ids", "last_used_s", "open", "opener", "path_end_s", "port", "row", "told_gone", "told_reset", "up",
         "user_timeout_s",
     )  # fmt: skip
 
-    def __init__(self, address: int, opener: int, port: int, row: Connection, up: Flow, down: Flow, user_timeout_s: float) -> None:
+    def __init__(
+        self, address: int, opener: int, port: int, row: Connection, up: Flow, down: Flow, user_timeout_s: float
+    ) -> None:
         self.address = address
         self.opener = opener
         self.port = port
@@ -44,7 +46,6 @@ class Transport:
         self.user_timeout_s = user_timeout_s
         self.ids = [-1, -1]
         self.open = [False, False]
-        self.server_side = 1
         self.told_gone = [False, False]
         self.told_reset = False
         self.last_used_s = -math.inf
@@ -67,7 +68,7 @@ class Network:
     """The network of one vehicle."""
 
     __slots__ = (
-        "_cache", "_cells", "_idle_timeout_s", "_mss", "_radio_until", "_rtt_tail", "_server", "_settings", "_ticket_died", "_ticket_s",
+        "_cache", "_down_cells", "_one_segment", "_one_segment_overhead", "_up_cells", "_idle_timeout_s", "_mss", "_radio_until", "_rtt_tail", "_server", "_settings", "_ticket_died", "_ticket_s",
         "_tls_bytes", "link", "radio_active_s", "record", "refuse", "timeline",
     )  # fmt: skip
 
@@ -90,7 +91,10 @@ class Network:
             self._cache.put(0.0, server.name, server.address, NEVER)
         self._ticket_s = -NEVER
         self._ticket_died = False
-        self._cells: tuple[dict[str, list[int]], dict[str, list[int]]] = ({}, {})
+        self._up_cells: dict[str, list[int]] = {}
+        self._down_cells: dict[str, list[int]] = {}
+        self._one_segment = self._mss - self._tls_bytes
+        self._one_segment_overhead = self._tls_bytes + HEADER_BYTES
         self._radio_until = -NEVER
         self.radio_active_s = 0.0
 
@@ -98,14 +102,13 @@ class Network:
 
     def wire_bytes(self, size_bytes: int) -> int:
         """IP bytes of a write: TLS records, and a TCP/IP header for each segment."""
-        size = size_bytes + self._tls_bytes * (1 if size_bytes <= tls_costs.RECORD_BYTES else -(-size_bytes // tls_costs.RECORD_BYTES))
+        size = size_bytes + self._tls_bytes * (
+            1 if size_bytes <= tls_costs.RECORD_BYTES else -(-size_bytes // tls_costs.RECORD_BYTES)
+        )
         return size + (HEADER_BYTES if size <= self._mss else HEADER_BYTES * -(-size // self._mss))
 
     def _book(self, up: bool, purpose: str, packets: int, n_bytes: int, row: Connection | None) -> None:
-        cells = self._cells[up]
-        cell = cells.get(purpose)
-        if cell is None:
-            cell = cells[purpose] = self.record.traffic.setdefault(("up" if up else "down", purpose), [0, 0])
+        cell = self._cell(up, purpose)
         cell[0] += packets
         cell[1] += n_bytes
         if row is not None:
@@ -129,21 +132,39 @@ class Network:
 
     def send(self, transport: Transport, up: bool, packet: Any, now: float) -> float:
         """Arrival of the packet's last byte at the other end; inf where it will not arrive."""
-        flow = transport.up if up else transport.down
         size = packet.encoded_size
-        wire = self.wire_bytes(size)
-        self._book(up, packet.purpose, 1, wire, transport.row)
+        wire = size + self._one_segment_overhead if size <= self._one_segment else self.wire_bytes(size)
+        purpose = packet.purpose
+        row = transport.row
+        if up:
+            flow = transport.up
+            row.bytes_up += wire
+            cell = self._up_cells.get(purpose) or self._cell(True, purpose)
+            user_timeout_s = transport.user_timeout_s
+        else:
+            flow = transport.down
+            row.bytes_down += wire
+            cell = self._down_cells.get(purpose) or self._cell(False, purpose)
+            user_timeout_s = 0.0
+        cell[0] += 1
+        cell[1] += wire
         if wire > 2 * self._mss:
             # pure acknowledgements, one for two segments; that of a short packet rides on its answer
-            self._book(not up, packet.purpose, 0, HEADER_BYTES * (wire // (2 * self._mss)), transport.row)
+            self._book(not up, purpose, 0, HEADER_BYTES * (wire // (2 * self._mss)), row)
         self._radio(now)
         if now - transport.last_used_s > self._idle_timeout_s:
             flow.stuck_bytes += wire
+            flow.watch = True
             return NEVER
-        arrival = self.link.carry(flow, transport.address, up, wire, now, transport.user_timeout_s if up else 0.0)
+        arrival = self.link.carry(flow, transport.address, up, wire, now, user_timeout_s)
         if arrival < NEVER:
             transport.last_used_s = arrival
         return arrival
+
+    def _cell(self, up: bool, purpose: str) -> list[int]:
+        cell = self.record.traffic.setdefault(("up" if up else "down", purpose), [0, 0])
+        (self._up_cells if up else self._down_cells)[purpose] = cell
+        return cell
 
     def reset_by_path(self, transport: Transport, up: bool, now: float) -> tuple[float, str] | None:
         """(instant, reason) at which something on the path answers a packet sent at `now` with a reset; None: silence.
@@ -280,7 +301,9 @@ class Network:
         asked_s = opening.tcp_s
         up = vehicle_is_client
         client_flow, server_flow = (transport.up, transport.down) if up else (transport.down, transport.up)
-        opening.resumed = vehicle_is_client and tls_costs.can_resume(tls, ticket_age_s=asked_s - self._ticket_s, died=self._ticket_died)
+        opening.resumed = vehicle_is_client and tls_costs.can_resume(
+            tls, ticket_age_s=asked_s - self._ticket_s, died=self._ticket_died
+        )
         costs = tls_costs.handshake(tls, resumed=opening.resumed)
         if costs is None:
             opening.opened_s = asked_s

@@ -11,7 +11,7 @@ import simpy
 
 from sim.drive.config import Network as NetworkSettings
 from sim.drive.timeline import LinkTimeline
-from sim.model.driver import BACKEND, BROKER, Driver
+from sim.model.driver import Driver
 from sim.model.network import Network
 from sim.protocols.mqtt_broker import MQTTBroker
 from sim.protocols.server import Server
@@ -19,6 +19,7 @@ from sim.record.causes import UNATTRIBUTED
 from sim.record.recorder import Recorder
 from sim.strategies.build import build_machines
 from sim.strategies.context import Context
+from sim.strategies.data_centre import DataCentre
 from sim.strategies.sources import creations
 from sim.strategies.workload import Workload
 from sim.streams import Stream
@@ -104,11 +105,11 @@ def prepare(
     network = Network(timeline, setting.server, setting.network, record, queue_bytes=setting.queue_bytes, refuse=refuse)
     vehicle_machine, backend = build_machines(use, config, context, user)
     server = setting.server
-    broker = None
-    listeners = {(server.address, server.https_port): BACKEND}
+    listeners = {(server.address, server.https_port)}
     if getattr(backend, "uses_broker", True):
         broker = MQTTBroker(server.broker.behaviour(), context.phase("broker_tick"))
-        listeners[server.address, server.mqtt_port] = BROKER
+        backend = DataCentre(backend, broker, server.mqtt_port)
+        listeners.add((server.address, server.mqtt_port))
     probes = setting.workload.probes
     mean_gap_s = probes.mean_gap_s if probes is not None else math.inf
 
@@ -116,8 +117,8 @@ def prepare(
         return -mean_gap_s * math.log(context.draw("probe", index))
 
     driver = Driver(
-        env, network, (vehicle_machine, backend, broker), creations(context, probe_gap), record,
-        listeners=listeners, vehicle_host=context.host, behind_nat=setting.network.access == "cgnat",
+        env, network, (vehicle_machine, backend), creations(context, probe_gap), record,
+        listeners=frozenset(listeners), vehicle_host=context.host, behind_nat=setting.network.access == "cgnat",
         horizon_s=timeline.end_s + setting.drain_s, fold=fold,
     )  # fmt: skip
     driver.start(context.start_s)
@@ -135,7 +136,9 @@ def complete(driver: Driver, context: Context, timeline: LinkTimeline, horizon_s
     outcomes = record.outcomes(driver.held())
     for message, (outcome, cause) in zip(record.messages, outcomes, strict=True):
         if cause == UNATTRIBUTED:
-            raise ModelError(f"{message.kind} message {message.id} created at {message.created_s:.3f} s is {outcome} without a cause")
+            raise ModelError(
+                f"{message.kind} message {message.id} created at {message.created_s:.3f} s is {outcome} without a cause"
+            )
     last = driver.network.link.address_at(horizon_s)
     return VehicleRun(
         record, outcomes, context.start_s, timeline.end_s, horizon_s, driver.network.radio_active_s,

@@ -23,8 +23,14 @@ class BrokerBehaviour:
     version: str = setting("MQTT 3.1.1 / 5", "product and version the values are of")
     status: Literal["measured", "read"] = setting("read", "how the values were got")
     mqtt5: bool = setting(True, "speaks MQTT 5", "OASIS MQTT 5.0")
-    keep_alive_rule: KeepAliveRule = setting("exact", "exact: factor x K after the last packet; tick_after: at the next tick after that; tick_from_connect: at the first tick from CONNECT with no byte since the tick before; never", "MQTT 3.1.1 3.1.2.10")
-    keep_alive_factor: float = setting(1.5, "the server closes after this many keep alives without a packet", "MQTT 3.1.1 3.1.2.10", above=0.0)
+    keep_alive_rule: KeepAliveRule = setting(
+        "exact",
+        "exact: factor x K after the last packet; tick_after: at the next tick after that; tick_from_connect: at the first tick from CONNECT with no byte since the tick before; never",
+        "MQTT 3.1.1 3.1.2.10",
+    )
+    keep_alive_factor: float = setting(
+        1.5, "the server closes after this many keep alives without a packet", "MQTT 3.1.1 3.1.2.10", above=0.0
+    )
     keep_alive_tick_s: float = setting(0.0, "period of the broker's own check (tick_after)", at_least=0.0)
     qos_max: int = setting(2, "highest QoS granted", "MQTT 5 3.2.2.3.4", at_least=0, at_most=2)
     dup_on_resume: bool = setting(True, "redelivered messages bear DUP", "MQTT 3.1.1 3.3.1.1")
@@ -35,7 +41,9 @@ class BrokerBehaviour:
     queue_qos0: bool = setting(False, "QoS 0 is queued for a session that is not connected", "MQTT 3.1.1 4.1: a server may")
     inflight_limit: int = setting(65535, "unacknowledged QoS 1 and 2 messages to a client", "MQTT 5 3.1.2.11.3", at_least=1)
     resume_batch: int = setting(0, "messages delivered per connection after a resume; the rest waits for the next one; 0: all")
-    session_expiry_max_s: float = setting(math.inf, "a session that is not connected ends after this at most", "MQTT 5 3.1.2.11.2", at_least=0.0)
+    session_expiry_max_s: float = setting(
+        math.inf, "a session that is not connected ends after this at most", "MQTT 5 3.1.2.11.2", at_least=0.0
+    )
     session_expiry_default_s: float = setting(math.inf, "for MQTT 3.1.1 with clean session false", at_least=0.0)
     packet_limit_bytes: int = setting(268_435_460, "larger PUBLISH packets are refused", "MQTT 3.1.1 2.2.3: 256 MiB", above=0)
     will_on_takeover: bool = setting(False, "the will is published when a session is taken over")

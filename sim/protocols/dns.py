@@ -14,7 +14,9 @@ class DNS:
 
     ttl_s: float = setting(60.0, "TTL of the server's name", "real-world 2.4: failover records 30-60 s", at_least=0.0)
     negative_ttl_s: float = setting(60.0, "TTL of a negative answer", "RFC 2308: minimum of SOA; our choice", at_least=0.0)
-    propagation_s: float = setting(60.0, "from a dynamic update to all authoritative servers", "real-world 2.4: Route 53, within 60 s", at_least=0.0)
+    propagation_s: float = setting(
+        60.0, "from a dynamic update to all authoritative servers", "real-world 2.4: Route 53, within 60 s", at_least=0.0
+    )
     retry_s: float = setting(5.0, "a lost query is sent again after this", "resolv.conf(5): timeout 5 s", above=0.0)
     retries: int = setting(2, "how often a lost query is sent again", "design 4: twice", at_least=0)
     cached: bool = setting(False, "the vehicle knows the server's name at the start")

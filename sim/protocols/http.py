@@ -40,6 +40,7 @@ class HTTPRequest:
     messages: tuple[Message, ...] = ()
     purpose: str = "poll"
     cause_if_lost: str = ""
+    message = None  # carries a batch, not one message
 
     @property
     def encoded_size(self) -> int:
@@ -56,6 +57,7 @@ class HTTPResponse:
     messages: tuple[Message, ...] = ()
     purpose: str = "poll"
     cause_if_lost: str = ""
+    message = None  # carries a batch, not one message
 
     @property
     def encoded_size(self) -> int:
@@ -69,6 +71,8 @@ def batch_bytes(messages: tuple[Message, ...]) -> int:
 
 class State(Enum):
     """Of one client."""
+
+    __hash__ = object.__hash__  # the default hashes the name, in Python, on every look-up
 
     IDLE = "idle"
     RESOLVING = "resolving"
@@ -103,7 +107,22 @@ class HTTPClient:
     `on_failure(now, reason, out)` is told once per failed exchange: timed_out, name_failed, or the reason of TransportLost.
     """
 
-    __slots__ = ("_asked", "_deadline", "_deadlines", "_endpoint", "_mode", "_new_id", "_on_failure", "_on_response", "_pending", "_purpose", "_timeout_s", "_trigger", "state", "transport")
+    __slots__ = (
+        "_asked",
+        "_deadline",
+        "_deadlines",
+        "_endpoint",
+        "_mode",
+        "_new_id",
+        "_on_failure",
+        "_on_response",
+        "_pending",
+        "_purpose",
+        "_timeout_s",
+        "_trigger",
+        "state",
+        "transport",
+    )
 
     def __init__(
         self,
@@ -202,7 +221,11 @@ class HTTPClient:
         if self.state is State.RESOLVING:
             out.append(Note("failed", self._asked, "name_timeout"))
         if self.transport >= 0:
-            out.append(CloseTransport(self.transport, abort=True, reason="connect_timeout" if self.state is State.OPENING else "request_timeout"))
+            out.append(
+                CloseTransport(
+                    self.transport, abort=True, reason="connect_timeout" if self.state is State.OPENING else "request_timeout"
+                )
+            )
             self.transport = -1
         if self.state is not State.IDLE:
             self._fail(now, "timed_out", out)

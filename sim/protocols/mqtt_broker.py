@@ -8,56 +8,118 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
-from sim.machine import NEVER, CloseTransport, Drop, Message, PacketReceived, SendPacket, TransportAccepted, TransportLost, WriteBlocked, WriteResumed
+from sim.machine import (
+    NEVER,
+    CloseTransport,
+    Drop,
+    Message,
+    PacketReceived,
+    SendPacket,
+    TransportAccepted,
+    TransportLost,
+    WriteBlocked,
+    WriteResumed,
+)
 from sim.protocols.broker_presets import BrokerBehaviour
-from sim.protocols.mqtt_packets import NOT_SUPPORTED_V311, V5, ConnAck, Connect, Publish, Subscribe, Unsubscribe
-from sim.protocols.mqtt_session import MQTTSession, Out, State, filter_matches
+from sim.protocols.mqtt_packets import NOT_SUPPORTED_V311, V5, ConnAck, Connect, PubAck, Publish, Subscribe
+from sim.protocols.mqtt_session import MQTTSession, Out, filter_matches
+
+
+class Subscriber(Protocol):
+    """Where a routed message goes: a session, or an application in the same data centre."""
+
+    def publish(self, now: float, message: Message, qos: int, retain: bool, out: Out) -> None: ...
 
 
 class MQTTBroker:
     """A broker with the behaviour of a preset. `tick_phase` in [0, 1) places its keep alive ticks in time."""
 
-    __slots__ = ("_behaviour", "_by_transport", "_heap", "_matches", "_retained", "_serial", "_sessions", "_tick_phase", "_ties")
+    __slots__ = (
+        "_behaviour",
+        "_by_transport",
+        "_heap",
+        "_local",
+        "_matches",
+        "_packet_limit_bytes",
+        "_retained",
+        "_serial",
+        "_sessions",
+        "_tick_phase",
+        "_ties",
+    )
 
     def __init__(self, behaviour: BrokerBehaviour, tick_phase: float = 0.0) -> None:
         self._behaviour = behaviour
+        self._packet_limit_bytes = behaviour.packet_limit_bytes
         self._tick_phase = tick_phase
         self._sessions: dict[str, MQTTSession] = {}
         self._by_transport: dict[int, MQTTSession | None] = {}
+        self._local: list[tuple[str, Subscriber]] = []
         self._retained: dict[str, tuple[Message, int]] = {}
-        self._matches: dict[str, list[tuple[MQTTSession, int]]] = {}
+        self._matches: dict[str, list[tuple[Subscriber, int]]] = {}  # topic -> where it goes, until a subscription changes
         self._heap: list[tuple[float, int, MQTTSession]] = []  # lazy: a session's entry may be early, never late
         self._serial = 0
         self._ties = 0  # order of equal deadlines: that of arming
+
+    # --- the contract ---------------------------------------------------------------------------------------------------
 
     def handle(self, now: float, event: Any) -> Out:
         out: Out = []
         self._HANDLERS[type(event)](self, now, event, out)
         return out
 
-    def _on_packet(self, now: float, event: PacketReceived, out: Out) -> None:
+    def next_deadline(self) -> float:
+        """Earliest instant at which a session may have something to do; early is possible, late is not. O(1)."""
+        return self._heap[0][0] if self._heap else NEVER
+
+    def handle_deadline(self, now: float) -> Out:
+        out: Out = []
+        heap = self._heap
+        while heap and heap[0][0] <= now:
+            at, _tie, session = heapq.heappop(heap)
+            if at == session.armed:
+                session.armed = NEVER
+            if session.deadlines.earliest <= now:
+                before = session.transport
+                out += session.handle_deadline(now)
+                if before >= 0 and session.transport < 0:
+                    self._by_transport.pop(before, None)
+            self._settle(session)
+        return out
+
+    def held(self) -> Iterator[Message]:
+        """Messages of which the broker holds a copy for some session."""
+        for session in self._sessions.values():
+            yield from session.held()
+
+    def session(self, client_id: str) -> MQTTSession | None:
+        """The session of a client id, for tests and inspection."""
+        return self._sessions.get(client_id)
+
+    # --- connections ----------------------------------------------------------------------------------------------------
+
+    def received(self, now: float, event: PacketReceived, out: Out) -> None:
+        """A packet of a client arrived."""
         packet = event.packet
         session = self._by_transport.get(event.transport)
         if session is None:
-            self._on_first_packet(now, event.transport, packet, out)
+            self._first_packet(now, event.transport, packet, out)
             return
         if session.transport != event.transport:
             return  # the session was taken over; what the old connection still says does not count
         session.receive(now, packet, out)
         kind = type(packet)
+        if kind is PubAck or (kind is Publish and session.transport >= 0):
+            return  # neither changes subscriptions nor deadlines
+        if kind is Subscribe:
+            self._send_retained(now, session, packet, out)
         if session.transport < 0:
             self._by_transport.pop(event.transport, None)
-        if kind is Subscribe:
-            self._matches.clear()
-            self._send_retained(now, session, packet, out)
-        elif kind is Unsubscribe or session.state is State.ENDED:
-            self._matches.clear()
-        if session.deadlines.earliest < session.armed:
-            self._arm(session)
+        self._settle(session)
 
-    def _on_first_packet(self, now: float, transport: int, packet: Any, out: Out) -> None:
+    def _first_packet(self, now: float, transport: int, packet: Any, out: Out) -> None:
         if transport not in self._by_transport:
             return
         if type(packet) is not Connect:
@@ -73,7 +135,7 @@ class MQTTBroker:
         client_id = packet.client_id or f"auto-{transport}"
         session = self._sessions.get(client_id)
         if session is None:
-            session = MQTTSession(client_id, self._behaviour, self._route, tick_phase=self._tick_phase, serial=self._serial)
+            session = MQTTSession(client_id, self._behaviour, self.publish, tick_phase=self._tick_phase, serial=self._serial)
             self._serial += 1
             self._sessions[client_id] = session
         elif session.transport >= 0:
@@ -82,8 +144,7 @@ class MQTTBroker:
             self._by_transport.pop(session.transport, None)
         self._by_transport[transport] = session
         session.attach(now, transport, packet, out)
-        self._matches.clear()
-        self._arm(session)
+        self._settle(session)
 
     def _on_accepted(self, now: float, event: TransportAccepted, out: Out) -> None:
         self._by_transport[event.transport] = None
@@ -92,8 +153,7 @@ class MQTTBroker:
         session = self._by_transport.pop(event.transport, None)
         if session is not None and session.transport == event.transport:
             session.detach(now, out)
-            self._matches.clear()
-            self._arm(session)
+            self._settle(session)
 
     def _on_blocked(self, now: float, event: WriteBlocked, out: Out) -> None:
         session = self._by_transport.get(event.transport)
@@ -106,16 +166,33 @@ class MQTTBroker:
             session.write_resumed(now, out)
 
     _HANDLERS: dict[type, Any] = {
-        PacketReceived: _on_packet,
+        PacketReceived: received,
         TransportAccepted: _on_accepted,
         TransportLost: _on_lost,
         WriteBlocked: _on_blocked,
         WriteResumed: _on_resumed,
     }
 
+    def _settle(self, session: MQTTSession) -> None:
+        """After a call of a session: know its subscriptions and its deadline."""
+        if session.subscriptions_changed:
+            session.subscriptions_changed = False
+            self._matches.clear()
+        earliest = session.deadlines.earliest
+        if earliest < session.armed:
+            session.armed = earliest
+            self._ties += 1
+            heapq.heappush(self._heap, (earliest, self._ties, session))
+
     # --- routing --------------------------------------------------------------------------------------------------------
 
-    def _route(self, now: float, message: Message, qos: int, retain: bool, out: Out) -> None:
+    def subscribe_local(self, name: str, subscriber: Subscriber) -> None:
+        """Subscribe an application in the same data centre to a topic filter."""
+        self._local.append((name, subscriber))
+        self._matches.clear()
+
+    def publish(self, now: float, message: Message, qos: int, retain: bool, out: Out) -> None:
+        """Route a message to everybody subscribed to its topic (MQTT 3.1.1 3.3.4)."""
         topic = message.topic
         if retain:
             if message.size_bytes:
@@ -125,21 +202,22 @@ class MQTTBroker:
         matches = self._matches.get(topic)
         if matches is None:
             matches = self._matches[topic] = self._find(topic)
+        if message.size_bytes > self._packet_limit_bytes:
+            out.append(Drop(message, "payload_too_large"))
+            return
         if not matches:
             out.append(Drop(message, "no_subscription"))
-        for session, subscribed in matches:
-            if message.size_bytes > self._behaviour.packet_limit_bytes:
-                out.append(Drop(message, "payload_too_large"))
-                continue
-            session.publish(now, message, qos if qos < subscribed else subscribed, False, out)
+        for subscriber, granted in matches:
+            subscriber.publish(now, message, qos if qos < granted else granted, False, out)
 
-    def _find(self, topic: str) -> list[tuple[MQTTSession, int]]:
-        """Sessions subscribed to `topic` with the highest QoS granted, in the order in which they were created."""
-        found = []
+    def _find(self, topic: str) -> list[tuple[Subscriber, int]]:
+        """Who is subscribed to `topic`, with the highest QoS granted, in the order in which they came."""
+        found: list[tuple[Subscriber, int]] = []
         for session in self._sessions.values():
             granted = [qos for name, qos in session.subscriptions.items() if filter_matches(name, topic)]
-            if granted and session.state is not State.ENDED:
+            if granted:
                 found.append((session, max(granted)))
+        found += [(subscriber, 2) for name, subscriber in self._local if filter_matches(name, topic)]
         return found
 
     def _send_retained(self, now: float, session: MQTTSession, packet: Subscribe, out: Out) -> None:
@@ -150,45 +228,3 @@ class MQTTBroker:
             for topic, (message, qos) in self._retained.items():
                 if filter_matches(name, topic):
                     session.publish(now, message, min(qos, granted), True, out)
-
-    # --- time -----------------------------------------------------------------------------------------------------------
-
-    def _arm(self, session: MQTTSession) -> None:
-        earliest = session.deadlines.earliest
-        if earliest < session.armed:
-            session.armed = earliest
-            self._ties += 1
-            heapq.heappush(self._heap, (earliest, self._ties, session))
-
-    def next_deadline(self) -> float:
-        """Earliest instant at which a session may have something to do; early is possible, late is not. O(1)."""
-        return self._heap[0][0] if self._heap else NEVER
-
-    def handle_deadline(self, now: float) -> Out:
-        out: Out = []
-        heap = self._heap
-        while heap and heap[0][0] <= now:
-            at, _tie, session = heapq.heappop(heap)
-            if at == session.armed:
-                session.armed = NEVER
-            if session.deadlines.earliest <= now:
-                before = session.transport
-                out.extend(session.handle_deadline(now))
-                if before >= 0 and session.transport < 0:
-                    self._by_transport.pop(before, None)
-                self._matches.clear()
-            if session.deadlines.earliest < NEVER:
-                self._arm(session)
-        return out
-
-    def held(self) -> Iterator[Message]:
-        """Messages of which the broker holds a copy for some session."""
-        for session in self._sessions.values():
-            yield from session.held()
-
-    def session(self, client_id: str) -> MQTTSession | None:
-        """The session of a client id, for tests and inspection."""
-        return self._sessions.get(client_id)
-
-
-__all__ = ["MQTTBroker", "Publish"]

@@ -91,8 +91,13 @@ class Publish:
     @property
     def encoded_size(self) -> int:
         message = self.message
-        body = 2 + len(message.topic) + message.size_bytes + (2 if self.qos else 0) + (1 if self.version == V5 else 0)
-        return fixed_header_bytes(body) + body
+        body = 2 + len(message.topic) + message.size_bytes
+        if self.qos:
+            body += 2
+        if self.version == V5:
+            body += 1
+        # fixed_header_bytes(), inlined: this is read for every packet of a run
+        return body + (2 if body < 128 else 3 if body < 16_384 else 4 if body < 2_097_152 else 5)
 
     @property
     def purpose(self) -> str:

@@ -43,6 +43,8 @@ from sim.protocols.mqtt_packets import (
 class State(Enum):
     """Of the session, not of the client."""
 
+    __hash__ = object.__hash__  # the default hashes the name, in Python, on every look-up
+
     ABSENT = "absent"  # no state kept
     ACCEPTING = "accepting"  # CONNECT is being worked on
     CONNECTED = "connected"
@@ -78,7 +80,7 @@ class MQTTSession:
 
     __slots__ = (
         "_batch_left", "_behaviour", "_blocked", "_connected_at", "_deaf", "_incoming_qos2", "_inflight", "_keep_alive_s", "_last_packet_at",
-        "_next_id", "_queue", "_route", "_session_expiry_s", "_tick_phase", "_window", "armed", "clean", "client_id", "deadlines", "serial",
+        "_next_id", "_queue", "_route", "_session_expiry_s", "_tick_phase", "_window", "armed", "subscriptions_changed", "clean", "client_id", "deadlines", "serial",
         "state", "subscriptions", "transport", "version", "will",
     )  # fmt: skip
 
@@ -99,6 +101,7 @@ class MQTTSession:
         self._tick_phase = tick_phase * behaviour.keep_alive_tick_s
         self.deadlines = Deadlines()
         self.armed = NEVER  # the broker's, for its heap
+        self.subscriptions_changed = False  # the broker reads and clears it
         self.state = State.ABSENT
         self.transport = -1
         self.version = V311
@@ -165,7 +168,9 @@ class MQTTSession:
                 out.append(SendPacket(self.transport, PubRel(packet_id)))
                 continue
             dup = self._behaviour.dup_on_resume
-            out.append(SendPacket(self.transport, Publish(sent.message, sent.qos, packet_id, dup, True, sent.retain, self.version)))
+            out.append(
+                SendPacket(self.transport, Publish(sent.message, sent.qos, packet_id, dup, True, sent.retain, self.version))
+            )
         self._pump(now, out)
 
     def _let_go_of_old_transport(self, now: float, out: Out) -> None:
@@ -220,6 +225,7 @@ class MQTTSession:
         self._inflight.clear()
         self._queue.clear()
         self.subscriptions.clear()
+        self.subscriptions_changed = True
         self._incoming_qos2.clear()
         self._next_id = 1
 
@@ -247,7 +253,7 @@ class MQTTSession:
 
     def _on_publish(self, now: float, packet: Publish, out: Out) -> None:
         qos = packet.qos
-        if packet.encoded_size > self._behaviour.packet_limit_bytes:
+        if packet.message.size_bytes > self._behaviour.packet_limit_bytes:
             out.append(Drop(packet.message, "payload_too_large"))
             self._protocol_error(now, out)
             return
@@ -276,6 +282,7 @@ class MQTTSession:
 
     def _on_subscribe(self, now: float, packet: Subscribe, out: Out) -> None:
         codes = []
+        self.subscriptions_changed = True
         for name, qos in packet.filters:
             if not filter_is_valid(name):
                 codes.append(SUBSCRIPTION_FAILED)
@@ -287,6 +294,7 @@ class MQTTSession:
         out.append(Note("subscribed", self.transport, self.client_id))
 
     def _on_unsubscribe(self, now: float, packet: Unsubscribe, out: Out) -> None:
+        self.subscriptions_changed = True
         for name in packet.filters:
             self.subscriptions.pop(name, None)
         out.append(SendPacket(self.transport, UnsubAck(packet.packet_id)))
@@ -394,7 +402,9 @@ class MQTTSession:
         if self._keep_alive_s <= 0.0 or behaviour.keep_alive_rule == "never":
             return NEVER
         last = self._last_packet_at
-        if behaviour.keep_alive_rule == "exact" or (behaviour.keep_alive_rule == "tick_after" and behaviour.keep_alive_tick_s <= 0.0):
+        if behaviour.keep_alive_rule == "exact" or (
+            behaviour.keep_alive_rule == "tick_after" and behaviour.keep_alive_tick_s <= 0.0
+        ):
             return last + allowed_s
         if behaviour.keep_alive_rule == "tick_after":
             tick, phase = behaviour.keep_alive_tick_s, self._tick_phase

@@ -19,7 +19,13 @@ class Server:
     address: str = setting("52.78.123.45", "fixed address of the load balancer", "seed: fixed IP")
     mqtt_port: int = setting(8883, "port of MQTT over TLS", "seed; IANA secure-mqtt", at_least=1, at_most=65535)
     https_port: int = setting(443, "port of the API", "seed", at_least=1, at_most=65535)
-    refuse_share: float = setting(0.0, "share of the vehicle's connections that are refused (an overloaded accept queue)", "our choice: none", at_least=0.0, at_most=1.0)
+    refuse_share: float = setting(
+        0.0,
+        "share of the vehicle's connections that are refused (an overloaded accept queue)",
+        "our choice: none",
+        at_least=0.0,
+        at_most=1.0,
+    )
     broker: Broker = setting(factory=Broker, doc="whose behaviour the broker has")
     tls: TLS = setting(factory=TLS, doc="TLS handshakes, in all directions")
     dns: DNS = setting(factory=DNS, doc="name resolution")

@@ -18,13 +18,28 @@ Profile = Literal["none", "classical", "hybrid", "pqc"]
 class TLS:
     """Which handshake the fleet uses."""
 
-    profile: Profile = setting("hybrid", "none; classical: X25519 + ECDSA-P256; hybrid: X25519MLKEM768 + ECDSA-P256; pqc: X25519MLKEM768 + ML-DSA", "design 4")
+    profile: Profile = setting(
+        "hybrid",
+        "none; classical: X25519 + ECDSA-P256; hybrid: X25519MLKEM768 + ECDSA-P256; pqc: X25519MLKEM768 + ML-DSA",
+        "design 4",
+    )
     signature: Literal["ml-dsa-44", "ml-dsa-65"] = setting("ml-dsa-44", "signature scheme of the profile pqc", "design 4")
     mutual: bool = setting(True, "the vehicle shows a certificate too", "seed: client certificate in conn_opts.ssl")
-    resumption: Literal["off", "stateless", "stateful"] = setting("off", "session tickets: off; stateless (ticket holds the client's certificate); stateful (server cache)", "pqc-tls 2, T2")
-    resume_after_death: bool = setting(False, "whether a session can be resumed after its connection died without close_notify", "pqc-tls 2: OpenSSL does not by default")
+    resumption: Literal["off", "stateless", "stateful"] = setting(
+        "off", "session tickets: off; stateless (ticket holds the client's certificate); stateful (server cache)", "pqc-tls 2, T2"
+    )
+    resume_after_death: bool = setting(
+        False,
+        "whether a session can be resumed after its connection died without close_notify",
+        "pqc-tls 2: OpenSSL does not by default",
+    )
     ticket_lifetime_s: float = setting(7200.0, "ticket lifetime", "OpenSSL default SSL_CTX_set_timeout 7200 s", above=0.0)
-    vehicle_slowdown: float = setting(10.0, "the vehicle's CPU is this much slower than the server's", "our choice; ECU-class CPU not measured (pqc-tls)", above=0.0)
+    vehicle_slowdown: float = setting(
+        10.0,
+        "the vehicle's CPU is this much slower than the server's",
+        "our choice; ECU-class CPU not measured (pqc-tls)",
+        above=0.0,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,8 +76,24 @@ class Recorder:
         self.messages_sent = 0
         self.messages_received = 0
 
+    def expect(self, messages: list[Message]) -> None:
+        """Rows for messages that will be created by the clock, all at once."""
+        n = len(messages)
+        self._rows.update(
+            zip([message.id for message in messages], range(len(self.messages), len(self.messages) + n), strict=True)
+        )
+        self.messages += messages
+        never = array("d", [NAN]) * n
+        for column in (self.first_sent, self.handed, self.delivered, self.gone):
+            column.extend(never)
+        zero = array("i", [0]) * n
+        self.sends.extend(zero)
+        self.arrivals.extend(zero)
+        self.via += [""] * n
+        self.cause += [""] * n
+
     def created(self, message: Message) -> None:
-        """A message exists from now on."""
+        """A message that a machine creates exists from now on."""
         self._rows[message.id] = len(self.messages)
         self.messages.append(message)
         self.first_sent.append(NAN)

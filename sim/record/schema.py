@@ -63,7 +63,11 @@ CONNECTIONS = (
     Column("path_end_s", "f8", "when the path beneath it died, where it died before the connection ended"),
     Column("noticed_s", "f8", "when the opener gave it up or was told"),
     Column("outcome", "s", "ready | failed | open"),
-    Column("reason", "s", "why it ended: closed | reset | timed_out | keep_alive | address | connect_timeout | no_address | done | ..."),
+    Column(
+        "reason",
+        "s",
+        "why it ended: closed | reset | timed_out | keep_alive | address | connect_timeout | no_address | done | ...",
+    ),
     Column("bytes_up", "i8", "IP bytes from the vehicle"),
     Column("bytes_down", "i8", "IP bytes to the vehicle"),
 )
@@ -99,7 +103,9 @@ STATES = (
     *_WHO,
     Column("time_s", "f8", "instant of entering the state"),
     Column("machine", "s", "vehicle | server"),
-    Column("state", "s", "state entered, as in the machine's table (`address_noticed`, `heartbeat_accepted` are marks, not states)"),
+    Column(
+        "state", "s", "state entered, as in the machine's table (`address_noticed`, `heartbeat_accepted` are marks, not states)"
+    ),
     Column("detail", "s", "free text"),
 )
 

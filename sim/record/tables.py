@@ -152,7 +152,11 @@ def digest(tables: dict[str, pl.DataFrame], metrics: bytes) -> str:
             elif series.dtype == pl.Float64:
                 # integer microseconds: what the order and the equality of records are defined on
                 values = series.fill_null(float("nan")).to_numpy()
-                total.update(np.where(np.isnan(values), np.int64(-(2**62)), np.round(np.nan_to_num(values) * 1e6)).astype(np.int64).tobytes())
+                total.update(
+                    np.where(np.isnan(values), np.int64(-(2**62)), np.round(np.nan_to_num(values) * 1e6))
+                    .astype(np.int64)
+                    .tobytes()
+                )
             else:
                 total.update(series.cast(pl.Int64).to_numpy().tobytes())
     total.update(metrics)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -84,14 +84,22 @@ def strategy_problems(choices: Sequence[StrategyChoice | None]) -> list[Problem]
     return problems
 
 
-def warnings_of(scenario: Scenario) -> list[Problem]:
-    """Return what can be run but is hardly meant."""
+def warnings_of(scenario: Scenario, numbers: Mapping[str, Sequence[int]]) -> list[Problem]:
+    """Return what can be run but is hardly meant.
+
+    `numbers`: for `strategies` and `objectives` the place in the file of each one of the scenario, which may have fewer.
+    """
     drive_s = drive_length_s(scenario.drive)
-    return [
+    found = [
         *_ota_warnings(scenario, drive_s),
         *_broker_warnings(scenario),
         *_access_warnings(scenario),
         *_objective_warnings(scenario),
+    ]
+    return [
+        Problem((head, numbers[str(head)][int(rest[0])], *rest[1:]), problem.text) if head in numbers else problem
+        for problem in found
+        for head, *rest in [problem.path]
     ]
 
 

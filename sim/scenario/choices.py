@@ -109,8 +109,8 @@ def _wrong_label(label: str) -> list[str]:
     return []
 
 
-def build_objectives(raw: Any, labels: Mapping[str, Sequence[str]]) -> tuple[list[Objective], list[Problem]]:
-    """Return the objectives and the problems.
+def build_objectives(raw: Any, labels: Mapping[str, Sequence[str]]) -> tuple[list[tuple[int, Objective]], list[Problem]]:
+    """Return the objectives, each with its number in the file, and the problems.
 
     `labels`: name of a strategy in the file -> its variants, each of which the objective is for.
     """
@@ -118,7 +118,7 @@ def build_objectives(raw: Any, labels: Mapping[str, Sequence[str]]) -> tuple[lis
         return [], []
     if not isinstance(raw, list):
         return [], [Problem(("objectives",), "expected a list such as [{strategy: hybrid, metric: ota.lost, at_most: 0}]")]
-    objectives: list[Objective] = []
+    objectives: list[tuple[int, Objective]] = []
     problems: list[Problem] = []
     for index, item in enumerate(raw):
         at: Path = ("objectives", index)
@@ -133,7 +133,7 @@ def build_objectives(raw: Any, labels: Mapping[str, Sequence[str]]) -> tuple[lis
                 hint = f"did you mean {near}" if near else "`python -m sim list metrics` shows them"
                 wrong.append(Problem((*at, "metric"), f"unknown metric, {hint}"))
             if not wrong:
-                objectives += [Objective(label, text.metric, **bounds) for label in labels[text.strategy]]
+                objectives += [(index, Objective(label, text.metric, **bounds)) for label in labels[text.strategy]]
         problems += wrong
     return objectives, problems
 

@@ -60,12 +60,12 @@ def load_with_warnings(
     document = read_yaml(read_text(path), str(path))
     selection, problems = apply_options(document, sets, varies, strategies, replications, seed)
     folder = FilePath(path).parent
-    scenario, found = _build(document, selection, folder)
+    scenario, numbers, found = _build(document, selection, folder)
     refused = {problem.path for problem in document.problems}
     problems += [*document.problems, *(problem for problem in found if problem.path not in refused)]
     if scenario is None or problems:
         raise ScenarioErrors(document.lines(problems))
-    return scenario, document.lines(warnings_of(scenario))
+    return scenario, document.lines(warnings_of(scenario, numbers))
 
 
 def read_text(path: str | FilePath) -> str:
@@ -86,7 +86,10 @@ def read_text(path: str | FilePath) -> str:
         raise ScenarioErrors([f"{path}:{line}:{column}: {text}"]) from None
 
 
-def _build(document: Document, selection: Selection, folder: FilePath) -> tuple[Scenario | None, list[Problem]]:
+def _build(
+    document: Document, selection: Selection, folder: FilePath
+) -> tuple[Scenario | None, dict[str, list[int]], list[Problem]]:
+    """Return the scenario, the numbers in the file of its strategies and objectives, and the problems."""
     raw: dict[str, Any] = document.value
     top, problems = build(ScenarioFile, raw, ())
     problems += name_problems(raw.get("name"))
@@ -103,26 +106,27 @@ def _build(document: Document, selection: Selection, folder: FilePath) -> tuple[
     # a problem of the file as a whole (no path) is that no drive is given
     wrong_keys = {problem.path[0] if problem.path else None for problem in [*document.problems, *problems]}
     problems += _section_problems(raw, wrong_keys, folder)
-    kept = [choice for choice, keep in zip(choices, selection.kept, strict=True) if keep and choice is not None]
     if top is None or problems:
-        return None, problems
-    names = {choice.name for choice in kept}
+        return None, {}, problems
+    kept = [(at, choice) for at, choice in enumerate(choices) if selection.kept[at] and choice is not None]
+    names = {choice.name for _at, choice in kept}
+    judged = [(at, objective) for at, objective in objectives if objective.strategy in names]
     scenario = Scenario(
         name=top.name,
         description=top.description,
         drive=DriveConfig(**{key: getattr(top, key) for key in DRIVE_KEYS}),
         server=top.server,
         workload=top.workload,
-        strategies=tuple(kept),
+        strategies=tuple(choice for _at, choice in kept),
         replications=top.replications,
         drain_s=top.drain_s,
         seed=top.seed,
         phases=top.phases,
-        objectives=tuple(objective for objective in objectives if objective.strategy in names),
+        objectives=tuple(objective for _at, objective in judged),
         source=document.file,
         folder=folder,
     )
-    return scenario, []
+    return scenario, {"strategies": [at for at, _choice in kept], "objectives": [at for at, _objective in judged]}, []
 
 
 def _section_problems(raw: dict[str, Any], wrong: set[str | int | None], folder: FilePath) -> list[Problem]:

@@ -199,7 +199,7 @@ def _vary(document: Document, varies: Sequence[str], selection: Selection, probl
     for text in varies:
         try:
             key, values_text = _split(text)
-            labels = [label for label in selection.origins if key.startswith(f"{label}.")]
+            labels = [label for label in selection.origins if label and key.startswith(f"{label}.")]
             if not labels:
                 names = ", ".join(selection.origins)
                 raise _Wrong(f"--vary takes a setting of a strategy ({names}); other keys are set with --set, one run each")

@@ -31,7 +31,16 @@ class Application:
         self._answered[message.id] = None
         if len(self._answered) > _REMEMBERED:
             self._answered.popitem(last=False)
-        return Message(-1 - message.id, message.kind, self._reply_topic, message.reply_bytes, message.qos, now, uplink=True, reply_to=message.id)
+        return Message(
+            -1 - message.id,
+            message.kind,
+            self._reply_topic,
+            message.reply_bytes,
+            message.qos,
+            now,
+            uplink=True,
+            reply_to=message.id,
+        )
 
 
 class Receipts:

@@ -10,7 +10,6 @@ from typing import Any
 
 from sim.machine import (
     AddressChanged,
-    CloseTransport,
     Deadlines,
     Deliver,
     Message,
@@ -26,7 +25,8 @@ from sim.machine import (
     WriteResumed,
 )
 from sim.protocols.http import HTTPRequest, HTTPResponse
-from sim.protocols.mqtt_packets import ConnAck, Connect, PubAck, PubComp, Publish, PubRec, PubRel, SubAck, Subscribe
+from sim.protocols.mqtt_broker import MQTTBroker
+from sim.protocols.mqtt_packets import ConnAck, Connect, PubAck, Publish, PubRec, PubRel, Subscribe
 from sim.protocols.pending import PendingMessages
 from sim.strategies.config import Hybrid as HybridSettings
 from sim.strategies.context import LAN, Context
@@ -35,17 +35,29 @@ from sim.strategies.ota import OTAPublisher
 Out = list[Any]
 
 
+class UplinkSubscriber:
+    """Hands what vehicles publish to the backend."""
+
+    __slots__ = ("_backend",)
+
+    def __init__(self, backend: MQTTBackend) -> None:
+        self._backend = backend
+
+    def publish(self, now: float, message: Message, qos: int, retain: bool, out: Out) -> None:
+        self._backend.arrived(now, message, "mqtt", out)
+
+
 class MQTTBackend:
     """Publishes what the server's applications create, takes what the vehicle publishes."""
 
-    __slots__ = ("_context", "_next_packet_id", "_unacknowledged", "deadlines", "publisher")
+    __slots__ = ("_broker", "_context", "_next_packet_id", "deadlines", "publisher")
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self.deadlines = Deadlines()
         self.publisher = OTAPublisher(context, self.deadlines)
+        self._broker: MQTTBroker | None = None
         self._next_packet_id = 0
-        self._unacknowledged: dict[int, Message] = {}  # QoS 2 only: PUBREC is answered with PUBREL
 
     def handle(self, now: float, event: Any) -> Out:
         out: Out = []
@@ -76,7 +88,15 @@ class MQTTBackend:
     def _on_created(self, now: float, event: MessageCreated, out: Out) -> None:
         self._publish(now, event.message, out)
 
+    def join(self, broker: MQTTBroker) -> None:
+        """Publish into a broker of the same data centre by a call, and take from it what vehicles publish."""
+        self._broker = broker
+        broker.subscribe_local(self._context.topic("up/#"), UplinkSubscriber(self))
+
     def _publish(self, now: float, message: Message, out: Out) -> None:
+        if self._broker is not None:
+            self._broker.publish(now, message, message.qos, False, out)
+            return
         packet_id = 0
         if message.qos:
             packet_id = self._next_packet_id = self._next_packet_id % 65535 + 1
@@ -88,7 +108,7 @@ class MQTTBackend:
         if kind is PubAck:
             return
         if kind is Publish:
-            self._arrived(now, packet.message, "mqtt", out)
+            self.arrived(now, packet.message, "mqtt", out)
         elif kind is ConnAck:
             out.append(SendPacket(LAN, Subscribe(1, ((self._context.topic("up/#"), 0),))))
         elif kind is PubRec:
@@ -96,7 +116,8 @@ class MQTTBackend:
         elif kind is HTTPRequest:
             self._serve(now, event.transport, packet, out)
 
-    def _arrived(self, now: float, message: Message, via: str, out: Out) -> None:
+    def arrived(self, now: float, message: Message, via: str, out: Out) -> None:
+        """An uplink message is at the backend."""
         out.append(Deliver(message, via))
         if message.reply_to >= 0:
             for chunk in self.publisher.acknowledged(now, message.reply_to, out):
@@ -142,11 +163,11 @@ class HybridBackend(MQTTBackend):
             out.extend(self._pending.put(message))
         super()._publish(now, message, out)
 
-    def _arrived(self, now: float, message: Message, via: str, out: Out) -> None:
+    def arrived(self, now: float, message: Message, via: str, out: Out) -> None:
         if message.reply_to >= 0:
             # the answer shows that the request has arrived
             self._pending.acknowledge((message.reply_to,))
-        super()._arrived(now, message, via, out)
+        super().arrived(now, message, via, out)
 
     def _serve(self, now: float, transport: int, request: HTTPRequest, out: Out) -> None:
         """GET pending-messages, POST pending-messages/ack, POST telemetry."""
@@ -165,8 +186,5 @@ class HybridBackend(MQTTBackend):
             out.append(SendPacket(transport, HTTPResponse(204)))
         else:
             for message in request.messages:
-                self._arrived(now, message, "post", out)
+                self.arrived(now, message, "post", out)
             out.append(SendPacket(transport, HTTPResponse(204, purpose=request.purpose)))
-
-
-__all__ = ["CloseTransport", "HybridBackend", "MQTTBackend", "PubComp", "SubAck"]

@@ -28,7 +28,9 @@ PolicyName = Literal[
 class Backoff:
     """Which policy, and its figures."""
 
-    policy: PolicyName = setting("exponential", "how the wait grows", "seed, reconnect settings 2: 1 s, x2, up to 60 s, no jitter")
+    policy: PolicyName = setting(
+        "exponential", "how the wait grows", "seed, reconnect settings 2: 1 s, x2, up to 60 s, no jitter"
+    )
     base_s: float = setting(1.0, "first wait", "seed: reconnect_delay_ms_ = 1000", at_least=0.0)
     cap_s: float = setting(60.0, "longest wait", "seed: max_reconnect_delay_ms_ = 60000", at_least=0.0)
     multiplier: float = setting(2.0, "growth per failed attempt", "seed: reconnect_multiplier_ = 2", at_least=1.0)

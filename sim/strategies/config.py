@@ -20,7 +20,9 @@ class Outbox:
     """The vehicle's bounded local queue for uplink messages."""
 
     limit: int = setting(1000, "messages kept", "our choice, as mosquitto's queue", at_least=0)
-    drop: Literal["newest", "oldest"] = setting("oldest", "which message a full outbox drops", "our choice: fresh telemetry is worth more")
+    drop: Literal["newest", "oldest"] = setting(
+        "oldest", "which message a full outbox drops", "our choice: fresh telemetry is worth more"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +30,41 @@ class MQTTConnection:
     """What every strategy with an MQTT connection has: client, detection, address watch, backoff, outbox."""
 
     version: Literal["3.1.1", "5"] = setting("3.1.1", "MQTT version", "seed uses the 3.1.1 options of paho")
-    keep_alive_s: float = setting(30.0, "MQTT keep alive; 0 switches it off", "seed: keepAliveInterval = 30", at_least=0.0, at_most=65535.0)
-    ping_rule: Literal["paho", "idle"] = setting("paho", "paho: a PINGREQ every keep alive since CONNECT or the last one; idle: only after that long without sending", "brokers 7, paho-mqtt 2.2.0")
-    ping_timeout_s: float | None = setting(None, "PINGRESP missing for this long ends the connection; the keep alive where not given", "brokers 7: K after an unanswered PINGREQ", above=0.0)
+    keep_alive_s: float = setting(
+        30.0, "MQTT keep alive; 0 switches it off", "seed: keepAliveInterval = 30", at_least=0.0, at_most=65535.0
+    )
+    ping_rule: Literal["paho", "idle"] = setting(
+        "paho",
+        "paho: a PINGREQ every keep alive since CONNECT or the last one; idle: only after that long without sending",
+        "brokers 7, paho-mqtt 2.2.0",
+    )
+    ping_timeout_s: float | None = setting(
+        None,
+        "PINGRESP missing for this long ends the connection; the keep alive where not given",
+        "brokers 7: K after an unanswered PINGREQ",
+        above=0.0,
+    )
     clean_session: bool = setting(False, "clean session / clean start", "seed: cleansession = 0")
-    session_expiry_s: float = setting(4294967295.0, "MQTT 5 session expiry interval; the maximum means never", "MQTT 5 3.1.2.11.2", at_least=0.0)
+    session_expiry_s: float = setting(
+        4294967295.0, "MQTT 5 session expiry interval; the maximum means never", "MQTT 5 3.1.2.11.2", at_least=0.0
+    )
     receive_maximum: int = setting(65535, "MQTT 5 receive maximum of the vehicle", "MQTT 5 3.1.2.11.3", at_least=1, at_most=65535)
     connect_timeout_s: float = setting(10.0, "from the start of an attempt to CONNACK", "seed: connectTimeout = 10", above=0.0)
-    user_timeout_s: float = setting(0.0, "TCP_USER_TIMEOUT of the vehicle's socket; 0: the system's default", "Linux; the seed does not set it", at_least=0.0)
-    notices: tuple[Notice, ...] = setting(("keep_alive", "transport", "address"), "what ends a dead connection; the seed's code notices by `address` alone", "seed, B3 and D")
-    address_watch: Literal["poll", "link_event", "off"] = setting("poll", "how the vehicle learns of a new address", "seed: sleep 10 s, detectIPChange()")
+    user_timeout_s: float = setting(
+        0.0, "TCP_USER_TIMEOUT of the vehicle's socket; 0: the system's default", "Linux; the seed does not set it", at_least=0.0
+    )
+    notices: tuple[Notice, ...] = setting(
+        ("keep_alive", "transport", "address"),
+        "what ends a dead connection; the seed's code notices by `address` alone",
+        "seed, B3 and D",
+    )
+    address_watch: Literal["poll", "link_event", "off"] = setting(
+        "poll", "how the vehicle learns of a new address", "seed: sleep 10 s, detectIPChange()"
+    )
     address_poll_s: float = setting(10.0, "period of the address poll", "seed: sleep_for(seconds(10))", above=0.0)
-    resubscribe: Literal["when_needed", "always"] = setting("when_needed", "SUBSCRIBE when the session is not present, or after every CONNACK", "seed, E5: subscriptions are kept")
+    resubscribe: Literal["when_needed", "always"] = setting(
+        "when_needed", "SUBSCRIBE when the session is not present, or after every CONNACK", "seed, E5: subscriptions are kept"
+    )
     backoff: Backoff = setting(factory=Backoff, doc="waits between failed attempts")
     outbox: Outbox = setting(factory=Outbox, doc="local queue for uplink messages")
 
@@ -54,7 +79,9 @@ class MQTTCleanSession(MQTTConnection):
     """Baseline: as strategy 1, with clean session."""
 
     clean_session: bool = setting(True, "clean session / clean start", "the baseline's point")
-    resubscribe: Literal["when_needed", "always"] = setting("always", "a clean session has no subscriptions", "MQTT 3.1.1 3.1.2.4")
+    resubscribe: Literal["when_needed", "always"] = setting(
+        "always", "a clean session has no subscriptions", "MQTT 3.1.1 3.1.2.4"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +89,9 @@ class Push:
     """How the server connects in to the vehicle."""
 
     connect_timeout_s: float = setting(10.0, "from SYN to the end of TLS", "design 4", above=0.0)
-    response_timeout_s: float = setting(10.0, "from the batch sent to the vehicle's acknowledgement", "our choice: as connect timeout", above=0.0)
+    response_timeout_s: float = setting(
+        10.0, "from the batch sent to the vehicle's acknowledgement", "our choice: as connect timeout", above=0.0
+    )
     batch: int = setting(20, "messages sent per connection at most", "our choice: as mosquitto's window", at_least=1)
     store_limit: int = setting(1000, "messages kept for a vehicle", "our choice: as mosquitto's queue", at_least=1)
 
@@ -72,11 +101,22 @@ class DDNSHeartbeat:
     """Strategy 2: the vehicle posts its address to a registry, the server connects in."""
 
     heartbeat_s: float = setting(30.0, "period of the heartbeat", "seed: sleep_for(seconds(30))", above=0.0)
-    heartbeat_timeout_s: float | None = setting(10.0, "a POST not answered by then has failed; null: none, as in the seed's code", "our choice: as connect timeout; the seed's code has none", above=0.0)
-    http: Literal["per_request", "keep_alive"] = setting("per_request", "a transport for each request, or one kept open", "seed: httpClient_.post, form not said")
-    locate: Literal["registry", "dns"] = setting("registry", "where the server looks the vehicle up", "seed: VMG Registry Database")
+    heartbeat_timeout_s: float | None = setting(
+        10.0,
+        "a POST not answered by then has failed; null: none, as in the seed's code",
+        "our choice: as connect timeout; the seed's code has none",
+        above=0.0,
+    )
+    http: Literal["per_request", "keep_alive"] = setting(
+        "per_request", "a transport for each request, or one kept open", "seed: httpClient_.post, form not said"
+    )
+    locate: Literal["registry", "dns"] = setting(
+        "registry", "where the server looks the vehicle up", "seed: VMG Registry Database"
+    )
     dns_ttl_s: float = setting(60.0, "TTL of the vehicle's name, with locate: dns", "real-world 3", at_least=0.0)
-    address_watch: Literal["poll", "link_event", "off"] = setting("off", "poll and link_event: a heartbeat at once when the address changes", "seed: the code only has the 30 s loop")
+    address_watch: Literal["poll", "link_event", "off"] = setting(
+        "off", "poll and link_event: a heartbeat at once when the address changes", "seed: the code only has the 30 s loop"
+    )
     address_poll_s: float = setting(10.0, "period of the address poll", "seed, strategy 1", above=0.0)
     push: Push = setting(factory=Push, doc="the server's connections to the vehicle")
     outbox: Outbox = setting(factory=Outbox, doc="local queue for uplink messages")
@@ -88,14 +128,31 @@ class DDNSHeartbeat:
 class Hybrid(MQTTConnection):
     """Strategy 3: MQTT first, HTTPS polling while it is down, MQTT retried in the background."""
 
-    poll_s: float = setting(60.0, "period of the poll while MQTT is down", "seed: HTTPS Polling, every 60 s (its code's loop: 10 s)", above=0.0)
+    poll_s: float = setting(
+        60.0, "period of the poll while MQTT is down", "seed: HTTPS Polling, every 60 s (its code's loop: 10 s)", above=0.0
+    )
     poll_timeout_s: float = setting(10.0, "a poll not answered by then has failed", "our choice: as connect timeout", above=0.0)
     poll_batch: int = setting(10, "messages per response at most, oldest first", "our choice", at_least=1)
-    poll_drains: bool = setting(True, "a full response is followed by the next poll at once", "our choice: else a backlog drains at one batch a minute")
-    ack: Literal["explicit", "none"] = setting("explicit", "explicit: kept until acknowledged; none: removed when sent, as in the seed", "design 4")
-    fallback_after_s: float = setting(0.0, "MQTT down for this long before the first poll", "seed: fallback at once; its production page: after long failure", at_least=0.0)
-    retry: Literal["backoff", "with_poll"] = setting("backoff", "MQTT is retried by the backoff, or once before each poll as in the seed's code", "seed: retried in the background")
-    http: Literal["per_request", "keep_alive"] = setting("per_request", "a transport for each request, or one kept open", "not said by the seed")
+    poll_drains: bool = setting(
+        True, "a full response is followed by the next poll at once", "our choice: else a backlog drains at one batch a minute"
+    )
+    ack: Literal["explicit", "none"] = setting(
+        "explicit", "explicit: kept until acknowledged; none: removed when sent, as in the seed", "design 4"
+    )
+    fallback_after_s: float = setting(
+        0.0,
+        "MQTT down for this long before the first poll",
+        "seed: fallback at once; its production page: after long failure",
+        at_least=0.0,
+    )
+    retry: Literal["backoff", "with_poll"] = setting(
+        "backoff",
+        "MQTT is retried by the backoff, or once before each poll as in the seed's code",
+        "seed: retried in the background",
+    )
+    http: Literal["per_request", "keep_alive"] = setting(
+        "per_request", "a transport for each request, or one kept open", "not said by the seed"
+    )
     uplink: Literal["outbox", "post"] = setting("outbox", "uplink in fallback waits in the outbox, or is posted", "design 4")
     store_limit: int = setting(1000, "messages kept in the pending list", "our choice: as mosquitto's queue", at_least=1)
 

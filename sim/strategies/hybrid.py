@@ -10,7 +10,6 @@ from enum import Enum
 from typing import Any
 
 from sim.machine import (
-    AddressChanged,
     Deadlines,
     Message,
     MessageCreated,
@@ -18,7 +17,6 @@ from sim.machine import (
     NameResolved,
     Note,
     PacketReceived,
-    TransportAccepted,
     TransportLost,
     TransportOpened,
     WriteBlocked,
@@ -34,6 +32,8 @@ from sim.strategies.mqtt_vehicle import State as MQTTState
 
 class Mode(Enum):
     """Which channel carries messages."""
+
+    __hash__ = object.__hash__  # the default hashes the name, in Python, on every look-up
 
     MQTT_PRIMARY = "mqtt_primary"
     HTTPS_FALLBACK = "https_fallback"
@@ -52,7 +52,19 @@ _POST_BATCH = 20
 class HybridVehicle:
     """Owns the MQTT machine, a poller and, where uplink is posted, a second HTTP client."""
 
-    __slots__ = ("_config", "_context", "_ever_online", "_mqtt", "_path", "_poller", "_poster", "_posting", "_receipts", "deadlines", "mode")
+    __slots__ = (
+        "_config",
+        "_context",
+        "_ever_online",
+        "_mqtt",
+        "_path",
+        "_poller",
+        "_poster",
+        "_posting",
+        "_receipts",
+        "deadlines",
+        "mode",
+    )
 
     def __init__(self, config: HybridSettings, context: Context) -> None:
         self._config = config
@@ -194,7 +206,9 @@ class HybridVehicle:
             return
         self._posting = self._mqtt.take_outbox(_POST_BATCH)
         if self._posting:
-            request = HTTPRequest("POST", f"/api/v1/vehicles/{self._context.vin}/telemetry", messages=self._posting, purpose="payload")
+            request = HTTPRequest(
+                "POST", f"/api/v1/vehicles/{self._context.vin}/telemetry", messages=self._posting, purpose="payload"
+            )
             self._poster.send(now, request, out, trigger="message")
 
     def _posted(self, now: float, response: HTTPResponse, out: Out) -> None:
@@ -204,5 +218,3 @@ class HybridVehicle:
         posting, self._posting = self._posting, ()
         self._mqtt.put_back(posting)
 
-
-__all__ = ["TRANSITIONS", "AddressChanged", "HybridVehicle", "Mode", "TransportAccepted"]

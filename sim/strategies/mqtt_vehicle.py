@@ -14,7 +14,6 @@ from enum import Enum
 from typing import Any
 
 from sim.machine import (
-    NEVER,
     AddressChanged,
     CloseTransport,
     Deadlines,
@@ -62,6 +61,8 @@ UPLINK_WINDOW = 20  # unacknowledged uplink messages: paho-python's max_inflight
 class State(Enum):
     """Of the vehicle's MQTT connection."""
 
+    __hash__ = object.__hash__  # the default hashes the name, in Python, on every look-up
+
     OFFLINE = "offline"  # not started
     RESOLVING = "resolving"
     OPENING = "opening"  # TCP and TLS
@@ -94,7 +95,14 @@ class MQTTVehicle:
         "deadlines", "on_change", "on_message", "state", "transport",
     )  # fmt: skip
 
-    def __init__(self, config: MQTTConnection, context: Context, *, deadlines: Deadlines | None = None, new_id: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self,
+        config: MQTTConnection,
+        context: Context,
+        *,
+        deadlines: Deadlines | None = None,
+        new_id: Callable[[], int] | None = None,
+    ) -> None:
         self._config = config
         self._context = context
         self.deadlines = deadlines if deadlines is not None else Deadlines()
@@ -125,7 +133,10 @@ class MQTTVehicle:
 
     def handle(self, now: float, event: Any) -> Out:
         out: Out = []
-        self._HANDLERS[type(event)](self, now, event, out)
+        if type(event) is PacketReceived:
+            self._on_packet(now, event, out)
+        else:
+            self._HANDLERS[type(event)](self, now, event, out)
         return out
 
     def next_deadline(self) -> float:
@@ -175,7 +186,16 @@ class MQTTVehicle:
         server = self._context.server
         self._enter(State.OPENING, now, out)
         out.append(
-            OpenTransport(self.transport, event.address, server.mqtt_port, server.name, "mqtt", self._trigger, self._config.user_timeout_s, self._waited_s)
+            OpenTransport(
+                self.transport,
+                event.address,
+                server.mqtt_port,
+                server.name,
+                "mqtt",
+                self._trigger,
+                self._config.user_timeout_s,
+                self._waited_s,
+            )
         )
 
     def _on_name_failed(self, now: float, event: NameFailed, out: Out) -> None:
@@ -323,7 +343,9 @@ class MQTTVehicle:
             self._go_online(now, out)
         else:
             self._enter(State.SUBSCRIBING, now, out)
-            qos = max((w.qos for w in (self._context.workload.ota, self._context.workload.diagnostics) if w is not None), default=1)
+            qos = max(
+                (w.qos for w in (self._context.workload.ota, self._context.workload.diagnostics) if w is not None), default=1
+            )
             out.append(SendPacket(self.transport, Subscribe(self._take_packet_id(), ((self._context.topic("down/#"), qos),))))
         self._last_sent = now
         self.flush(now, out)
@@ -483,5 +505,3 @@ class TransportIds:
         self._last += 1
         return self._last
 
-
-__all__ = ["NEVER", "TRANSITIONS", "MQTTVehicle", "State", "TransportIds"]

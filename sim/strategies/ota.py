@@ -52,7 +52,13 @@ class OTAPublisher:
         fresh = []
         while len(self._open) < ota.window and self._next < total:
             message = Message(
-                WINDOW_IDS + self._next, "ota", self._context.topic("down/ota"), chunk_bytes(ota, self._next), ota.qos, now, reply_bytes=ACK_BYTES
+                WINDOW_IDS + self._next,
+                "ota",
+                self._context.topic("down/ota"),
+                chunk_bytes(ota, self._next),
+                ota.qos,
+                now,
+                reply_bytes=ACK_BYTES,
             )
             self._next += 1
             self._open[message.id] = message

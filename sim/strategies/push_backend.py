@@ -47,6 +47,8 @@ Out = list[Any]
 class State(Enum):
     """Of the pusher for one vehicle."""
 
+    __hash__ = object.__hash__  # the default hashes the name, in Python, on every look-up
+
     IDLE = "push_idle"
     OPENING = "push_opening"  # TCP and TLS to the vehicle
     WAITING = "push_waiting"  # batch sent, acknowledgement awaited

@@ -40,6 +40,8 @@ Out = list[Any]
 class State(Enum):
     """Of the heartbeat."""
 
+    __hash__ = object.__hash__  # the default hashes the name, in Python, on every look-up
+
     SILENT = "silent"  # not started, or a strategy without heartbeat
     REGISTERED = "registered"  # the last heartbeat was accepted
     UNREGISTERED = "unregistered"  # the last heartbeat failed, or the address changed since
@@ -194,7 +196,9 @@ class PushVehicle:
         if self._poster.busy or not len(self._outbox):
             return
         self._posting = self._outbox.take(self._config.post_batch)
-        request = HTTPRequest("POST", f"/api/v1/vehicles/{self._context.vin}/telemetry", messages=self._posting, purpose="payload")
+        request = HTTPRequest(
+            "POST", f"/api/v1/vehicles/{self._context.vin}/telemetry", messages=self._posting, purpose="payload"
+        )
         self._poster.send(now, request, out, trigger="message")
 
     def _posted(self, now: float, response: HTTPResponse, out: Out) -> None:

@@ -45,7 +45,9 @@ def creations(context: Context, probe_gap: Callable[[int], float]) -> list[Messa
     found: list[Message] = []
     if workload.ota is not None and workload.ota.window is None:
         ota = workload.ota
-        instants = list(ota.at_s) if ota.at_s is not None else periodic(ota.every_s or 1.0, context.phase("ota"), end_s, chunks(ota))
+        instants = (
+            list(ota.at_s) if ota.at_s is not None else periodic(ota.every_s or 1.0, context.phase("ota"), end_s, chunks(ota))
+        )
         topic = context.topic("down/ota")
         found += [Message(0, "ota", topic, chunk_bytes(ota, i), ota.qos, t) for i, t in enumerate(instants) if t < end_s]
     if workload.diagnostics is not None:
@@ -53,7 +55,9 @@ def creations(context: Context, probe_gap: Callable[[int], float]) -> list[Messa
         topic = context.topic("down/diagnostics")
         for t in periodic(d.every_s, context.phase("diagnostics"), end_s):
             expires_s = t + d.timeout_s if d.expire else NEVER
-            found.append(Message(0, "diagnostics", topic, d.request_bytes, d.qos, t, expires_s=expires_s, reply_bytes=d.response_bytes))
+            found.append(
+                Message(0, "diagnostics", topic, d.request_bytes, d.qos, t, expires_s=expires_s, reply_bytes=d.response_bytes)
+            )
     found.sort(key=lambda message: message.created_s)
     for i, message in enumerate(found):
         message.id = i + 1
@@ -61,7 +65,10 @@ def creations(context: Context, probe_gap: Callable[[int], float]) -> list[Messa
         source = workload.telemetry
         topic = context.topic("up/telemetry")
         instants = periodic(source.every_s, context.phase("telemetry"), end_s)
-        found += [Message(TELEMETRY_IDS + i, "telemetry", topic, source.size_bytes, source.qos, t, uplink=True) for i, t in enumerate(instants)]
+        found += [
+            Message(TELEMETRY_IDS + i, "telemetry", topic, source.size_bytes, source.qos, t, uplink=True)
+            for i, t in enumerate(instants)
+        ]
     if workload.probes is not None:
         probes = workload.probes
         topic = context.topic("down/probe")

@@ -14,10 +14,14 @@ class OTA:
     image_bytes: int | None = setting(None, "size of the image; not needed with `at`", above=0)
     chunk_bytes: int = setting(256 * 1024, "size of a chunk", "real-world 2.5: 4 KiB (AWS IoT OTA) to 8 MB (S3 ranges)", above=0)
     every_s: float | None = setting(None, "a chunk is published each", above=0.0)
-    window: int | None = setting(None, "instead of `every`: so many chunks are kept unacknowledged by the vehicle's application", at_least=1)
+    window: int | None = setting(
+        None, "instead of `every`: so many chunks are kept unacknowledged by the vehicle's application", at_least=1
+    )
     at_s: tuple[float, ...] | None = setting(None, "instead of `every`: the instants at which chunks are published")
     qos: int = setting(1, "MQTT quality of service", "seed, E and key settings 1", at_least=0, at_most=2)
-    give_up_s: float | None = setting(None, "with `window`: the publisher gives a chunk up after this long; null: never", above=0.0)
+    give_up_s: float | None = setting(
+        None, "with `window`: the publisher gives a chunk up after this long; null: never", above=0.0
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,9 @@ def drive_of(scenario: Scenario, replication: int, vehicle: int = 0) -> LinkTime
     return build_timeline(scenario.drive, scenario.seed, replication, vehicle, scenario.folder)
 
 
-def simulate_replication(scenario: Scenario, replication: int, fold: bool, trace: bool) -> tuple[Tables, dict[str, Tables], list[str]]:
+def simulate_replication(
+    scenario: Scenario, replication: int, fold: bool, trace: bool
+) -> tuple[Tables, dict[str, Tables], list[str]]:
     """Run every strategy on one drive. Returns the drive's tables, those of each strategy, and notes and measured columns."""
     timeline = drive_of(scenario, replication)
     setting = model_setting(scenario)

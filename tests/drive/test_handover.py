@@ -97,3 +97,9 @@ def test_interruptions_have_their_median_and_p95():
     assert len(lengths) > 1500
     assert np.median(lengths) == pytest.approx(0.019, rel=0.05)
     assert np.quantile(lengths, 0.95) == pytest.approx(0.0456, rel=0.1)
+
+
+def test_two_cells_that_are_each_better_than_the_other_change_once_a_sample():
+    at_once = Handover(a3_offset_db=-3.0, hysteresis_db=0.0, time_to_trigger_s=0.0, interruption_s=0.0)
+    service = drive(signals(level((-90, 20)), level((-90, 20))), at_once)
+    assert np.diff(service.serving.at_s)[1:] == pytest.approx(PERIOD_S)

@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from sim.measure.arrivals import Arrivals
 from sim.measure.attempt_history import Attempt, Channel, History, attempts_of
 from sim.measure.drive_path import DrivePath, Event
 from sim.record.read import Run, table_schema
@@ -76,9 +77,14 @@ def timeline(*rows: tuple[float, str, str]) -> pl.DataFrame:
 
 
 def history(
-    channel: Channel, path: pl.DataFrame, *rows: dict[str, Any], horizon_s: float = 1000.0, inbound: bool = True
+    channel: Channel,
+    path: pl.DataFrame,
+    *rows: dict[str, Any],
+    horizon_s: float = 1000.0,
+    inbound: bool = True,
+    arrivals: Arrivals | None = None,
 ) -> History:
-    return History(channel, attempts_of(table("connections", *rows)), DrivePath(path), horizon_s, inbound)
+    return History(channel, attempts_of(table("connections", *rows)), DrivePath(path), horizon_s, inbound, arrivals)
 
 
 def attempt(**values: Any) -> Attempt:

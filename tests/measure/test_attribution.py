@@ -105,6 +105,10 @@ def test_nobody_came_back_so_the_message_is_still_there() -> None:
     assert causes([lost(0, 120.0)], back=False) == {0: ""}
 
 
+def test_a_connection_on_which_the_broker_sends_nothing() -> None:
+    assert causes([lost(0, 250.0, qos=0)], keep_alive_rule="never", takeover_deaf=True) == {0: "qos0_offline"}
+
+
 def test_uplink() -> None:
     rows = [
         lost(0, 99.0, uplink=True, kind="telemetry", qos=0),

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from sim.measure.arrivals import Arrivals
 from sim.measure.attempt_history import Channel, History, channel_of
 from sim.measure.drive_path import DrivePath, Event
 from sim.measure.episode_words import episode_in_words
@@ -67,6 +68,26 @@ def test_a_connection_that_outlives_a_silence_ends_it() -> None:
     assert (episode.end_s, episode.ended_by) == (105.0, None)
     assert phases(episode) == {"no_address": 5.0}
     assert "nothing had to be set up anew" in episode_in_words(episode)
+
+
+def test_a_connection_that_outlives_a_silence_counts_from_tcps_next_retransmission() -> None:
+    waited = [message(0, 101.0, 112.0), message(1, 108.0, 112.1), message(2, 102.0, 109.0, uplink=True, kind="telemetry")]
+    stalled = history(Channel.MQTT, SILENCE, connection(0, "mqtt", 0.0, 1.0), arrivals=Arrivals(table("messages", *waited)))
+    episode = one(stalled, SILENT)
+    assert episode.end_s == 112.0
+    assert phases(episode) == {"no_address": 5.0, "undetected": 7.0}
+    # given up before TCP got through, so the next connection ends it
+    rows = [connection(0, "mqtt", 0.0, 1.0, noticed_s=110.0, reason="keep_alive"), connection(1, "mqtt", 110.0, 110.5)]
+    gave_up = history(Channel.MQTT, SILENCE, *rows, arrivals=Arrivals(table("messages", *waited)))
+    assert one(gave_up, SILENT).end_s == 110.5
+
+
+def test_arrivals_of_each_direction() -> None:
+    assert Arrivals(table("messages")).flow_from(5.0) == 5.0
+    assert Arrivals(table("messages", message(0, 1.0, 2.0), message(1, 6.0, 9.0))).flow_from(5.0) == 5.0
+    answer = message(0, 1.0, 8.0, kind="diagnostics", handed_s=2.0)
+    assert Arrivals(table("messages", answer)).flow_from(5.0) == 8.0
+    assert Arrivals(table("messages", message(0, 1.0, 8.0, via="poll"))).flow_from(5.0) == 5.0
 
 
 def test_a_connection_given_up_during_a_silence_does_not() -> None:
@@ -235,8 +256,8 @@ def test_nobody_connects_in_through_cgnat() -> None:
 def test_a_push_to_an_old_name_after_the_heartbeat_is_a_stale_address() -> None:
     rows = [
         *beats((70.0, "A"), (130.0, "B"), (160.0, "B")),
-        connection(10, "push", 130.3, target="A", noticed_s=140.3),
-        connection(11, "push", 160.3, 161.0, target="B"),
+        connection(10, "push", 130.3, target="A:8443", noticed_s=140.3),
+        connection(11, "push", 160.3, 161.0, target="B:8443"),
         connection(12, "push", 170.0, target="A", noticed_s=180.0),
     ]
     episode = one(history(Channel.HEARTBEAT, CHANGE, *rows))
@@ -251,13 +272,20 @@ def test_a_push_to_an_old_name_after_the_heartbeat_is_a_stale_address() -> None:
     }
 
 
+def test_a_push_to_the_right_address_that_fails_is_a_failed_attempt() -> None:
+    rows = [*beats((70.0, "A"), (130.0, "B"), (160.0, "B")), connection(10, "push", 130.3, target="B:8443", noticed_s=140.3)]
+    episode = one(history(Channel.HEARTBEAT, CHANGE, *rows))
+    assert (episode.end_s, episode.phases["stale_address"]) == (160.5, 0.0)
+    assert episode.phases["failed_attempt"] == pytest.approx(9.8)
+
+
 def test_a_push_that_failed_in_a_silence_holds_the_server_until_the_next_heartbeat() -> None:
     rows = [*beats((70.0, "A"), (130.0, "A")), connection(10, "push", 101.0, target="A", noticed_s=111.0)]
     episode = one(history(Channel.HEARTBEAT, SILENCE, *rows), SILENT)
     assert episode.end_s == 130.5
     assert phases(episode) == {"no_address": 5.0, "heartbeat_wait": 25.2, "dns": 0.1, "tcp": 0.1, "tls": 0.1}
     got_through = connection(10, "push", 101.0, 106.0, target="A")
-    assert one(history(Channel.HEARTBEAT, SILENCE, *beats((70.0, "A")), got_through), SILENT).end_s == 105.0
+    assert one(history(Channel.HEARTBEAT, SILENCE, *beats((70.0, "A")), got_through), SILENT).end_s == 106.0
 
 
 def test_static_push_is_stale_until_the_first_address_returns() -> None:

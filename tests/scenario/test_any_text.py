@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a table of lines reads best with a line a row
 """Whatever the file or the options hold, loading gives a scenario or ScenarioErrors with clean lines."""
 
 from __future__ import annotations
@@ -29,11 +30,13 @@ KEYS = [
 def _load(path: Path, **options: list[str]) -> None:
     try:
         load(path, **options)  # type: ignore[arg-type]
+        return
     except ScenarioErrors as errors:
-        assert errors.lines
-        for line in errors.lines:
-            assert "\n" not in line
-            assert "Traceback" not in line
+        lines = errors.lines
+    assert lines
+    for line in lines:
+        assert line.isprintable()
+        assert "Traceback" not in line
 
 
 def _mutated(text: str, chance: random.Random) -> str:

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a table of lines reads best with a line a row
 """Mistakes in a scenario file -> the exact line a user reads."""
 
 from __future__ import annotations

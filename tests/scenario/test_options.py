@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a table of lines reads best with a line a row
 """--set, --vary, --strategy, --replications and --seed."""
 
 from __future__ import annotations

@@ -100,6 +100,7 @@ def test_what_is_written_reads_back(kind: str, fraction: float, digits: int) -> 
 @given(st.one_of(st.text(max_size=80), st.floats(), st.integers(), st.none()), st.sampled_from(sorted(KINDS)))
 def test_anything_else_is_a_quantity_error(value: object, kind: str) -> None:
     try:
-        assert math.isfinite(parse_quantity(value, kind))
-    except QuantityError as error:
-        assert "\n" not in str(error)  # noqa: PT017
+        parsed = parse_quantity(value, kind)
+    except QuantityError:
+        return
+    assert math.isfinite(parsed)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from itertools import groupby
 from pathlib import Path
 
 import jsonschema
 import pytest
 
+from sim.drive.build import build_timeline
 from sim.scenario.checks import drive_length_s
 from sim.scenario.document import ScenarioErrors
 from sim.scenario.load import load_with_warnings
@@ -107,6 +109,23 @@ def test_the_facts_the_seed_states() -> None:
     by_name = {choice.name: choice.config for choice in flow.strategies}
     assert by_name["mqtt_persistent"].address_watch == "link_event"
     assert (by_name["seed_code"].notices, by_name["seed_code"].address_poll_s) == (("address",), 10.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "addresses"),
+    [
+        ("city_a_to_b", ["10.1.1.100", "10.2.5.200", "10.3.9.150"]),
+        ("city_a_to_b_realistic", ["10.1.1.100", "10.3.9.150"]),
+        ("same_anchor_handover", ["10.1.1.100"]),
+        ("coverage_gap", ["10.1.1.100"]),
+    ],
+)
+def test_the_addresses_of_every_drive(name: str, addresses: list[str]) -> None:
+    scenario, _warnings = load_with_warnings(FOLDER / f"{name}.yaml")
+    for replication in range(scenario.replications):
+        timeline = build_timeline(scenario.drive, scenario.seed, replication, 0, scenario.folder)
+        held = [timeline.addresses[index] for index in timeline.address.tolist() if index >= 0]
+        assert [address for address, _same in groupby(held)] == addresses, f"drive {replication}"
 
 
 def test_the_teaching_case_is_short() -> None:

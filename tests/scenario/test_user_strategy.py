@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a table of lines reads best with a line a row
 from __future__ import annotations
 
 import dataclasses

@@ -1,5 +1,7 @@
+# ruff: noqa: E501 - a table of lines reads best with a line a row
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -102,7 +104,7 @@ def test_aliases_are_expanded_apart() -> None:
 def test_billion_laughs_is_refused_at_once() -> None:
     names = "abcdefghij"
     text = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
-    for before, name in zip(names, names[1:], strict=False):
+    for before, name in pairwise(names):
         text += f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n"
     with pytest.raises(ScenarioErrors, match="more than 100000 values"):
         read_yaml(text, "f")

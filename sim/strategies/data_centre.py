@@ -1,0 +1,64 @@
+"""The OTA server and its broker in one data centre, as one machine.
+
+Simplification: what server and broker say to each other takes no time and loses nothing, so the server publishes into the
+broker by a call. Against a broker elsewhere (live) the backend is an MQTT client on its transport LAN instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from sim.machine import Message, MessageCreated, PacketReceived, TransportAccepted
+from sim.protocols.mqtt_broker import MQTTBroker
+
+Out = list[Any]
+
+
+class DataCentre:
+    """Routes inputs to the backend or, where the transport came in on the MQTT port, to the broker."""
+
+    __slots__ = ("_at_broker", "_backend_handle", "_broker_packet", "_mqtt_port", "backend", "broker")
+
+    def __init__(self, backend: Any, broker: MQTTBroker, mqtt_port: int) -> None:
+        self.backend = backend
+        self.broker = broker
+        self._mqtt_port = mqtt_port
+        self._at_broker: dict[int, None] = {}  # transports of the broker
+        self._backend_handle: Callable[[float, Any], Out] = backend.handle
+        self._broker_packet = broker.received
+        backend.join(broker)
+
+    def handle(self, now: float, event: Any) -> Out:
+        kind = type(event)
+        if kind is MessageCreated:
+            return self._backend_handle(now, event)
+        if kind is PacketReceived:
+            if event.transport in self._at_broker:
+                out: Out = []
+                self._broker_packet(now, event, out)
+                return out
+            return self._backend_handle(now, event)
+        transport = getattr(event, "transport", -1)
+        if kind is TransportAccepted and event.port == self._mqtt_port:
+            self._at_broker[transport] = None
+        if transport in self._at_broker:
+            return self.broker.handle(now, event)
+        return self._backend_handle(now, event)
+
+    def next_deadline(self) -> float:
+        backend_s: float = self.backend.next_deadline()
+        broker_s = self.broker.next_deadline()
+        return backend_s if backend_s < broker_s else broker_s
+
+    def handle_deadline(self, now: float) -> Out:
+        out: Out = []
+        if self.backend.next_deadline() <= now:
+            out += self.backend.handle_deadline(now)
+        if self.broker.next_deadline() <= now:
+            out += self.broker.handle_deadline(now)
+        return out
+
+    def held(self) -> Iterator[Message]:
+        yield from self.backend.held()
+        yield from self.broker.held()
