@@ -159,7 +159,7 @@ class Driver:
 
     def _schedule(self, at: float, order: int, event: Wake) -> None:
         # env.schedule() adds a delay to now and so may miss `at` by a rounding; the queue takes exact times
-        env = self._env
+        env: Any = self._env
         heapq.heappush(env._queue, (at if at > env._now else env._now, order, next(env._eid), event))
 
     def _item(self, event: Wake) -> None:
@@ -247,7 +247,7 @@ class Driver:
         actions = self._machines[side].handle_deadline(at)
         self._deadline[side] = self._next_deadlines[side]()
         for action in actions:
-            self._ACTIONS[type(action)](self, side, at, action)
+            _ACTIONS[type(action)](self, side, at, action)
 
     # --- calls ----------------------------------------------------------------------------------------------------------------
 
@@ -261,7 +261,7 @@ class Driver:
             if kind is SendPacket:
                 self._send(side, now, action)
             else:
-                self._ACTIONS[kind](self, side, now, action)
+                _ACTIONS[kind](self, side, now, action)
 
     def _send(self, side: int, now: float, action: SendPacket) -> None:
         packet = action.packet
@@ -524,17 +524,6 @@ class Driver:
             return
         record.state(now, SIDES[side], kind, action.detail)
 
-    _ACTIONS: dict[type, Any] = {  # noqa: RUF012 - a constant
-        SendPacket: _send,
-        OpenTransport: _open,
-        CloseTransport: _close,
-        ResolveName: _resolve,
-        Create: _create,
-        Deliver: _deliver,
-        Drop: _drop,
-        Note: _note,
-    }
-
     def _row(self, end: int, transport_id: int) -> Connection | None:
         return self._rows.get((end, transport_id))
 
@@ -605,6 +594,19 @@ class Driver:
         elif type(event) is AddressChanged:
             detail = event.address or ""
         self.record.note_trace(now, SIDES[side], name, transport, message, detail)
+
+
+#: action type -> how the driver performs it
+_ACTIONS: dict[type, Callable[..., None]] = {
+    SendPacket: Driver._send,
+    OpenTransport: Driver._open,
+    CloseTransport: Driver._close,
+    ResolveName: Driver._resolve,
+    Create: Driver._create,
+    Deliver: Driver._deliver,
+    Drop: Driver._drop,
+    Note: Driver._note,
+}
 
 
 _SNAKE: dict[type, str] = {

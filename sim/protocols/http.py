@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from sim.machine import (
     CloseTransport,
@@ -29,8 +29,15 @@ RESPONSE_HEADER_BYTES = 160
 MESSAGE_FRAME_BYTES = 96
 
 
+class BatchPacket:
+    """Carries a batch of messages, not one."""
+
+    __slots__ = ()
+    message: ClassVar[Message | None] = None
+
+
 @dataclass(slots=True)
-class HTTPRequest:
+class HTTPRequest(BatchPacket):
     """A request. `body` is what the handler needs, `body_bytes` its size, `messages` what it carries."""
 
     method: str
@@ -40,7 +47,6 @@ class HTTPRequest:
     messages: tuple[Message, ...] = ()
     purpose: str = "poll"
     cause_if_lost: str = ""
-    message = None  # carries a batch, not one message
 
     @property
     def encoded_size(self) -> int:
@@ -48,7 +54,7 @@ class HTTPRequest:
 
 
 @dataclass(slots=True)
-class HTTPResponse:
+class HTTPResponse(BatchPacket):
     """A response. `cause_if_lost` is set where the server keeps no copy of the messages in it."""
 
     status: int
@@ -57,7 +63,6 @@ class HTTPResponse:
     messages: tuple[Message, ...] = ()
     purpose: str = "poll"
     cause_if_lost: str = ""
-    message = None  # carries a batch, not one message
 
     @property
     def encoded_size(self) -> int:

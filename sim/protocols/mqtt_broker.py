@@ -7,7 +7,7 @@ authenticate beyond what the transport's certificate says.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from sim.machine import (
@@ -67,7 +67,7 @@ class MQTTBroker:
 
     def handle(self, now: float, event: Any) -> Out:
         out: Out = []
-        self._HANDLERS[type(event)](self, now, event, out)
+        _HANDLERS[type(event)](self, now, event, out)
         return out
 
     def next_deadline(self) -> float:
@@ -165,14 +165,6 @@ class MQTTBroker:
         if session is not None and session.transport == event.transport:
             session.write_resumed(now, out)
 
-    _HANDLERS: dict[type, Any] = {
-        PacketReceived: received,
-        TransportAccepted: _on_accepted,
-        TransportLost: _on_lost,
-        WriteBlocked: _on_blocked,
-        WriteResumed: _on_resumed,
-    }
-
     def _settle(self, session: MQTTSession) -> None:
         """After a call of a session: know its subscriptions and its deadline."""
         if session.subscriptions_changed:
@@ -228,3 +220,13 @@ class MQTTBroker:
             for topic, (message, qos) in self._retained.items():
                 if filter_matches(name, topic):
                     session.publish(now, message, min(qos, granted), True, out)
+
+
+#: input or packet type -> handler; after the class, so that the methods exist
+_HANDLERS: dict[type, Callable[..., None]] = {
+    PacketReceived: MQTTBroker.received,
+    TransportAccepted: MQTTBroker._on_accepted,
+    TransportLost: MQTTBroker._on_lost,
+    WriteBlocked: MQTTBroker._on_blocked,
+    WriteResumed: MQTTBroker._on_resumed,
+}

@@ -7,7 +7,7 @@ under, `cause_if_lost` the cause of loss of the message in it when nobody keeps 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from sim.machine import Message
 
@@ -24,6 +24,37 @@ def fixed_header_bytes(remaining: int) -> int:
     return 4 if remaining < 2_097_152 else 5
 
 
+class ControlPacket:
+    """What packets that carry no application message have in common; constants of the class, not fields."""
+
+    __slots__ = ()
+    message: ClassVar[Message | None] = None
+    cause_if_lost: ClassVar[str] = ""
+
+
+class HandshakePacket(ControlPacket):
+    """Booked under `handshake`."""
+
+    __slots__ = ()
+    purpose: ClassVar[str] = "handshake"
+
+
+class AcknowledgementPacket(ControlPacket):
+    """Header and packet identifier: booked under `payload` like the message it acknowledges."""
+
+    __slots__ = ()
+    purpose: ClassVar[str] = "payload"
+    encoded_size: ClassVar[int] = 4
+
+
+class PingPacket(ControlPacket):
+    """Header alone, booked under `keep_alive`."""
+
+    __slots__ = ()
+    purpose: ClassVar[str] = "keep_alive"
+    encoded_size: ClassVar[int] = 2
+
+
 @dataclass(slots=True)
 class Will:
     """Will message of a CONNECT; `delay_s` is MQTT 5's will delay interval."""
@@ -37,7 +68,7 @@ class Will:
 
 
 @dataclass(slots=True)
-class Connect:
+class Connect(HandshakePacket):
     client_id: str
     clean_start: bool
     keep_alive_s: int
@@ -46,9 +77,6 @@ class Connect:
     receive_maximum: int | None = None
     will: Will | None = None
     username: str = ""
-    purpose = "handshake"
-    message = None
-    cause_if_lost = ""
 
     @property
     def encoded_size(self) -> int:
@@ -63,13 +91,10 @@ class Connect:
 
 
 @dataclass(slots=True)
-class ConnAck:
+class ConnAck(HandshakePacket):
     session_present: bool
     code: int = 0  # 0 accepted; MQTT 3.1.1 return code or MQTT 5 reason code
     version: int = V311
-    purpose = "handshake"
-    message = None
-    cause_if_lost = ""
 
     @property
     def encoded_size(self) -> int:
@@ -111,49 +136,30 @@ class Publish:
 
 
 @dataclass(slots=True)
-class PubAck:
+class PubAck(AcknowledgementPacket):
     packet_id: int
-    purpose = "payload"
-    encoded_size = 4
-    message = None
-    cause_if_lost = ""
 
 
 @dataclass(slots=True)
-class PubRec:
+class PubRec(AcknowledgementPacket):
     packet_id: int
-    purpose = "payload"
-    encoded_size = 4
-    message = None
-    cause_if_lost = ""
 
 
 @dataclass(slots=True)
-class PubRel:
+class PubRel(AcknowledgementPacket):
     packet_id: int
-    purpose = "payload"
-    encoded_size = 4
-    message = None
-    cause_if_lost = ""
 
 
 @dataclass(slots=True)
-class PubComp:
+class PubComp(AcknowledgementPacket):
     packet_id: int
-    purpose = "payload"
-    encoded_size = 4
-    message = None
-    cause_if_lost = ""
 
 
 @dataclass(slots=True)
-class Subscribe:
+class Subscribe(HandshakePacket):
     packet_id: int
     filters: tuple[tuple[str, int], ...]  # (topic filter, QoS asked for)
     version: int = V311
-    purpose = "handshake"
-    message = None
-    cause_if_lost = ""
 
     @property
     def encoded_size(self) -> int:
@@ -162,12 +168,9 @@ class Subscribe:
 
 
 @dataclass(slots=True)
-class SubAck:
+class SubAck(HandshakePacket):
     packet_id: int
     codes: tuple[int, ...]
-    purpose = "handshake"
-    message = None
-    cause_if_lost = ""
 
     @property
     def encoded_size(self) -> int:
@@ -175,12 +178,9 @@ class SubAck:
 
 
 @dataclass(slots=True)
-class Unsubscribe:
+class Unsubscribe(HandshakePacket):
     packet_id: int
     filters: tuple[str, ...]
-    purpose = "handshake"
-    message = None
-    cause_if_lost = ""
 
     @property
     def encoded_size(self) -> int:
@@ -189,49 +189,44 @@ class Unsubscribe:
 
 
 @dataclass(slots=True)
-class UnsubAck:
+class UnsubAck(HandshakePacket):
     packet_id: int
-    purpose = "handshake"
-    encoded_size = 4
-    message = None
-    cause_if_lost = ""
+
+    @property
+    def encoded_size(self) -> int:
+        return 4
 
 
 @dataclass(slots=True)
-class PingReq:
-    purpose = "keep_alive"
-    encoded_size = 2
-    message = None
-    cause_if_lost = ""
+class PingReq(PingPacket):
+    """Header alone."""
 
 
 @dataclass(slots=True)
-class PingResp:
-    purpose = "keep_alive"
-    encoded_size = 2
-    message = None
-    cause_if_lost = ""
+class PingResp(PingPacket):
+    """Header alone."""
 
 
 @dataclass(slots=True)
-class Disconnect:
+class Disconnect(HandshakePacket):
     code: int = 0  # MQTT 5 reason code; 0x8E: session taken over
-    purpose = "handshake"
-    encoded_size = 2
-    message = None
-    cause_if_lost = ""
+
+    @property
+    def encoded_size(self) -> int:
+        return 2
 
 
 @dataclass(slots=True)
-class Auth:
+class Auth(HandshakePacket):
     """MQTT 5 AUTH; extended authentication is not supported and refused as 4.12 says."""
 
     code: int = 0
-    purpose = "handshake"
-    encoded_size = 2
+
+    @property
+    def encoded_size(self) -> int:
+        return 2
+
     properties: dict[str, Any] = field(default_factory=dict)
-    message = None
-    cause_if_lost = ""
 
 
 ACCEPTED = 0

@@ -241,7 +241,7 @@ class MQTTSession:
     def receive(self, now: float, packet: Any, out: Out) -> None:
         """A packet of the client arrived."""
         self._last_packet_at = now
-        handler = self._HANDLERS.get(type(packet))
+        handler = _HANDLERS.get(type(packet))
         if handler is None:
             self._protocol_error(now, out)
         else:
@@ -311,18 +311,6 @@ class MQTTSession:
     def _protocol_error(self, now: float, out: Out) -> None:
         out.append(CloseTransport(self.transport, reason="protocol_error"))
         self.detach(now, out)
-
-    _HANDLERS: dict[type, Any] = {
-        PubAck: _on_puback,
-        Publish: _on_publish,
-        PingReq: _on_pingreq,
-        Subscribe: _on_subscribe,
-        Unsubscribe: _on_unsubscribe,
-        PubRec: _on_pubrec,
-        PubRel: _on_pubrel,
-        PubComp: _on_pubcomp,
-        Disconnect: _on_disconnect,
-    }
 
     def write_blocked(self) -> None:
         self._blocked = True
@@ -430,6 +418,20 @@ class MQTTSession:
             else:
                 self._accept(now, name == "connack_present", out)
         return out
+
+
+#: input or packet type -> handler; after the class, so that the methods exist
+_HANDLERS: dict[type, Callable[..., None]] = {
+    PubAck: MQTTSession._on_puback,
+    Publish: MQTTSession._on_publish,
+    PingReq: MQTTSession._on_pingreq,
+    Subscribe: MQTTSession._on_subscribe,
+    Unsubscribe: MQTTSession._on_unsubscribe,
+    PubRec: MQTTSession._on_pubrec,
+    PubRel: MQTTSession._on_pubrel,
+    PubComp: MQTTSession._on_pubcomp,
+    Disconnect: MQTTSession._on_disconnect,
+}
 
 
 def filter_is_valid(name: str) -> bool:

@@ -1,6 +1,6 @@
 """TCP as an application meets it, as pure functions: retransmission instants, when a sender gives up, slow start.
 
-RFC 9293, RFC 6298, RFC 5681, RFC 6928, RFC 5482. Figures of Linux were measured (docs/sources.md, "Linux TCP"); the
+RFC 9293, RFC 6298, RFC 8985, RFC 5681, RFC 6928, RFC 5482. Figures of Linux were measured (docs/sources.md, "Linux TCP"); the
 preset `rfc6298` has the standard's own.
 """
 
@@ -15,6 +15,7 @@ from typing import Literal
 from sim.settings import setting
 
 HEADER_BYTES = 52  # IPv4 20 + TCP 20 + timestamps option 12, per segment
+_GRAIN_S = 0.004  # grain of Linux' timers: CONFIG_HZ 250, as Debian builds it
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,39 +54,51 @@ class TCP:
 def rto_s(tcp: TCP, rtt_s: float) -> float:
     """Retransmission timeout on a path with a steady RTT.
 
-    Linux: srtt + max(200 ms, 4 rttvar), and rttvar has decayed on a steady path. RFC 6298 2.4: at least 1 s.
+    Linux: srtt + max(200 ms, 4 rttvar), rttvar decayed on a steady path, rounded up to the timer's grain.
+    RFC 6298 2.4: at least 1 s.
     """
     if tcp.preset == "linux":
-        return rtt_s + tcp.rto_min_s
+        return rtt_s + tcp.rto_min_s + _GRAIN_S
     return max(tcp.rto_min_s, 1.25 * rtt_s)
 
 
 def retransmissions(tcp: TCP, rto: float) -> Iterator[float]:
-    """Instants of retransmission, in s after the first send: rto, 3 rto, 7 rto, ... with the interval capped (endless)."""
+    """Instants of retransmission, in s after the first send (endless), the interval capped.
+
+    RFC 6298 5.5: rto, 3 rto, 7 rto, ... Linux sends a tail loss probe first (RFC 8985 7; one packet in flight: after an
+    RTO), which starts the timer anew and does not double it: rto, 2 rto, 4 rto, 8 rto, ...
+    """
     at = 0.0
+    if tcp.preset == "linux":
+        at = min(rto, tcp.rto_max_s)
+        yield at
     while True:
         at += min(rto, tcp.rto_max_s)
         yield at
         rto *= 2.0
 
 
-@functools.lru_cache(maxsize=4096)
 def gives_up_after_s(tcp: TCP, rto: float, user_timeout_s: float = 0.0) -> float:
     """How long after the first unacknowledged send the kernel ends the connection with ETIMEDOUT.
 
-    With TCP_USER_TIMEOUT (RFC 5482): that time, since Linux clamps the last interval to it (measured 10.2-10.6 s for 10 s,
-    with a byte sent each second). Else Linux's rule for tcp_retries2: the first timer expiry at or after the time that
-    `retries2` doublings of the minimum RTO would take (924.6 s for 15, 12.6 s for 5).
+    Linux counts from the first retransmission by timeout, which is the second after the tail loss probe. With
+    TCP_USER_TIMEOUT (RFC 5482): until that time has passed, since the last interval is clamped to it (measured 10.2-10.6 s
+    for 10 s, 5.4-5.6 s for 5 s). Else the first timer expiry at or after the time that `retries2` doublings of the minimum
+    RTO would take (924.6 s for 15, measured 937.6-939.4; 12.6 s for 5, measured 13.1-13.4).
     """
+    begun = 0.0
+    if tcp.preset == "linux":
+        rto = max(rto, tcp.rto_min_s + _GRAIN_S)
+        begun = 2.0 * min(rto, tcp.rto_max_s)
     if user_timeout_s > 0.0:
-        return user_timeout_s
+        return begun + user_timeout_s
     doublings = int(math.log2(tcp.rto_max_s / tcp.rto_min_s))
     if tcp.retries2 <= doublings:
         limit = (2.0 ** (tcp.retries2 + 1) - 1.0) * tcp.rto_min_s
     else:
         limit = (2.0 ** (doublings + 1) - 1.0) * tcp.rto_min_s + (tcp.retries2 - doublings) * tcp.rto_max_s
     for at in retransmissions(tcp, rto):
-        if at >= limit:
+        if at >= begun + limit:
             return at
     raise AssertionError("retransmissions() is endless")
 

@@ -83,7 +83,7 @@ FILLS: dict[str, Fill] = {
     "stale_address": Fill(ALERT, "server has a stale address", "stale address", text=PAPER),
     "failed_attempt": Fill(_FAILED, "failed attempt", "failed", text=PAPER),
     "backoff": Fill(_BACKOFF, "backing off", "backoff"),
-    "poll_wait": Fill(_WAIT, "waiting for a poll", "poll wait", "...."),
+    "poll_wait": Fill(_WAIT, "waiting for a poll", "poll wait", "||"),
     "heartbeat_wait": Fill(_WAIT, "waiting for a heartbeat", "heartbeat wait"),
     "dns": Fill(_HANDSHAKE[0], "DNS", "DNS"),
     "tcp": Fill(_HANDSHAKE[1], "TCP", "TCP"),

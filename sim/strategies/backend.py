@@ -5,7 +5,7 @@ The backend is an MQTT client of the broker, in the same data centre (transport 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from sim.machine import (
@@ -61,7 +61,7 @@ class MQTTBackend:
 
     def handle(self, now: float, event: Any) -> Out:
         out: Out = []
-        self._HANDLERS[type(event)](self, now, event, out)
+        _HANDLERS[type(event)](self, now, event, out)
         return out
 
     def next_deadline(self) -> float:
@@ -132,18 +132,20 @@ class MQTTBackend:
     def _on_nothing(self, now: float, event: Any, out: Out) -> None:
         """Of no concern to this machine."""
 
-    _HANDLERS: dict[type, Any] = {
-        MessageCreated: _on_created,
-        PacketReceived: _on_packet,
-        TransportOpened: _on_opened,
-        TransportAccepted: _on_accepted,
-        TransportLost: _on_nothing,
-        WriteBlocked: _on_nothing,
-        WriteResumed: _on_nothing,
-        NameResolved: _on_nothing,
-        NameFailed: _on_nothing,
-        AddressChanged: _on_nothing,
-    }
+
+#: input or packet type -> handler; after the class, so that the methods exist
+_HANDLERS: dict[type, Callable[..., None]] = {
+    MessageCreated: MQTTBackend._on_created,
+    PacketReceived: MQTTBackend._on_packet,
+    TransportOpened: MQTTBackend._on_opened,
+    TransportAccepted: MQTTBackend._on_accepted,
+    TransportLost: MQTTBackend._on_nothing,
+    WriteBlocked: MQTTBackend._on_nothing,
+    WriteResumed: MQTTBackend._on_nothing,
+    NameResolved: MQTTBackend._on_nothing,
+    NameFailed: MQTTBackend._on_nothing,
+    AddressChanged: MQTTBackend._on_nothing,
+}
 
 
 class HybridBackend(MQTTBackend):

@@ -108,7 +108,7 @@ class HybridVehicle:
                     client.name_resolved(now, event.name, event.address, out)
                 else:
                     client.name_failed(now, event.name, out)
-        self._mqtt._HANDLERS[kind](self._mqtt, now, event, out)
+        self._mqtt.input(now, event, out)
         if kind is MessageCreated:
             self._post_waiting(now, out)
         return out
@@ -217,4 +217,3 @@ class HybridVehicle:
     def _post_failed(self, now: float, reason: str, out: Out) -> None:
         posting, self._posting = self._posting, ()
         self._mqtt.put_back(posting)
-

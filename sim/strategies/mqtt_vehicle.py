@@ -133,11 +133,12 @@ class MQTTVehicle:
 
     def handle(self, now: float, event: Any) -> Out:
         out: Out = []
-        if type(event) is PacketReceived:
-            self._on_packet(now, event, out)
-        else:
-            self._HANDLERS[type(event)](self, now, event, out)
+        self.input(now, event, out)
         return out
+
+    def input(self, now: float, event: Any, out: Out) -> None:
+        """As `handle`, for an owner that has other parts too."""
+        _HANDLERS[type(event)](self, now, event, out)
 
     def next_deadline(self) -> float:
         return self.deadlines.earliest
@@ -302,7 +303,7 @@ class MQTTVehicle:
     def _on_packet(self, now: float, event: PacketReceived, out: Out) -> None:
         if event.transport == self.transport:
             packet = event.packet
-            handler = self._PACKETS.get(type(packet))
+            handler = _PACKETS.get(type(packet))
             if handler is not None:
                 handler(self, now, packet, out)
 
@@ -468,29 +469,33 @@ class MQTTVehicle:
         if self.on_change is not None:
             self.on_change(now, state, out)
 
-    _HANDLERS: dict[type, Any] = {
-        PacketReceived: _on_packet,
-        MessageCreated: _on_created,
-        AddressChanged: _on_address,
-        TransportOpened: _on_opened,
-        TransportLost: _on_lost,
-        NameResolved: _on_resolved,
-        NameFailed: _on_name_failed,
-        WriteBlocked: _on_blocked,
-        WriteResumed: _on_resumed,
-        TransportAccepted: _on_accepted,
-    }
-    _PACKETS: dict[type, Any] = {
-        Publish: _on_publish,
-        PubAck: _on_puback,
-        PingResp: _on_pingresp,
-        ConnAck: _on_connack,
-        SubAck: _on_suback,
-        PubRec: _on_pubrec,
-        PubRel: _on_pubrel,
-        PubComp: _on_puback,
-        Disconnect: _on_disconnect,
-    }
+
+#: input or packet type -> handler; after the class, so that the methods exist
+_HANDLERS: dict[type, Callable[..., None]] = {
+    PacketReceived: MQTTVehicle._on_packet,
+    MessageCreated: MQTTVehicle._on_created,
+    AddressChanged: MQTTVehicle._on_address,
+    TransportOpened: MQTTVehicle._on_opened,
+    TransportLost: MQTTVehicle._on_lost,
+    NameResolved: MQTTVehicle._on_resolved,
+    NameFailed: MQTTVehicle._on_name_failed,
+    WriteBlocked: MQTTVehicle._on_blocked,
+    WriteResumed: MQTTVehicle._on_resumed,
+    TransportAccepted: MQTTVehicle._on_accepted,
+}
+
+#: input or packet type -> handler; after the class, so that the methods exist
+_PACKETS: dict[type, Callable[..., None]] = {
+    Publish: MQTTVehicle._on_publish,
+    PubAck: MQTTVehicle._on_puback,
+    PingResp: MQTTVehicle._on_pingresp,
+    ConnAck: MQTTVehicle._on_connack,
+    SubAck: MQTTVehicle._on_suback,
+    PubRec: MQTTVehicle._on_pubrec,
+    PubRel: MQTTVehicle._on_pubrel,
+    PubComp: MQTTVehicle._on_puback,
+    Disconnect: MQTTVehicle._on_disconnect,
+}
 
 
 class TransportIds:
@@ -504,4 +509,3 @@ class TransportIds:
     def __call__(self) -> int:
         self._last += 1
         return self._last
-

@@ -8,7 +8,7 @@ always the first address, a bounded number of attempts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Any
 
@@ -93,7 +93,7 @@ class PushBackend:
 
     def handle(self, now: float, event: Any) -> Out:
         out: Out = []
-        self._HANDLERS[type(event)](self, now, event, out)
+        _HANDLERS[type(event)](self, now, event, out)
         return out
 
     def next_deadline(self) -> float:
@@ -288,15 +288,17 @@ class PushBackend:
         self.state = state
         out.append(Note(state.value, self.transport))
 
-    _HANDLERS: dict[type, Any] = {
-        MessageCreated: _on_created,
-        PacketReceived: _on_packet,
-        TransportOpened: _on_opened,
-        TransportLost: _on_lost,
-        TransportAccepted: _on_nothing,
-        WriteBlocked: _on_nothing,
-        WriteResumed: _on_nothing,
-        NameResolved: _on_nothing,
-        NameFailed: _on_nothing,
-        AddressChanged: _on_nothing,
-    }
+
+#: input or packet type -> handler; after the class, so that the methods exist
+_HANDLERS: dict[type, Callable[..., None]] = {
+    MessageCreated: PushBackend._on_created,
+    PacketReceived: PushBackend._on_packet,
+    TransportOpened: PushBackend._on_opened,
+    TransportLost: PushBackend._on_lost,
+    TransportAccepted: PushBackend._on_nothing,
+    WriteBlocked: PushBackend._on_nothing,
+    WriteResumed: PushBackend._on_nothing,
+    NameResolved: PushBackend._on_nothing,
+    NameFailed: PushBackend._on_nothing,
+    AddressChanged: PushBackend._on_nothing,
+}

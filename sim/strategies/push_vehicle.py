@@ -5,7 +5,7 @@ Strategy 2 posts its address each 30 s (the seed's HeartbeatTask); the baseline 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Any
 
@@ -95,7 +95,7 @@ class PushVehicle:
 
     def handle(self, now: float, event: Any) -> Out:
         out: Out = []
-        self._HANDLERS[type(event)](self, now, event, out)
+        _HANDLERS[type(event)](self, now, event, out)
         return out
 
     def next_deadline(self) -> float:
@@ -244,15 +244,17 @@ class PushVehicle:
         self.state = state
         out.append(Note(state.value))
 
-    _HANDLERS: dict[type, Any] = {
-        PacketReceived: _on_packet,
-        MessageCreated: _on_created,
-        AddressChanged: _on_address,
-        TransportOpened: _on_opened,
-        TransportLost: _on_lost,
-        TransportAccepted: _on_accepted,
-        NameResolved: _on_resolved,
-        NameFailed: _on_name_failed,
-        WriteBlocked: _on_write,
-        WriteResumed: _on_write,
-    }
+
+#: input or packet type -> handler; after the class, so that the methods exist
+_HANDLERS: dict[type, Callable[..., None]] = {
+    PacketReceived: PushVehicle._on_packet,
+    MessageCreated: PushVehicle._on_created,
+    AddressChanged: PushVehicle._on_address,
+    TransportOpened: PushVehicle._on_opened,
+    TransportLost: PushVehicle._on_lost,
+    TransportAccepted: PushVehicle._on_accepted,
+    NameResolved: PushVehicle._on_resolved,
+    NameFailed: PushVehicle._on_name_failed,
+    WriteBlocked: PushVehicle._on_write,
+    WriteResumed: PushVehicle._on_write,
+}

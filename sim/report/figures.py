@@ -1,0 +1,22 @@
+"""The figures of the report by name, for notebooks: records in, a matplotlib Figure out."""
+
+from __future__ import annotations
+
+from sim.report.figures_backoff import backoff_ladder
+from sim.report.figures_drive import drive_lanes
+from sim.report.figures_latency import latency_distribution
+from sim.report.figures_ledger import loss_ledger
+from sim.report.figures_recovery import recovery_bars
+from sim.report.figures_trade_off import trade_off
+from sim.report.figures_zoom import zoom, zoom_events
+
+__all__ = [
+    "backoff_ladder",
+    "drive_lanes",
+    "latency_distribution",
+    "loss_ledger",
+    "recovery_bars",
+    "trade_off",
+    "zoom",
+    "zoom_events",
+]

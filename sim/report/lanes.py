@@ -1,0 +1,142 @@
+"""What each strategy was doing at every instant of a drive: the segments of its lane, and the marks on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from sim.measure.recovery import Episode
+from sim.record.read import Run
+
+#: Segments beyond the labels of `sim.measure.episode_labels`.
+REACHABLE = "reachable"
+POLLING = "polling"
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of a lane; times in s."""
+
+    start_s: float
+    end_s: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """An attempt: when it began and ended, what for, and whether it got there."""
+
+    start_s: float
+    end_s: float
+    purpose: str
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A strategy in one drive: adjacent segments, the episodes beneath them, attempts, messages."""
+
+    strategy: str
+    segments: tuple[Segment, ...]
+    episodes: tuple[Episode, ...]
+    marks: tuple[Mark, ...]
+    messages: pl.DataFrame
+
+
+def lanes(
+    run: Run, episodes: Mapping[str, Sequence[Episode]], replication: int, start_s: float, end_s: float, vehicle: int = 0
+) -> list[Lane]:
+    """The lanes of all strategies of the run in one drive, within [start_s, end_s]."""
+    here = (pl.col("replication") == replication) & (pl.col("vehicle") == vehicle)
+    connections, states, messages = run.connections.filter(here), run.states.filter(here), run.messages.filter(here)
+    found = []
+    for entry in run.manifest["strategies"]:
+        name = str(entry["name"])
+        if name not in episodes:
+            continue
+        mine = pl.col("strategy") == name
+        own = [one for one in episodes[name] if (one.replication, one.vehicle) == (replication, vehicle)]
+        own = [one for one in own if one.start_s < end_s and one.end_s > start_s]
+        layers = [
+            *_reconnecting(connections.filter(mine & (pl.col("purpose") == "mqtt")), end_s),
+            *_fallback(states.filter(mine), end_s),
+            *(Segment(begin, end, label) for one in own for begin, end, label in one.spans),
+        ]
+        found.append(
+            Lane(name, _painted(start_s, end_s, layers), tuple(own), _marks(connections.filter(mine), start_s, end_s),
+                 messages.filter(mine & (pl.col("kind") != "probe")))
+        )  # fmt: skip
+    return found
+
+
+def _reconnecting(attempts: pl.DataFrame, end_s: float) -> list[Segment]:
+    """From a noticed loss of MQTT to the next connection: the waits and the phases of the attempts."""
+    columns = ("asked_s", "started_s", "tcp_s", "opened_s", "connack_s", "ready_s", "noticed_s", "outcome")
+    rows = attempts.filter(pl.col("asked_s").is_not_null()).sort("asked_s", "attempt").select(columns).rows()
+    layers: list[Segment] = []
+    for number, (asked, *phases, noticed, outcome) in enumerate(rows):
+        following = rows[number + 1][0] if number + 1 < len(rows) else end_s
+        if noticed is not None and following > noticed:
+            layers.append(Segment(noticed, following, "backoff"))
+        if outcome == "failed":
+            layers.append(Segment(asked, noticed if noticed is not None else end_s, "failed_attempt"))
+            continue
+        at = asked
+        for edge, label in zip(phases, ("dns", "tcp", "tls", "connect", "subscribe"), strict=True):
+            if edge is not None:
+                layers.append(Segment(at, edge, label))
+                at = edge
+    return layers
+
+
+def _fallback(states: pl.DataFrame, end_s: float) -> list[Segment]:
+    """Spans in which a hybrid strategy polls because MQTT is down."""
+    modes = states.filter(pl.col("state").is_in(("https_fallback", "mqtt_primary"))).sort("time_s", maintain_order=True)
+    spans: list[Segment] = []
+    since: float | None = None
+    for time_s, state in modes.select("time_s", "state").iter_rows():
+        if state == "https_fallback":
+            since = time_s if since is None else since
+        elif since is not None:
+            spans.append(Segment(since, time_s, POLLING))
+            since = None
+    return [*spans, Segment(since, end_s, POLLING)] if since is not None else spans
+
+
+def _marks(connections: pl.DataFrame, start_s: float, end_s: float) -> tuple[Mark, ...]:
+    begun = connections.with_columns(pl.coalesce("asked_s", "started_s").alias("begun_s")).filter(pl.col("begun_s").is_not_null())
+    begun = begun.with_columns(pl.coalesce(pl.when(pl.col("outcome") == "failed").then("noticed_s").otherwise("ready_s"), "begun_s").alias("done_s"))
+    rows = begun.filter((pl.col("begun_s") <= end_s) & (pl.col("done_s") >= start_s)).sort("begun_s", "attempt")
+    return tuple(
+        Mark(begin, done, purpose, outcome == "failed")
+        for begin, done, purpose, outcome in rows.select("begun_s", "done_s", "purpose", "outcome").iter_rows()
+    )
+
+
+def _painted(start_s: float, end_s: float, layers: Sequence[Segment]) -> tuple[Segment, ...]:
+    """Layers over each other, the later ones on top, on a lane that is reachable where nothing else is said."""
+    lane = [Segment(start_s, end_s, REACHABLE)]
+    for layer in layers:
+        begin, end = max(layer.start_s, start_s), min(layer.end_s, end_s)
+        if begin >= end:
+            continue
+        kept: list[Segment] = []
+        for part in lane:
+            if part.end_s <= begin or part.start_s >= end:
+                kept.append(part)
+                continue
+            if part.start_s < begin:
+                kept.append(Segment(part.start_s, begin, part.label))
+            if part.end_s > end:
+                kept.append(Segment(end, part.end_s, part.label))
+        kept.append(Segment(begin, end, layer.label))
+        lane = sorted(kept, key=lambda part: part.start_s)
+    merged: list[Segment] = []
+    for part in lane:
+        if merged and merged[-1].label == part.label and merged[-1].end_s == part.start_s:
+            merged[-1] = Segment(merged[-1].start_s, part.end_s, part.label)
+        else:
+            merged.append(part)
+    return tuple(merged)
