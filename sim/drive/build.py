@@ -60,6 +60,7 @@ def route_course(config: DriveConfig, waypoints: tuple[Waypoint, ...], key: Key)
     at_s = np.unique(np.concatenate((np.arange(signals.samples) * signals.period_s, service.serving.at_s)))
     cell, sample = service.serving.at(at_s).astype(np.int64), signals.sample_of(at_s)
     shannon = np.log2(1.0 + 10.0 ** (signals.sinr_db(cell, sample) / 10.0))
+    shannon[cell < 0] = np.inf  # without a cell there is no SINR and nothing to limit
     lost_s = sum(b.what.end_s - b.what.start_s for b in service.blocked if b.what.kind == "coverage_gap")
     return Course(
         end_s=route.end_s,

@@ -37,7 +37,7 @@ class Surroundings:
 SURROUNDINGS: dict[PathLoss, Surroundings] = {
     "uma": Surroundings(25.0, 4.0, 6.0, 50.0),
     "umi": Surroundings(10.0, 4.0, 7.82, 13.0),
-    # RMa LOS has 4 dB before and 6 dB after the break point; Simplification: 6 dB throughout, most of a cell lies behind it.
+    # Simplification: RMa LOS has 6 dB throughout, not 4 dB before the break point; most of a cell lies behind it.
     "rma": Surroundings(35.0, 6.0, 8.0, 120.0),
 }
 

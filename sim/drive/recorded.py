@@ -14,6 +14,7 @@ from sim.drive.config import DriveConfig, Network, Recorded, Silences
 from sim.drive.course import Blocked, Course, Key, Steps, instant
 from sim.drive.handover import interruption_s
 from sim.drive.log import Log, read_log
+from sim.drive.rtt import LEAST_BPS
 from sim.drive.timeline import Disruption, Floats, LinkState
 from sim.streams import Stream
 
@@ -21,8 +22,6 @@ from sim.streams import Stream
 JITTER_S = 0.001
 #: Holds from this length on are listed as disruptions: shorter ones stay below the least RTO of Linux TCP.
 LISTED_S = 0.2
-#: A measured rate of less counts as this: nothing is ever sent in no time at a rate of zero.
-LEAST_BPS = 1e3
 EARTH_M = 6_371_008.8
 
 Intervals = list[tuple[float, float]]

@@ -19,6 +19,8 @@ INFLATED_S = 1.0
 DIP_S = 2.0
 #: Correlation of the log rate at 1 s (UCC 5G data).
 RATE_CORRELATION = 0.5
+#: Simplification: a rate of less, computed or measured, counts as this; at a rate of zero nothing would ever arrive.
+LEAST_BPS = 1e3
 #: Shape of the Pareto tail: silences of 1 s and more, 26.5/h, against those of 30 s and more, 0.13/h, give 1.56.
 TAIL_SHAPE = 1.5
 _TAIL_S = (1.0, 30.0)
@@ -74,7 +76,7 @@ def _rate(course: Course, link: LinkSettings, limit_bps: float, dip: float, purp
         # the drain goes on with the usual rate
         noise = np.where(at_s < course.end_s, z[np.minimum(at_s.astype(np.int64), last)], 0.0)
         value = value * np.exp(link.rate_sigma * noise)
-    value = np.minimum(value, limit_bps)
+    value = np.clip(value, min(LEAST_BPS, limit_bps), limit_bps)
     return Steps(at_s, np.where(_within(at_s, changes_s, DIP_S), dip * value, value))
 
 

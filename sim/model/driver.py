@@ -210,10 +210,9 @@ class Driver:
             due = deadline[0]
             if deadline[1] < due:
                 due = deadline[1]
-            if self._next_creation < n_creations:
-                created_s = creations[self._next_creation].created_s
-                if created_s < due:
-                    due = created_s
+            created_s = creations[self._next_creation].created_s if self._next_creation < n_creations else NEVER
+            if created_s < due:
+                due = created_s
             item = self._slot
             if item is not None:
                 self._slot = None
@@ -227,6 +226,12 @@ class Driver:
                     item = heapq.heappop(agenda)
                 elif due > horizon_s:
                     break
+                elif created_s <= due:
+                    message = creations[self._next_creation]
+                    self._next_creation += 1
+                    self.handled += 1
+                    self._input(VEHICLE if message.uplink else SERVER, created_s, MessageCreated(message))
+                    continue
                 else:
                     self._next_due(due)
                     continue
@@ -508,6 +513,9 @@ class Driver:
                 now, SIDES[side], "note", action.transport, -1, action.kind + (" " + action.detail if action.detail else "")
             )
         kind = action.kind
+        if kind == "exchange":
+            self._next_exchange(side, now, action)
+            return
         if kind == "connack" or kind == "ready" or kind == "failed":
             row = self._row(int(side != VEHICLE), action.transport)
             if row is None:
@@ -523,6 +531,18 @@ class Driver:
                 row.end(now, action.detail)
             return
         record.state(now, SIDES[side], kind, action.detail)
+
+    def _next_exchange(self, side: int, now: float, action: Note) -> None:
+        """A further exchange on a transport that is kept open gets a row of its own."""
+        transport = self._by_id[side].get(action.transport)
+        if transport is None:
+            return
+        before = transport.row
+        before.end(before.ready_s, "done")
+        row = self._new_row(int(side != VEHICLE), action.transport, before.purpose, action.detail, 0.0, now)
+        row.target = before.target
+        row.started_s = row.tcp_s = row.opened_s = now
+        transport.row = row
 
     def _row(self, end: int, transport_id: int) -> Connection | None:
         return self._rows.get((end, transport_id))

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from sim.drive.config import Network as NetworkSettings
 from sim.drive.timeline import LinkTimeline
 from sim.model.link import Flow, Link
@@ -68,7 +70,7 @@ class Network:
     """The network of one vehicle."""
 
     __slots__ = (
-        "_cache", "_down_cells", "_one_segment", "_one_segment_overhead", "_up_cells", "_idle_timeout_s", "_mss", "_radio_until", "_rtt_tail", "_server", "_settings", "_ticket_died", "_ticket_s",
+        "_cache", "_down_cells", "_one_segment", "_one_segment_overhead", "_up_cells", "_idle_timeout_s", "_mss", "_radio_until", "_returns", "_server", "_settings", "_ticket_died", "_two_segments", "_ticket_s",
         "_tls_bytes", "link", "radio_active_s", "record", "refuse", "timeline",
     )  # fmt: skip
 
@@ -93,6 +95,10 @@ class Network:
         self._ticket_died = False
         self._up_cells: dict[str, list[int]] = {}
         self._down_cells: dict[str, list[int]] = {}
+        held = timeline.address[timeline.address >= 0]
+        # whether an address that was left ever comes back
+        self._returns = len(np.flatnonzero(np.diff(held))) + 1 > len(np.unique(held))
+        self._two_segments = 2 * self._mss
         self._one_segment = self._mss - self._tls_bytes
         self._one_segment_overhead = self._tls_bytes + HEADER_BYTES
         self._radio_until = -NEVER
@@ -148,10 +154,22 @@ class Network:
             user_timeout_s = 0.0
         cell[0] += 1
         cell[1] += wire
-        if wire > 2 * self._mss:
+        if wire > self._two_segments:
             # pure acknowledgements, one for two segments; that of a short packet rides on its answer
-            self._book(not up, purpose, 0, HEADER_BYTES * (wire // (2 * self._mss)), row)
-        self._radio(now)
+            acks = HEADER_BYTES * (wire // self._two_segments)
+            if up:
+                (self._down_cells.get(purpose) or self._cell(False, purpose))[1] += acks
+                row.bytes_down += acks
+            else:
+                (self._up_cells.get(purpose) or self._cell(True, purpose))[1] += acks
+                row.bytes_up += acks
+        # _radio(), inlined
+        if now >= self._radio_until:
+            self.radio_active_s += RRC_TAIL_S
+            self._radio_until = now + RRC_TAIL_S
+        elif now + RRC_TAIL_S > self._radio_until:
+            self.radio_active_s += now + RRC_TAIL_S - self._radio_until
+            self._radio_until = now + RRC_TAIL_S
         if now - transport.last_used_s > self._idle_timeout_s:
             flow.stuck_bytes += wire
             flow.watch = True
@@ -207,6 +225,8 @@ class Network:
         self._book(up, "handshake", 0, wire, transport.row)
         if now - transport.last_used_s > self._idle_timeout_s:
             return NEVER
+        if transport.path_end_s <= now and not self._returns:
+            return NEVER  # the address is gone for good: a short cut
         if abort:
             return max(self.link.once(transport.address, up, now), flow.last_arrival_s if flow.last_arrival_s < NEVER else now)
         return self.link.carry(flow, transport.address, up, wire, now, reserve=False)

@@ -113,6 +113,7 @@ class HTTPClient:
     """
 
     __slots__ = (
+        "_answering",
         "_asked",
         "_deadline",
         "_deadlines",
@@ -154,6 +155,7 @@ class HTTPClient:
         self.state = State.IDLE
         self.transport = -1
         self._asked = -1
+        self._answering = False  # within on_response, where `send` goes on in the same exchange
         self._pending: HTTPRequest | None = None
         self._trigger = ""
 
@@ -167,6 +169,8 @@ class HTTPClient:
         if self._timeout_s is not None:
             self._deadlines.set(self._deadline, now + self._timeout_s)
         if self.transport >= 0:
+            if not self._answering:
+                out.append(Note("exchange", self.transport, trigger))  # a new one on the transport kept open
             self._enter(State.WAITING)
             out.append(SendPacket(self.transport, request))
             return
@@ -207,7 +211,9 @@ class HTTPClient:
         self._deadlines.clear(self._deadline)
         self.state = State.IDLE
         sent_before = len(out)
+        self._answering = True
         self._on_response(now, response, out)
+        self._answering = False
         # on_response may have gone on in this exchange (state is WAITING again) or closed it
         if self.state is State.IDLE and self.transport >= 0:
             out.insert(sent_before, Note("ready", self.transport, self._purpose))

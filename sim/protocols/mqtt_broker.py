@@ -39,7 +39,7 @@ class MQTTBroker:
     __slots__ = (
         "_behaviour",
         "_by_transport",
-        "_heap",
+        "heap",
         "_local",
         "_matches",
         "_packet_limit_bytes",
@@ -59,7 +59,7 @@ class MQTTBroker:
         self._local: list[tuple[str, Subscriber]] = []
         self._retained: dict[str, tuple[Message, int]] = {}
         self._matches: dict[str, list[tuple[Subscriber, int]]] = {}  # topic -> where it goes, until a subscription changes
-        self._heap: list[tuple[float, int, MQTTSession]] = []  # lazy: a session's entry may be early, never late
+        self.heap: list[tuple[float, int, MQTTSession]] = []  # lazy: a session's entry may be early, never late
         self._serial = 0
         self._ties = 0  # order of equal deadlines: that of arming
 
@@ -72,11 +72,11 @@ class MQTTBroker:
 
     def next_deadline(self) -> float:
         """Earliest instant at which a session may have something to do; early is possible, late is not. O(1)."""
-        return self._heap[0][0] if self._heap else NEVER
+        return self.heap[0][0] if self.heap else NEVER
 
     def handle_deadline(self, now: float) -> Out:
         out: Out = []
-        heap = self._heap
+        heap = self.heap
         while heap and heap[0][0] <= now:
             at, _tie, session = heapq.heappop(heap)
             if at == session.armed:
@@ -174,7 +174,7 @@ class MQTTBroker:
         if earliest < session.armed:
             session.armed = earliest
             self._ties += 1
-            heapq.heappush(self._heap, (earliest, self._ties, session))
+            heapq.heappush(self.heap, (earliest, self._ties, session))
 
     # --- routing --------------------------------------------------------------------------------------------------------
 

@@ -61,6 +61,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 }
 
 Out = list[Any]
+_STATE_NOTES = {state: "session_" + state.value for state in State}
 
 
 class Inflight:
@@ -234,22 +235,22 @@ class MQTTSession:
             raise RuntimeError(f"session {self.client_id}: {self.state} -> {state} is not in the table")
         if state is not self.state:
             self.state = state
-            out.append(Note("session_" + state.value, self.transport, self.client_id))
+            out.append(Note(_STATE_NOTES[state], self.transport, self.client_id))
 
     # --- packets of the client -----------------------------------------------------------------------------------------
 
     def receive(self, now: float, packet: Any, out: Out) -> None:
         """A packet of the client arrived."""
         self._last_packet_at = now
+        if type(packet) is PubAck:
+            if self._inflight.pop(packet.packet_id, None) is not None and self._queue:
+                self._pump(now, out)
+            return
         handler = _HANDLERS.get(type(packet))
         if handler is None:
             self._protocol_error(now, out)
         else:
             handler(self, now, packet, out)
-
-    def _on_puback(self, now: float, packet: PubAck, out: Out) -> None:
-        if self._inflight.pop(packet.packet_id, None) is not None and self._queue:
-            self._pump(now, out)
 
     def _on_publish(self, now: float, packet: Publish, out: Out) -> None:
         qos = packet.qos
@@ -422,7 +423,6 @@ class MQTTSession:
 
 #: input or packet type -> handler; after the class, so that the methods exist
 _HANDLERS: dict[type, Callable[..., None]] = {
-    PubAck: MQTTSession._on_puback,
     Publish: MQTTSession._on_publish,
     PingReq: MQTTSession._on_pingreq,
     Subscribe: MQTTSession._on_subscribe,

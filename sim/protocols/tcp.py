@@ -6,7 +6,6 @@ preset `rfc6298` has the standard's own.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass

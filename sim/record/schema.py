@@ -50,7 +50,7 @@ CONNECTIONS = (
     Column("opener", "s", "vehicle | server"),
     Column("trigger", "s", "why: start | retry | address | keep_alive | transport | due | message"),
     Column("address", "s", "the vehicle's address when it started; empty where it had none"),
-    Column("target", "s", "address it was opened to"),
+    Column("target", "s", "address:port it was opened to"),
     Column("waited_s", "f8", "wait ordered by the backoff policy before this attempt"),
     Column("asked_s", "f8", "when it began: name resolution, or the transport where no name was resolved"),
     Column("started_s", "f8", "when the transport was asked for"),

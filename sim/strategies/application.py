@@ -26,7 +26,7 @@ class Application:
         `again`: answer a repeated request once more, for ways on which a response is not kept until acknowledged.
         """
         out.append(Deliver(message, via))
-        if not message.reply_bytes or (message.id in self._answered and not again):
+        if message.reply_bytes == 0 or (message.id in self._answered and not again):
             return None
         self._answered[message.id] = None
         if len(self._answered) > _REMEMBERED:

@@ -83,6 +83,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 }
 
 Out = list[Any]
+_STATE_NOTES = {state: state.value for state in State}  # `.value` of an Enum is a Python call
 _ATTEMPTING = frozenset({State.RESOLVING, State.OPENING, State.CONNECTING, State.SUBSCRIBING})
 
 
@@ -138,6 +139,13 @@ class MQTTVehicle:
 
     def input(self, now: float, event: Any, out: Out) -> None:
         """As `handle`, for an owner that has other parts too."""
+        if type(event) is PacketReceived:
+            if event.transport == self.transport:
+                packet = event.packet
+                handler = _PACKETS.get(type(packet))
+                if handler is not None:
+                    handler(self, now, packet, out)
+            return
         _HANDLERS[type(event)](self, now, event, out)
 
     def next_deadline(self) -> float:
@@ -300,13 +308,6 @@ class MQTTVehicle:
 
     # --- packets ---------------------------------------------------------------------------------------------------------
 
-    def _on_packet(self, now: float, event: PacketReceived, out: Out) -> None:
-        if event.transport == self.transport:
-            packet = event.packet
-            handler = _PACKETS.get(type(packet))
-            if handler is not None:
-                handler(self, now, packet, out)
-
     def _on_publish(self, now: float, packet: Publish, out: Out) -> None:
         message = packet.message
         if packet.qos == 2:
@@ -465,14 +466,13 @@ class MQTTVehicle:
         if state not in TRANSITIONS[self.state]:
             raise RuntimeError(f"MQTT vehicle: {self.state} -> {state} is not in the table")
         self.state = state
-        out.append(Note(state.value, self.transport))
+        out.append(Note(_STATE_NOTES[state], self.transport))
         if self.on_change is not None:
             self.on_change(now, state, out)
 
 
 #: input or packet type -> handler; after the class, so that the methods exist
 _HANDLERS: dict[type, Callable[..., None]] = {
-    PacketReceived: MQTTVehicle._on_packet,
     MessageCreated: MQTTVehicle._on_created,
     AddressChanged: MQTTVehicle._on_address,
     TransportOpened: MQTTVehicle._on_opened,

@@ -84,6 +84,7 @@ def test_all_errors_at_once():
         ("t_s,rtt\n0,8\n1,-8\n", {"rtt": "rtt"}, {}, "recorded.columns.rtt", "'-8' cannot be"),
         ("t_s,a\n0,1\n1,maybe\n", {"attached": "a"}, {}, "recorded.columns.attached", "'maybe' is not 1 or 0"),
         ('t_s\n0\n""\n2\n', {}, {}, "recorded.columns.time", "line 3"),
+        ("t_s\n1723189086537\n1723289086592\n", {}, {}, "recorded.columns.time", "has to hold seconds"),
         ("t_s\n0\ninf\n", {}, {}, "recorded.columns.time", "cannot be a time"),
     ],
 )

@@ -120,7 +120,7 @@ def test_a_write_takes_a_round_trip_for_each_doubling_of_the_initial_window(size
 
 
 def test_a_window_once_opened_stays_open_while_data_flows():
-    seen = run(drive(Row(0.0, rtt_s=1.0), end_s=60.0), SILENT, chunks(5.0, 7.1, size=40_000))
+    seen = run(drive(Row(0.0, rtt_s=1.0), end_s=60.0), SILENT, chunks(5.0, 7.1, size=27_000))
     assert [at - created for at, created in zip(delivered(seen), (5.0, 7.1), strict=True)] == pytest.approx([1.5, 0.5], abs=0.01)
 
 

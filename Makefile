@@ -1,0 +1,53 @@
+# The two commands to know: `make run` and `make test`. PYTHON says which interpreter, 3.11 or newer.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+JOBS ?= 2
+
+.PHONY: help run test check compile deps bench clean
+
+help: ## show the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+run: $(VENV)/.installed ## install into a new virtual environment, compare the strategies on scenarios/city_a_to_b.yaml
+	@$(BIN)/python -m sim run scenarios/city_a_to_b.yaml -j $(JOBS)
+
+test: $(VENV)/.installed-dev ## the whole test suite: ruff, mypy, pytest; also on a second Python where one is found
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@other="$$(sh tools/second_python.sh $(BIN)/python)"; \
+	if [ -n "$$other" ]; then \
+	  echo "second Python: $$other"; \
+	  $(MAKE) --no-print-directory VENV=.venv-second PYTHON="$$other" .venv-second/.installed-dev || exit 1; \
+	else echo "no second Python (3.13 beside 3.11) found: the suite runs on one"; fi; \
+	HANDOVER_LAB_SECOND_PYTHON="$${other:+.venv-second/bin/python}" $(BIN)/python -m pytest -n $(JOBS) -q || exit 1; \
+	if [ -n "$$other" ]; then .venv-second/bin/python -m pytest -n $(JOBS) -q -m "not slow and not broker"; fi
+
+check: $(VENV)/.installed-dev ## ruff and mypy alone
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+bench: $(VENV)/.installed ## the lab's own benchmark
+	@$(BIN)/python -m sim bench
+
+deps: ## Debian programs that some tests use (needs root)
+	apt-get update -qq
+	apt-get install -y -qq mosquitto mosquitto-clients
+
+clean: ## remove virtual environments, caches and builds; results/ stays
+	rm -rf .venv .venv-second build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# a stamp, so that an interrupted install is done again
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, $(PYTHON) is " + sys.version.split()[0])'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) ..."
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, $(PYTHON) is " + sys.version.split()[0])'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV), with what the tests need ..."
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/.installed

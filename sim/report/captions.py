@@ -1,0 +1,202 @@
+"""What to see in each figure, said from the data it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from sim.measure.episode_labels import LABELS
+from sim.report.evidence import Evidence
+from sim.report.figures_backoff import Attempts, hardest_attempts
+from sim.report.figures_latency import Survival
+from sim.report.figures_trade_off import DELIVERY, Point, dominated
+from sim.report.figures_zoom import episode_of
+from sim.report.numbers import NBSP, listed, percent, seconds, significant
+from sim.report.palette import FILLS
+
+_MOST_NAMES = 4
+
+
+def names(found: Sequence[str]) -> str:
+    """Names in a sentence; of many the first few and how many more."""
+    if len(found) <= _MOST_NAMES + 1:
+        return listed(list(found))
+    return f"{', '.join(found[:_MOST_NAMES])} and {len(found) - _MOST_NAMES} more"
+
+
+def trade_off_caption(name: str, points: Sequence[Point]) -> str:
+    if len(points) < 2:
+        return ""
+    grey = dominated(list(points))
+    front = sorted((one for one in points if one.strategy not in grey), key=lambda one: one.cost[0])
+    cheapest = front[0]
+    best = min(points, key=lambda one: (one.shortfall[0], one.cost[0]))
+
+    def said(one: Point) -> str:
+        missed = f"{percent(one.shortfall[0])} late or missing" if name == DELIVERY else f"mean latency {seconds(one.shortfall[0])}"
+        return f"{significant(one.cost[0], 4)}{NBSP}MB, {missed}"
+
+    if best.strategy == cheapest.strategy:
+        text = f"{best.strategy} is both the cheapest and the best at delivering ({said(best)})."
+    else:
+        text = (
+            f"{best.strategy} delivers best ({said(best)}); the least data is sent by {cheapest.strategy} ({said(cheapest)})."
+        )
+    if grey:
+        beaten = [one.strategy for one in points if one.strategy in grey]
+        text += f" Grey: {names(beaten)}, as another is at least as good on both axes."
+    return text + " Dots are means over the drives, lines their 95 % intervals."
+
+
+def drive_caption(evidence: Evidence, replication: int) -> str:
+    here = evidence.run.disruptions.filter((pl.col("replication") == replication) & (pl.col("vehicle") == 0))
+    ends = evidence.run.vehicles.filter(pl.col("replication") == replication)["end_s"]
+    here = here.filter(pl.col("start_s") <= (float(ends[0]) if ends.len() else 0.0))
+    counted = {kind: n for kind, n in here.group_by("kind").len().sort("kind").iter_rows()}
+    words = [f"{n} {_plural(kind, n)}" for kind, n in counted.items() if kind != "held"]
+    text = f"Drive {replication}: {listed(words)}." if words else f"Drive {replication}: nothing disturbed the link."
+    totals = {
+        name: sum(one.length_s for one in own if one.replication == replication and one.vehicle == 0)
+        for name, own in evidence.episodes.items()
+    }
+    if any(totals.values()) and len(totals) > 1:
+        least, most = (pick(totals, key=lambda name: totals[name]) for pick in (min, max))
+        if totals[most] > totals[least]:
+            text += f" {least} was unreachable for {seconds(totals[least])} in all, {most} for {seconds(totals[most])}, the drain after the drive included."
+    return text + " A thin line is a strategy that can be reached, a block is one that cannot."
+
+
+def _plural(kind: str, n: int) -> str:
+    word = {"reassignment": "address change", "log_gap": "gap in the log", "detach": "detachment"}.get(kind, kind.replace("_", " "))
+    if n == 1:
+        return word
+    return "gaps in the log" if kind == "log_gap" else f"{word}s"
+
+
+def zoom_caption(evidence: Evidence, disruption: Mapping[str, Any]) -> str:
+    back: list[tuple[float, str]] = []
+    never, survived = [], []
+    for name in evidence.strategies:
+        one = episode_of(disruption, evidence.episodes[name])
+        if one is None:
+            survived.append(name)
+        elif one.censored:
+            never.append(name)
+        else:
+            back.append((one.end_s - float(disruption["start_s"]), name))
+    parts = []
+    if back:
+        back.sort()
+        first = back[0]
+        alike = [name for length, name in back if length - first[0] < 0.0005]
+        parts.append(f"{names(alike)} {'is' if len(alike) == 1 else 'are'} back first, after {seconds(first[0])}")
+        if back[-1][0] - first[0] >= 0.0005:
+            parts.append(f"{back[-1][1]} is back last, after {seconds(back[-1][0])}")
+    if never:
+        parts.append(f"{names(never)} {'is' if len(never) == 1 else 'are'} not back before the run ends")
+    if survived and not back and not never:
+        return f"It cuts no path for longer than TCP hides, and no strategy has to recover. {_messages_around(evidence, disruption)}".strip()
+    return f"{'; '.join(parts)}. {_messages_around(evidence, disruption)}".strip()
+
+
+def _messages_around(evidence: Evidence, disruption: Mapping[str, Any]) -> str:
+    """The slowest message and the losses among those created from a second before the disruption to a minute after."""
+    start = float(disruption["start_s"])
+    near = evidence.run.messages.filter(
+        (pl.col("replication") == disruption["replication"])
+        & (pl.col("vehicle") == disruption["vehicle"])
+        & (pl.col("kind") != "probe")
+        & pl.col("created_s").is_between(start - 1.0, start + 60.0)
+    ).with_columns((pl.col("delivered_s") - pl.col("created_s")).alias("latency_s"))
+    lost = near.filter(pl.col("outcome") == "lost").group_by("strategy", maintain_order=True).len().rows()
+    text = ""
+    slowest = near.filter(pl.col("latency_s").is_not_null()).sort("latency_s", descending=True, maintain_order=True).head(1)
+    if slowest.height:
+        text = f"The slowest message created from then to a minute later took {seconds(float(slowest['latency_s'][0]))} ({slowest['strategy'][0]})"
+        text += f"; lost of them: {listed([f'{n} by {name}' for name, n in lost])}." if lost else "; none of them was lost."
+    return text
+
+
+def recovery_caption(evidence: Evidence) -> str:
+    parts = []
+    rows = [(name, evidence.of(name)["recovery_s"]) for name in evidence.strategies]
+    rows = [(name, numbers) for name, numbers in rows if numbers["n"]]
+    fast = min(rows, key=lambda row: row[1]["mean"])
+    parts.append(f"{fast[0]} recovers fastest on average, in {seconds(fast[1]['mean'])}")
+    if len(rows) > 1:
+        slow = max(rows, key=lambda row: row[1]["mean"])
+        label = max(LABELS, key=lambda key: slow[1]["phases"].get(key, 0.0))
+        part = slow[1]["phases"][label] / slow[1]["mean"] if slow[1]["mean"] else 0.0
+        if slow[0] != fast[0] and slow[1]["mean"] > fast[1]["mean"]:
+            parts.append(f"{slow[0]} slowest, in {seconds(slow[1]['mean'])}, of which {percent(round(part, 2))} is “{FILLS[label].words}”")
+    text = ", ".join(parts) + "."
+    censored = [name for name, numbers in rows if numbers["censored"]]
+    if censored:
+        text += f" For {names(censored)} some episodes did not end in the run; they count up to its end, so the bar is a lower bound."
+    return text
+
+
+def latency_caption(curves: Sequence[Survival]) -> str:
+    late = {}
+    for curve in curves:
+        within = float((curve.latency_s <= 10.0).sum()) / curve.created
+        late[curve.strategy] = 1.0 - within
+    never = [curve for curve in curves if curve.never > 1e-12]
+    best = [name for name, share in late.items() if share <= min(late.values()) + 1e-12]
+    worst = max(late, key=lambda name: late[name])
+    if len(curves) == 1 or late[worst] - min(late.values()) < 1e-12:
+        text = f"After 10{NBSP}s {percent(max(late[worst], 0.0))} of the messages {'of each strategy ' if len(curves) > 1 else ''}are still under way or lost."
+    else:
+        text = (
+            f"After 10{NBSP}s {percent(max(late[best[0]], 0.0))} of the messages of {names(best)} are still under way or lost,"
+            f" {percent(late[worst])} of those of {worst}."
+        )
+    if never:
+        text += f" The level ends are messages that never arrived: {listed([f'{percent(one.never)} of {one.strategy}' for one in never[:5]])}."
+    return text + " Lower is better; one line is all drives together, probes left out."
+
+
+def ledger_caption(evidence: Evidence, rows: pl.DataFrame) -> str:
+    lost = rows.filter(pl.col("fate") == "lost")
+    clean = [name for name in evidence.strategies if name not in lost["strategy"].to_list()]
+    text = f"{names(clean)} lost nothing. " if clean and lost.height else "No strategy lost a message. " if clean else "Every strategy lost messages. "
+    if lost.height:
+        top = lost.group_by("strategy", "cause", maintain_order=True).agg(pl.col("messages").sum()).sort("messages", descending=True, maintain_order=True)
+        name, cause, n = top.row(0)
+        text += f"The most were lost by {name}: {n:,} to {cause}. "
+    doubled = rows.filter(pl.col("fate") == "duplicate").group_by("strategy", maintain_order=True).agg(pl.col("messages").sum())
+    if doubled.height:
+        text += f"Handed over more than once: {listed([f'{n:,} by {name}' for name, n in doubled.iter_rows()])}. "
+    return text + "Shares are of the strategy's messages, probes left out."
+
+
+def waits_shown(connections: pl.DataFrame, strategies: Sequence[str]) -> list[Attempts]:
+    """The runs of attempts that a ladder can be drawn of: those with a wait in them."""
+    return [one for one in hardest_attempts(connections, strategies) if any(row[2] > 0.0 for row in one.rows)]
+
+
+def backoff_caption(shown: Sequence[Attempts]) -> str:
+    most = max(shown, key=lambda one: (one.failed, one.rows[-1][0] - one.rows[0][0]))
+    waited = max(row[2] for row in most.rows)
+    length = most.rows[-1][1] - most.rows[0][0]
+    failed = f"{most.failed} failed attempt{'s' if most.failed != 1 else ''}"
+    return (
+        f"The longest ladder is that of {most.strategy} in drive {most.replication}: {failed} over {seconds(length)}, the longest wait"
+        f" {seconds(waited)}. Each panel is the strategy's hardest series of attempts in any drive; a bar is a wait, × a failed"
+        " attempt with its duration dotted, the dot the one that got through."
+    )
+
+
+def failures_in_words(evidence: Evidence) -> str:
+    """Failed attempts by strategy and purpose."""
+    parts = []
+    for name in evidence.strategies:
+        by_purpose = evidence.of(name)["attempts"]["by_purpose"]
+        failed = [f"{numbers['failed']:,} of {numbers['total']:,} {purpose}" for purpose, numbers in by_purpose.items() if numbers["failed"]]
+        if failed:
+            parts.append(f"{name} ({', '.join(failed)})")
+    if not parts:
+        return "No connection attempt failed, so no wait was ever ordered."
+    return f"Failed attempts in all drives: {'; '.join(parts)}."

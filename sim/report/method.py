@@ -1,0 +1,88 @@
+"""How the numbers were made: command, seed, versions, what is assumed here and where it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sim.report.evidence import Evidence
+from sim.report.numbers import NBSP, percent, significant
+
+MODEL_PAGE = "docs/model.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """`command` is empty where it was not recorded; `facts` are (name, value), `assumptions` sentences."""
+
+    command: str
+    facts: tuple[tuple[str, str], ...]
+    assumptions: tuple[str, ...]
+    inputs: tuple[tuple[str, str], ...]
+
+
+def method(evidence: Evidence) -> Method:
+    manifest, how = evidence.manifest, evidence.metrics["method"]
+    facts = [
+        ("run", str(manifest["run_id"])),
+        ("seed", str(manifest["seed"])),
+        ("drives", f"{evidence.drives}, each with every strategy"),
+        ("drain after each drive", f"{significant(float(manifest.get('drain_s') or 0.0))}{NBSP}s"),
+        ("phases of timers", _PHASES.get(str(manifest.get("phases")), str(manifest.get("phases", "not recorded")))),
+        ("digest of the records", str(manifest.get("digest") or "not recorded")),
+        ("versions", ", ".join(f"{name} {version}" for name, version in sorted(manifest.get("versions", {}).items()))),
+    ]
+    inputs = [(str(one["file"]), str(one["sha256"])) for one in manifest.get("inputs", [])]
+    return Method(str(manifest.get("command") or ""), tuple(facts), tuple(_assumptions(evidence, how)), tuple(inputs))
+
+
+_PHASES = {
+    "drawn": "drawn for each drive, the same for all strategies",
+    "fixed": "fixed: every timer starts at 0 s, so detection times depend on when the disruption happens",
+}
+
+
+def provenance(evidence: Evidence) -> list[str]:
+    """Which values are read rather than measured: sentences that stand beside every result."""
+    lines = []
+    for one in evidence.manifest.get("presets", []):
+        where = "were measured in this lab" if one["status"] == "measured" else "are read from documents, not measured"
+        lines.append(f"The broker's values ({one['preset']}, {one['version']}) {where}.")
+    measured = [str(column) for column in evidence.manifest.get("measured", [])]
+    if measured:
+        lines.append(f"Measured in the drive log: {', '.join(measured)}. Everything else about the link is modelled.")
+    elif evidence.manifest.get("world", "model") == "model":
+        lines.append("The drive is modelled throughout; no column of it was measured.")
+    return lines
+
+
+def _assumptions(evidence: Evidence, how: dict[str, Any]) -> list[str]:
+    lines = provenance(evidence)
+    lines += [f"The drive: {note}" for note in evidence.manifest.get("drive_notes", [])]
+    changed = _overridden(evidence)
+    if changed:
+        lines.append(f"Broker settings that the scenario changed: {changed}.")
+    tls = evidence.manifest.get("settings", {}).get("server", {}).get("tls", {})
+    if tls.get("profile"):
+        mutual = ", client certificates on each handshake" if tls.get("mutual") else ""
+        lines.append(f"TLS profile {tls['profile']}{mutual}, resumption {tls.get('resumption', 'off')}.")
+    lines.append(
+        f"Intervals are {percent(float(how['confidence']))} percentile bootstrap intervals over drives ({int(how['resamples']):,} resamples);"
+        " a cell without one has a value that did not vary, or a single drive."
+    )
+    count = len(evidence.metrics["comparisons"])
+    if count:
+        lines.append(f"Strategies are compared by paired differences on the same drives; none of the comparisons ({count} in metrics.json) is corrected for their number.")
+    lines.append("Latency quantiles are over all created messages; what was not delivered lies beyond the end of the run.")
+    lines.append(
+        f"A vehicle-month is {how['hours_a_day']:g}{NBSP}h of driving a day on {how['days_a_month']:g} days, at the rate of bytes of these drives."
+    )
+    within = f"{significant(float(how['probe_within_s']))}{NBSP}s"
+    if any((evidence.of(name)["reachability"] or {}).get("n") for name in evidence.strategies):
+        lines.append(f"Reachability is the share of the lab's own probe requests answered within {within}; their bytes are not in the cost.")
+    return lines
+
+
+def _overridden(evidence: Evidence) -> str:
+    broker = evidence.manifest.get("settings", {}).get("server", {}).get("broker", {})
+    return ", ".join(f"{key} = {value}" for key, value in sorted(broker.items()) if key != "preset" and value is not None)

@@ -1,0 +1,141 @@
+"""The report of a run: report.html and report.md, their figures and tables, made from the run's folder alone."""
+
+from __future__ import annotations
+
+import html
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from sim.record.read import RunFolderError
+from sim.report.answer import answer, objective_rows
+from sim.report.canvas import inline_svg, png_bytes, svg_bytes
+from sim.report.comparison_table import comparison_table
+from sim.report.evidence import Evidence, read_evidence
+from sim.report.illustrations import Illustration, illustrations
+from sim.report.kinds_table import cost_rows, kind_rows, ledger_lines, stats_rows
+from sim.report.method import MODEL_PAGE, method, provenance
+from sim.report.palette import CSS_VARIABLES
+from sim.report.settings_table import broker_lines, variants
+from sim.report.tables import csv_tables
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A figure as the templates see it."""
+
+    name: str
+    title: str
+    caption: str
+    svg: str
+    wide: bool
+    section: str
+
+
+@dataclass
+class _Output:
+    """What will be written: path within the folder -> bytes. All of it is made before any of it is written."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+
+
+def write_report(run_dir: Path) -> Path:
+    """Make the report of a run again from its files; returns the path of report.html.
+
+    The same files give the same bytes; what an earlier report left in figures/ and tables/ is replaced.
+
+    Raises:
+        RunFolderError: the folder is damaged or not a run's; the text is one line.
+    """
+    folder = Path(run_dir)
+    evidence = read_evidence(folder)
+    output = _Output()
+    shown = [_render(one, output) for one in illustrations(evidence)]
+    found = variants(evidence)
+    for name, frame in csv_tables(evidence, found).items():
+        output.files[f"tables/{name}.csv"] = frame.write_csv().encode()
+    content = _content(evidence, shown, found)
+    output.files["report.html"] = _page("report.html.j2", content, autoescape=True)
+    output.files["report.md"] = _page("report.md.j2", content, autoescape=False)
+    _write(folder, output)
+    return folder / "report.html"
+
+
+def _render(one: Illustration, output: _Output) -> _Shown:
+    svg = svg_bytes(one.figure)
+    output.files[f"figures/{one.name}.svg"] = svg
+    output.files[f"figures/{one.name}.png"] = png_bytes(one.figure)
+    return _Shown(one.name, one.title, one.caption, inline_svg(svg, one.name, f"{one.title}. {one.caption}"), one.wide, one.section)
+
+
+def _content(evidence: Evidence, shown: list[_Shown], found: list[Any]) -> dict[str, Any]:
+    manifest = evidence.manifest
+    figures: dict[str, list[_Shown]] = {}
+    for one in shown:
+        figures.setdefault(one.section, []).append(one)
+    return {
+        "scenario": str(manifest.get("scenario", "")),
+        "description": str(manifest.get("description") or ""),
+        "world": str(manifest.get("world", "model")),
+        "answer": answer(evidence),
+        "provenance": provenance(evidence),
+        "objectives": objective_rows(evidence),
+        "figures": figures,
+        "variants": found,
+        "broker_lines": broker_lines(evidence),
+        "table": comparison_table(evidence),
+        "kinds": kind_rows(evidence),
+        "ledger": ledger_lines(evidence),
+        "costs": cost_rows(evidence),
+        "stats": stats_rows(evidence),
+        "worst": [
+            {"strategy": name, "text": evidence.of(name)["worst_episode"]["text"]}
+            for name in evidence.strategies
+            if evidence.of(name).get("worst_episode")
+        ],
+        "method": method(evidence),
+        "model_page": MODEL_PAGE,
+        "drives": evidence.drives,
+        "strategies": [
+            {"name": name, "colour": look.variable, "use": evidence.of(name)["use"], "baseline": evidence.is_baseline(name)}
+            for name, look in evidence.styles.items()
+        ],
+        "palette": {variable: (light, dark) for light, (variable, dark) in CSS_VARIABLES.items()},
+    }
+
+
+def _page(template: str, content: dict[str, Any], autoescape: bool) -> bytes:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=autoescape, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    environment.filters["md"] = _markdown
+    return environment.get_template(template).render(content).encode()
+
+
+def _markdown(text: object) -> str:
+    """Text that Markdown shows as it is, in a table too."""
+    plain = html.escape(str(text), quote=False)
+    for sign in ("\\", "|", "*", "_", "`", "[", "]", "#"):
+        plain = plain.replace(sign, f"\\{sign}")
+    return plain.replace("\n", " ")
+
+
+def _write(folder: Path, output: _Output) -> None:
+    """Write all files, each under a temporary name first, so that a reader never finds half of one."""
+    try:
+        for name in ("figures", "tables"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+            (folder / name).mkdir()
+        for name, content in output.files.items():
+            path = folder / name
+            unfinished = path.with_name(f".{path.name}.part")
+            unfinished.write_bytes(content)
+            unfinished.replace(path)
+    except OSError as error:
+        raise RunFolderError(f"{folder}: the report cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,134 @@
+"""Variants of a strategy: what each one changes, what that did to delivery and cost, and how to set it in a real client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sim.measure.metrics_catalog import metric
+from sim.report.evidence import Evidence
+from sim.report.knobs import UNKNOWN, flat, mosquitto_lines, paste_line, seed_value
+from sim.report.numbers import NBSP, bare, significant, size_of_difference, unit_word
+
+#: metric -> what is said of it, in the order in which effects are listed.
+EFFECTS = {
+    "all.delivered_within_60s": "within 60 s",
+    "all.delivered_within_10s": "within 10 s",
+    "all.latency_s.mean_capped": "mean latency",
+    "recovery_s.mean": "recovery",
+    "reachability": "reachable",
+}
+COST = "mb_per_vehicle_month"
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """A setting by its name in the scenario file: the seed's value, the base's and the variant's, and the line to paste."""
+
+    name: str
+    seed: str
+    base: str
+    value: str
+    paste: str
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A strategy that differs from `base`, the first of the run with the same machine; `base` is empty where there is none."""
+
+    name: str
+    base: str
+    knobs: tuple[Knob, ...]
+    effects: tuple[str, ...]
+    cost: str
+
+
+def variants(evidence: Evidence) -> list[Variant]:
+    """The variants of the run, in its order. Effects are paired differences on the same drives."""
+    first: dict[str, dict[str, Any]] = {}
+    found = []
+    for entry in evidence.manifest["strategies"]:
+        name, use = str(entry["name"]), str(entry["use"])
+        if name not in evidence.strategies:
+            continue
+        config = flat(entry.get("config") or {})
+        base = first.setdefault(use, entry)
+        if base is entry:
+            # the first of its kind is a variant too where it departs from the seed, and nothing is there to compare it with
+            changed = {key: seed_value(use, key) for key, value in config.items() if seed_value(use, key) not in (value, UNKNOWN)}
+            if changed:
+                found.append(Variant(name, "", _knobs(use, config, changed), (), ""))
+            continue
+        before = flat(base.get("config") or {})
+        changed = {key: before.get(key) for key, value in config.items() if before.get(key) != value}
+        effects = tuple(text for key, words in EFFECTS.items() if (text := _effect(evidence, key, name, str(base["name"]), words)))
+        found.append(
+            Variant(name, str(base["name"]), _knobs(use, config, changed), effects, _effect(evidence, COST, name, str(base["name"]), "", True))
+        )
+    return found
+
+
+def _knobs(use: str, config: Mapping[str, Any], changed: Mapping[str, Any]) -> tuple[Knob, ...]:
+    rows, pasted = [], set()
+    for key, base in changed.items():
+        line = paste_line(key, config[key], config)
+        seed = seed_value(use, key)
+        rows.append(
+            Knob(_key(key), "" if seed is UNKNOWN else setting_text(key, seed), setting_text(key, base), setting_text(key, config[key]),
+                 "" if line in pasted else line)
+        )  # fmt: skip
+        pasted.add(line)
+    return tuple(rows)
+
+
+def _key(path: str) -> str:
+    """The name of a setting in the scenario file, where values carry the unit: keep_alive_s -> keep_alive."""
+    for suffix in ("_s", "_bytes", "_bps"):
+        if path.endswith(suffix):
+            return path.removesuffix(suffix)
+    return path
+
+
+def setting_text(path: str, value: Any) -> str:
+    """A value as the scenario file writes it."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(str(part) for part in value)}]"
+    if path.endswith("_s") and isinstance(value, int | float):
+        return f"{value:g} s" if value < 1e6 else f"{value:,.0f} s"
+    return str(value)
+
+
+def _effect(evidence: Evidence, name: str, variant: str, base: str, words: str, cost: bool = False) -> str:
+    """A paired difference with its interval and what it shows: "mean latency −0.05 s (−0.07 to −0.04), better"."""
+    compared = evidence.paired(name, variant, base)
+    interval = compared.interval
+    if interval.mean is None:
+        return ""
+    share = metric(name).unit == "share"
+    if interval.mean == 0.0 and interval.low is None:
+        return "no difference" if cost else f"{words}: no difference"
+    text = f"{_sign(interval.mean)}{size_of_difference(name, interval.mean)}"
+    if interval.low is not None and interval.high is not None:
+        scale = 100.0 if share else 1.0
+        unit = "" if share else f"{NBSP}{unit_word(name)}"
+        low, high = (
+            f"{_sign(side)}{significant(abs(side) * scale) if metric(name).unit in ('share', 's') else bare(name, abs(side))}"
+            for side in (interval.low, interval.high)
+        )
+        text += f" ({low} to {high}{unit})"
+    verdict = {"better": "better", "worse": "worse"}.get(compared.verdict, "one drive" if evidence.drives == 1 else "no evidence")
+    return f"{words}: {text}, {verdict}" if words else f"{text}, {verdict.replace('better', 'cheaper').replace('worse', 'dearer')}"
+
+
+def _sign(value: float) -> str:
+    return "+" if value > 0 else "−" if value < 0 else ""
+
+
+def broker_lines(evidence: Evidence) -> list[str]:
+    """What the scenario changed of the broker, as lines of mosquitto.conf."""
+    return mosquitto_lines(evidence.manifest.get("settings", {}).get("server", {}).get("broker", {}))
