@@ -46,7 +46,9 @@ class BrokerBehaviour:
     )
     session_expiry_default_s: float = setting(math.inf, "for MQTT 3.1.1 with clean session false", at_least=0.0)
     packet_limit_bytes: int = setting(268_435_460, "larger PUBLISH packets are refused", "MQTT 3.1.1 2.2.3: 256 MiB", above=0)
-    will_on_takeover: bool = setting(False, "the will is published when a session is taken over")
+    will_on_takeover: bool = setting(
+        True, "the will is published when a session is taken over", "MQTT 3.1.1 3.1.2.5: closed without DISCONNECT"
+    )
     takeover_deaf: bool = setting(False, "after a takeover the new connection gets nothing until the next one")
     takeover_blocks: bool = setting(False, "no CONNACK until the old connection has timed out")
     discards_after_disconnect: bool = setting(False, "the session ends with the connection even with clean session false")
@@ -64,6 +66,7 @@ PRESETS: dict[str, tuple[BrokerBehaviour, str]] = {
             keep_alive_tick_s=6.0,  # 1.5 K, then groups about 6 s apart (brokers 1); the source's check is every 5 s
             queue_limit=1000,  # brokers 4: 1000 kept, newest dropped, publisher still gets PUBACK
             inflight_limit=20,  # brokers 4
+            will_on_takeover=False,  # brokers 3
             takeover_reason=False,  # brokers 3: only FIN seen
         ),
         "Eclipse mosquitto 2.0.11, default settings with persistence",
@@ -78,6 +81,7 @@ PRESETS: dict[str, tuple[BrokerBehaviour, str]] = {
             renumber_on_resume=True,  # brokers 2: ids numbered per connection
             queue_qos0=True,  # brokers 2: d2 delivered
             inflight_limit=10,  # brokers 4: window 10
+            will_on_takeover=False,  # brokers 3
             session_expiry_default_s=86400.0,  # failure-modes 5 (read): subscription_ttl
             session_expiry_max_s=86400.0,
             connack_delay_s=0.0026,  # brokers 6
@@ -113,6 +117,7 @@ PRESETS: dict[str, tuple[BrokerBehaviour, str]] = {
             status="measured",
             mqtt5=False,
             keep_alive_rule="never",  # brokers 1
+            will_on_takeover=False,  # brokers 3
             redeliver_inflight=False,  # brokers 2: nothing of what went to the dead socket
             takeover_deaf=True,  # brokers 3: connection stays up but deaf (clients with a user name)
             connack_delay_s=0.0013,

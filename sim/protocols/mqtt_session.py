@@ -9,6 +9,7 @@ MQTT 5.0 3.1.2.11 (session expiry, receive maximum), 4.9 (flow control). Where b
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -80,7 +81,7 @@ class MQTTSession:
     """One client's session. `publish` is called by the broker for each message routed to it."""
 
     __slots__ = (
-        "_batch_left", "_behaviour", "_blocked", "_connected_at", "_deaf", "_incoming_qos2", "_inflight", "_keep_alive_s", "_last_packet_at",
+        "_again", "_behaviour", "_blocked", "_connected_at", "_deaf", "_incoming_qos2", "_inflight", "_keep_alive_s", "_last_packet_at", "_later",
         "_next_id", "_queue", "_route", "_session_expiry_s", "_tick_phase", "_window", "armed", "subscriptions_changed", "clean", "client_id", "deadlines", "serial",
         "state", "subscriptions", "transport", "version", "will",
     )  # fmt: skip
@@ -120,7 +121,8 @@ class MQTTSession:
         self._incoming_qos2: set[int] = set()
         self._blocked = False
         self._deaf = False
-        self._batch_left = 0
+        self._again: deque[int] | None = None  # identifiers in flight that are still to be sent again on this connection
+        self._later: deque[tuple[Message, int, bool]] | None = None  # older than the queue; left for the next connection
 
     # --- connection ---------------------------------------------------------------------------------------------------
 
@@ -131,7 +133,8 @@ class MQTTSession:
         if taken_over:
             self._let_go_of_old_transport(now, out)
         present = self.state in (State.CONNECTED, State.OFFLINE, State.ACCEPTING)
-        if present and (connect.clean_start or (self.clean and self.version == V311)):
+        # the session of the old connection may end with it (MQTT 5 3.1.2.11.2: no expiry interval means 0)
+        if present and (connect.clean_start or self._session_expiry_s <= 0.0):
             self._discard("clean_session_discarded", out)
             present = False
         self._enter(State.ACCEPTING, now, out)
@@ -147,32 +150,37 @@ class MQTTSession:
         self._window = min(behaviour.inflight_limit, connect.receive_maximum or 65535)
         self._blocked = False
         self._deaf = taken_over and behaviour.takeover_deaf
-        self._batch_left = behaviour.resume_batch or 2**62
         if not behaviour.redeliver_inflight:
             for sent in self._inflight.values():
                 out.append(Drop(sent.message, "qos0_dead_transport"))
             self._inflight.clear()
         self._arm_keep_alive()
+        self.deadlines.clear("connack_new")  # of a connection that was taken over before its CONNACK
+        self.deadlines.clear("connack_present")
         # the time between CONNECT and CONNACK is the broker's own work
         self.deadlines.set("connack_present" if present else "connack_new", now + behaviour.connack_delay_s)
 
     def _accept(self, now: float, present: bool, out: Out) -> None:
         self._enter(State.CONNECTED, now, out)
         out.append(SendPacket(self.transport, ConnAck(present, version=self.version)))
-        if not present:
-            self._inflight.clear()
         if self._behaviour.renumber_on_resume:
             self._inflight = {i + 1: sent for i, sent in enumerate(self._inflight.values())}
             self._next_id = len(self._inflight) + 1
-        for packet_id, sent in self._inflight.items():
-            if sent.released:
-                out.append(SendPacket(self.transport, PubRel(packet_id)))
-                continue
-            dup = self._behaviour.dup_on_resume
-            out.append(
-                SendPacket(self.transport, Publish(sent.message, sent.qos, packet_id, dup, True, sent.retain, self.version))
-            )
+        self._again = deque(self._inflight) if self._inflight else None
+        if self._behaviour.resume_batch:
+            self._leave_behind(self._behaviour.resume_batch)
         self._pump(now, out)
+
+    def _leave_behind(self, batch: int) -> None:
+        """Of the backlog only `batch` messages are for this connection."""
+        if self._later:
+            self._queue.extendleft(reversed(self._later))
+        self._later = deque()
+        again = self._again or ()
+        if len(again) > batch:
+            self._again = deque(itertools.islice(again, batch))
+        while len(self._queue) > max(0, batch - len(again)):
+            self._later.appendleft(self._queue.pop())
 
     def _let_go_of_old_transport(self, now: float, out: Out) -> None:
         if self.version == V5 and self._behaviour.takeover_reason:
@@ -224,6 +232,7 @@ class MQTTSession:
         for message in self.held():
             out.append(Drop(message, cause))
         self._inflight.clear()
+        self._again = self._later = None
         self._queue.clear()
         self.subscriptions.clear()
         self.subscriptions_changed = True
@@ -243,8 +252,8 @@ class MQTTSession:
         """A packet of the client arrived."""
         self._last_packet_at = now
         if type(packet) is PubAck:
-            if self._inflight.pop(packet.packet_id, None) is not None and self._queue:
-                self._pump(now, out)
+            if self._inflight.pop(packet.packet_id, None) is not None and (self._queue or self._again):
+                self._acknowledged(now, packet.packet_id, out)
             return
         handler = _HANDLERS.get(type(packet))
         if handler is None:
@@ -279,7 +288,13 @@ class MQTTSession:
 
     def _on_pubcomp(self, now: float, packet: PubComp, out: Out) -> None:
         if self._inflight.pop(packet.packet_id, None) is not None:
-            self._pump(now, out)
+            self._acknowledged(now, packet.packet_id, out)
+
+    def _acknowledged(self, now: float, packet_id: int, out: Out) -> None:
+        """There is room in the window again."""
+        if self._again and packet_id in self._again:
+            self._again.remove(packet_id)  # acknowledged before it was sent again
+        self._pump(now, out)
 
     def _on_subscribe(self, now: float, packet: Subscribe, out: Out) -> None:
         codes = []
@@ -328,7 +343,7 @@ class MQTTSession:
             if qos == 0:
                 out.append(SendPacket(self.transport, Publish(message, 0, 0, False, False, retain, self.version)))
                 return
-            if not self._queue and not self._blocked and len(self._inflight) < self._window:
+            if not self._queue and not self._again and not self._blocked and len(self._inflight) < self._window:
                 self._send(message, qos, retain, out)
                 return
         elif qos == 0 and not self._behaviour.queue_qos0:
@@ -353,26 +368,35 @@ class MQTTSession:
         self._queue.append((message, qos, retain))
 
     def _pump(self, now: float, out: Out) -> None:
-        """Send from the queue while the window, the transport and the broker's batch allow."""
-        while (
-            self._queue and not self._blocked and not self._deaf and self._batch_left > 0
-            and len(self._inflight) < self._window and self.state is State.CONNECTED
-        ):  # fmt: skip
-            message, qos, retain = self._queue.popleft()
+        """Send what is to be sent again, then from the queue, while the window and the transport allow (MQTT 5 4.9)."""
+        if self.state is not State.CONNECTED or self._deaf:
+            return
+        again, queue = self._again, self._queue
+        while again and not self._blocked and len(self._inflight) - len(again) < self._window:
+            self._send_again(again.popleft(), out)
+        while queue and not again and not self._blocked and len(self._inflight) < self._window:
+            message, qos, retain = queue.popleft()
             if message.expires_s <= now:
                 out.append(Drop(message, "message_expired"))
-                continue
-            self._batch_left -= 1
-            if qos == 0:
+            elif qos == 0:
                 out.append(SendPacket(self.transport, Publish(message, 0, 0, False, False, retain, self.version)))
             else:
                 self._send(message, qos, retain, out)
+
+    def _send_again(self, packet_id: int, out: Out) -> None:
+        """MQTT 3.1.1 4.4: the PUBLISH with its identifier, or the PUBREL where PUBREC had been received."""
+        sent = self._inflight[packet_id]
+        if sent.released:
+            out.append(SendPacket(self.transport, PubRel(packet_id)))
+            return
+        dup = self._behaviour.dup_on_resume
+        out.append(SendPacket(self.transport, Publish(sent.message, sent.qos, packet_id, dup, True, sent.retain, self.version)))
 
     def held(self) -> Iterator[Message]:
         """Messages of which this session holds a copy."""
         for sent in self._inflight.values():
             yield sent.message
-        for message, _qos, _retain in self._queue:
+        for message, _qos, _retain in itertools.chain(self._later or (), self._queue):
             yield message
 
     # --- time -----------------------------------------------------------------------------------------------------------

@@ -17,6 +17,8 @@ from sim.report.figures_recovery import recovery_bars
 from sim.report.figures_trade_off import trade_off, trade_off_points
 from sim.report.figures_zoom import KINDS, zoom, zoom_events
 
+SECTIONS = ("trade_off", "drive", "zoom", "recovery", "latency", "ledger", "backoff")
+
 
 @dataclass(frozen=True, slots=True)
 class Illustration:

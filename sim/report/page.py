@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,10 +13,11 @@ import jinja2
 
 from sim.record.read import RunFolderError
 from sim.report.answer import answer, objective_rows
+from sim.report.captions import failures_in_words
 from sim.report.canvas import inline_svg, png_bytes, svg_bytes
 from sim.report.comparison_table import comparison_table
 from sim.report.evidence import Evidence, read_evidence
-from sim.report.illustrations import Illustration, illustrations
+from sim.report.illustrations import SECTIONS, Illustration, illustrations
 from sim.report.kinds_table import cost_rows, kind_rows, ledger_lines, stats_rows
 from sim.report.method import MODEL_PAGE, method, provenance
 from sim.report.palette import CSS_VARIABLES
@@ -75,9 +77,7 @@ def _render(one: Illustration, output: _Output) -> _Shown:
 
 def _content(evidence: Evidence, shown: list[_Shown], found: list[Any]) -> dict[str, Any]:
     manifest = evidence.manifest
-    figures: dict[str, list[_Shown]] = {}
-    for one in shown:
-        figures.setdefault(one.section, []).append(one)
+    figures: dict[str, list[_Shown]] = {section: [one for one in shown if one.section == section] for section in SECTIONS}
     return {
         "scenario": str(manifest.get("scenario", "")),
         "description": str(manifest.get("description") or ""),
@@ -93,6 +93,7 @@ def _content(evidence: Evidence, shown: list[_Shown], found: list[Any]) -> dict[
         "ledger": ledger_lines(evidence),
         "costs": cost_rows(evidence),
         "stats": stats_rows(evidence),
+        "failures": failures_in_words(evidence),
         "worst": [
             {"strategy": name, "text": evidence.of(name)["worst_episode"]["text"]}
             for name in evidence.strategies
@@ -120,10 +121,8 @@ def _page(template: str, content: dict[str, Any], autoescape: bool) -> bytes:
 
 def _markdown(text: object) -> str:
     """Text that Markdown shows as it is, in a table too."""
-    plain = html.escape(str(text), quote=False)
-    for sign in ("\\", "|", "*", "_", "`", "[", "]", "#"):
-        plain = plain.replace(sign, f"\\{sign}")
-    return plain.replace("\n", " ")
+    plain = re.sub(r"([\\|*`\[\]#]|(?<![^\W_])_|_(?![^\W_]))", r"\\\1", str(text))
+    return html.escape(plain, quote=False).replace("\n", " ")
 
 
 def _write(folder: Path, output: _Output) -> None:

@@ -1,0 +1,66 @@
+"""Every shipped scenario loads, runs and meets its objectives; the facts each one exists for hold."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from sim.measure.summary import metrics
+from sim.record.read import read_run
+from sim.scenario.load import load
+from sim.study.run import drive_of, run_scenario, run_tables
+
+SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
+NAMES = sorted(path.stem for path in SCENARIOS.glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_shipped_scenario_runs_and_misses_no_objective(name, tmp_path):
+    scenario = load(SCENARIOS / f"{name}.yaml")
+    result = run_scenario(dataclasses.replace(scenario, replications=min(scenario.replications, 3)), out=tmp_path)
+    assert [objective for objective in result.metrics["objectives"] if objective["verdict"] == "missed"] == []
+    for strategy, numbers in result.metrics["strategies"].items():
+        assert numbers["created"] > 0, strategy
+        assert numbers["created"] == numbers["delivered"] + numbers["lost"] + numbers["pending"], strategy
+    for file in ("manifest.json", "metrics.json", "messages.parquet", "connections.parquet", "report.html", "report.md"):
+        assert (result.run_dir / file).stat().st_size > 0
+
+
+def test_city_a_to_b_has_exactly_two_reassignments_in_every_replication():
+    scenario = load(SCENARIOS / "city_a_to_b.yaml")
+    for replication in range(scenario.replications):
+        timeline = drive_of(scenario, replication)
+        addresses = [timeline.addresses[a] for a in timeline.address.tolist() if a >= 0]
+        seen = [a for i, a in enumerate(addresses) if i == 0 or addresses[i - 1] != a]
+        assert seen == ["10.1.1.100", "10.2.5.200", "10.3.9.150"], replication
+
+
+def test_the_update_of_city_a_to_b_ends_within_the_drive():
+    scenario = dataclasses.replace(load(SCENARIOS / "city_a_to_b.yaml", strategies=["mqtt_persistent"]), replications=3)
+    tables, _measured, _notes = run_tables(scenario)
+    chunks = tables["messages"].filter(pl.col("kind") == "ota")
+    assert chunks.group_by("replication").len()["len"].to_list() == [192] * 3  # 48 MiB in chunks of 256 KiB
+    assert chunks["delivered_s"].null_count() == 0
+    assert chunks["delivered_s"].max() < tables["vehicles"]["end_s"].min()
+
+
+def test_same_anchor_handover_loses_nothing_and_costs_latency_only(tmp_path):
+    scenario = load(SCENARIOS / "same_anchor_handover.yaml")
+    result = run_scenario(scenario, out=tmp_path, report=False)
+    run = read_run(result.run_dir)
+    assert run.disruptions.filter(pl.col("kind") == "reassignment").is_empty()
+    assert not run.disruptions.filter(pl.col("kind") == "handover").is_empty()
+    for name, numbers in metrics(run)["strategies"].items():
+        assert (numbers["lost"], numbers["pending"]) == (0, 0), name
+    mqtt = run.connections.filter(pl.col("purpose") == "mqtt")
+    assert mqtt.group_by(["strategy", "replication"]).len()["len"].max() == 1  # the connection survives
+
+
+def test_one_handover_is_a_teaching_case():
+    text = (SCENARIOS / "one_handover.yaml").read_text()
+    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    assert len(lines) <= 20
+    assert drive_of(load(SCENARIOS / "one_handover.yaml"), 0).end_s < 90.0
