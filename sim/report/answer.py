@@ -7,20 +7,15 @@ from dataclasses import dataclass
 
 from sim.measure.metrics_catalog import metric
 from sim.report.evidence import Evidence
-from sim.report.numbers import NBSP, bounds, listed, percent, significant, size_of_difference, valued, with_interval
+from sim.report.numbers import NBSP, difference, listed, percent, significant, valued, with_interval
 
 #: What strategies are told apart by, the first that does decides.
 PRIMARY = ("all.delivered_within_60s", "all.delivered_within_10s", "all.latency_s.mean_capped")
 COST = "mb_per_vehicle_month"
 
-_SAYS = {
-    "all.delivered_within_60s": "delivered {value} of its messages within 60{nbsp}s",
-    "all.delivered_within_10s": "delivered {value} of its messages within 10{nbsp}s",
-    "all.latency_s.mean_capped": "had a mean latency of {value}",
-}
 _NAMES = {
-    "all.delivered_within_60s": "delivery within 60 s",
-    "all.delivered_within_10s": "delivery within 10 s",
+    "all.delivered_within_60s": f"delivery within 60{NBSP}s",
+    "all.delivered_within_10s": f"delivery within 10{NBSP}s",
     "all.latency_s.mean_capped": "mean latency",
 }
 
@@ -55,9 +50,10 @@ def _finding(evidence: Evidence, contenders: list[str]) -> tuple[str, list[str]]
         return _without_messages(evidence, contenders)
     if len(contenders) == 1:
         only = contenders[0]
-        said = _says(evidence, only, usable[0])
-        created = int(evidence.of(only)["created"])
-        return f"{only} {said}: {created:,} messages in {drives_in_words(evidence)}.", [_mean_latency(evidence, only), _costs(evidence, only)]
+        value = with_interval(usable[0], evidence.interval(only, usable[0]))
+        drives = "one drive" if evidence.drives == 1 else f"{evidence.drives} drives"
+        headline = f"{only} delivered {value} of its messages within 60{NBSP}s, on {drives}."
+        return headline, [_mean_latency(evidence, only), _costs(evidence, only)]
     group, behind = list(contenders), []
     for name in usable:
         leading = evidence.leaders(name, group)
@@ -80,16 +76,17 @@ def _winner(
     sign = -1.0 if metric(name).better == "higher" else 1.0
     rival = min(known, key=lambda one: sign * float(means[one] or 0.0)) if known else rivals[0]
     comparison = evidence.paired(name, best, rival)
-    by = _difference(name, comparison.interval.mean, comparison.interval.low, comparison.interval.high)
+    by = difference(name, comparison.interval.mean, comparison.interval.low, comparison.interval.high)
     word = "less" if metric(name).better == "lower" else "more"
-    headline = f"{best} {_says(evidence, best, name)}, {by} {word} than {rival}, on {drives_in_words(evidence)}."
+    value = with_interval(name, evidence.interval(best, name))
+    headline = f"{best} is best on {_NAMES[name]}: {value}, {by} {word} than {rival}, on {drives_in_words(evidence)}."
     support = [_costs(evidence, best, rival)]
     earlier = [(one, on, leader) for one, on, leader in behind if on != name]
     same = [one for one in rivals if one != rival]
     if same:
         values = listed([f"{one} {with_interval(name, evidence.interval(one, name))}" for one in same])
         support.append(f"The others on {_NAMES[name]}: {values}.")
-    support += _fallen_behind(evidence, earlier, best)
+    support += _fallen_behind(evidence, earlier)
     return headline, support
 
 
@@ -112,7 +109,7 @@ def _tie(
         if cost is not None and cost["mean"] is not None:
             said.append(f"{with_interval(COST, cost)} per vehicle and month")
         details.append(f"{one}: {', '.join(said)}.")
-    return headline, [*details, *_fallen_behind(evidence, behind, group[0])]
+    return headline, [*details, *_fallen_behind(evidence, behind)]
 
 
 def _without_messages(evidence: Evidence, contenders: list[str]) -> tuple[str, list[str]]:
@@ -121,23 +118,6 @@ def _without_messages(evidence: Evidence, contenders: list[str]) -> tuple[str, l
         return "No message was created in this run, so there is nothing to compare.", []
     values = listed([f"{one} {with_interval('reachability', evidence.interval(one, 'reachability'))}" for one in reach])
     return f"No message but the lab's own probes was sent. Share of the probes answered in time: {values}.", []
-
-
-def _says(evidence: Evidence, strategy: str, name: str) -> str:
-    return _SAYS[name].format(value=with_interval(name, evidence.interval(strategy, name)), nbsp=NBSP)
-
-
-def _difference(name: str, mean: float | None, low: float | None, high: float | None) -> str:
-    """A paired difference without its sign: "0.15 points (0.08 to 0.22)"."""
-    if mean is None:
-        return "an unknown amount"
-    text = size_of_difference(name, mean)
-    if low is None or high is None:
-        return text
-    small, large = sorted((abs(low), abs(high)))
-    if metric(name).unit == "share":
-        return f"{text} ({significant(small * 100, 2)} to {significant(large * 100, 2)})"
-    return f"{text} ({bounds(name, small, large)})"
 
 
 def _mean_latency(evidence: Evidence, strategy: str) -> str:
@@ -158,17 +138,17 @@ def _costs(evidence: Evidence, best: str, rival: str | None = None) -> str:
             text += f", not told apart from {rival}"
         else:
             more = "less" if compared.interval.mean < 0 else "more"
-            text += f", {_difference(COST, compared.interval.mean, compared.interval.low, compared.interval.high)} {more} than {rival}"
+            text += f", {difference(COST, compared.interval.mean, compared.interval.low, compared.interval.high)} {more} than {rival}"
     hours = float(evidence.metrics["method"]["hours_a_day"])
     return f"{text}, at {hours:g}{NBSP}h of driving a day."
 
 
-def _fallen_behind(evidence: Evidence, behind: Sequence[tuple[str, str, str]], _best: str) -> list[str]:
+def _fallen_behind(evidence: Evidence, behind: Sequence[tuple[str, str, str]]) -> list[str]:
     lines = []
     for one, name, leader in behind:
         compared = evidence.paired(name, one, leader).interval
         word = "less" if metric(name).better == "higher" else "more"
-        by = _difference(name, compared.mean, compared.low, compared.high)
+        by = difference(name, compared.mean, compared.low, compared.high)
         value = with_interval(name, evidence.interval(one, name))
         lines.append(f"{one} falls behind on {_NAMES[name]}: {value}, {by} {word} than {leader}.")
     return lines

@@ -7,7 +7,7 @@ import math
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
-from sim.report.numbers import NBSP, percent, significant
+from sim.report.numbers import NBSP, significant
 
 _DURATIONS = (0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 36000.0)
 
@@ -19,6 +19,11 @@ def duration_tick(value: float) -> str:
     if value < 60.0:
         return f"{significant(value)}{NBSP}s"
     return f"{significant(value / 60.0)}{NBSP}min" if value < 3600.0 else f"{significant(value / 3600.0)}{NBSP}h"
+
+
+def percent_tick(share: float) -> str:
+    """0.01 %, 10 %."""
+    return f"{share * 100.0:.6g}{NBSP}%"
 
 
 def log_durations(axes: Axes, low: float, high: float) -> None:
@@ -37,7 +42,7 @@ def log_shares(axes: Axes, low: float) -> None:
     axes.set_ylim(low, 1.3)
     ticks = [10.0**power for power in range(math.ceil(math.log10(low)), 1)]
     axes.yaxis.set_major_locator(FixedLocator(ticks))
-    axes.set_yticklabels([percent(tick) for tick in ticks])
+    axes.set_yticklabels([percent_tick(tick) for tick in ticks])
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_minor_formatter(NullFormatter())
 

@@ -35,7 +35,8 @@ def trade_off_caption(name: str, points: Sequence[Point]) -> str:
     best = min(points, key=lambda one: (one.shortfall[0], one.cost[0]))
 
     def said(one: Point) -> str:
-        missed = f"{percent(one.shortfall[0])} late or missing" if name == DELIVERY else f"mean latency {seconds(one.shortfall[0])}"
+        late = percent(one.shortfall[0]) if one.shortfall[0] > 0.0 else "nothing"
+        missed = f"{late} late or missing" if name == DELIVERY else f"mean latency {seconds(one.shortfall[0])}"
         return f"{significant(one.cost[0], 4)}{NBSP}MB, {missed}"
 
     if best.strategy == cheapest.strategy:
@@ -89,15 +90,16 @@ def zoom_caption(evidence: Evidence, disruption: Mapping[str, Any]) -> str:
     parts = []
     if back:
         back.sort()
-        first = back[0]
-        alike = [name for length, name in back if length - first[0] < 0.0005]
-        parts.append(f"{names(alike)} {'is' if len(alike) == 1 else 'are'} back first, after {seconds(first[0])}")
-        if back[-1][0] - first[0] >= 0.0005:
-            parts.append(f"{back[-1][1]} is back last, after {seconds(back[-1][0])}")
+        first, last = back[0][0], back[-1][0]
+        alike = [name for length, name in back if length - first < 0.0005]
+        order = " first" if len(alike) < len(back) else ""
+        parts.append(f"{names(alike)} {'is' if len(alike) == 1 else 'are'} back{order}, after {seconds(first)}")
+        if order:
+            parts.append(f"{back[-1][1]} is back last, after {seconds(last)}")
     if never:
         parts.append(f"{names(never)} {'is' if len(never) == 1 else 'are'} not back before the run ends")
     if survived and not back and not never:
-        return f"It cuts no path for longer than TCP hides, and no strategy has to recover. {_messages_around(evidence, disruption)}".strip()
+        return f"No path dies for longer than TCP hides, and no strategy has to recover. {_messages_around(evidence, disruption)}".strip()
     return f"{'; '.join(parts)}. {_messages_around(evidence, disruption)}".strip()
 
 
@@ -130,7 +132,7 @@ def recovery_caption(evidence: Evidence) -> str:
         label = max(LABELS, key=lambda key: slow[1]["phases"].get(key, 0.0))
         part = slow[1]["phases"][label] / slow[1]["mean"] if slow[1]["mean"] else 0.0
         if slow[0] != fast[0] and slow[1]["mean"] > fast[1]["mean"]:
-            parts.append(f"{slow[0]} slowest, in {seconds(slow[1]['mean'])}, of which {percent(round(part, 2))} is “{FILLS[label].words}”")
+            parts.append(f"{slow[0]} slowest, in {seconds(slow[1]['mean'])}, of which {percent(part)} is “{FILLS[label].words}”")
     text = ", ".join(parts) + "."
     censored = [name for name, numbers in rows if numbers["censored"]]
     if censored:
@@ -146,13 +148,11 @@ def latency_caption(curves: Sequence[Survival]) -> str:
     never = [curve for curve in curves if curve.never > 1e-12]
     best = [name for name, share in late.items() if share <= min(late.values()) + 1e-12]
     worst = max(late, key=lambda name: late[name])
-    if len(curves) == 1 or late[worst] - min(late.values()) < 1e-12:
-        text = f"After 10{NBSP}s {percent(max(late[worst], 0.0))} of the messages {'of each strategy ' if len(curves) > 1 else ''}are still under way or lost."
+    few = percent(max(late[best[0]], 0.0)) if late[best[0]] > 1e-12 else "none"
+    if late[worst] - late[best[0]] < 1e-12:
+        text = f"After 10{NBSP}s {few} of the messages {'of each strategy ' if len(curves) > 1 else ''}are still under way or lost."
     else:
-        text = (
-            f"After 10{NBSP}s {percent(max(late[best[0]], 0.0))} of the messages of {names(best)} are still under way or lost,"
-            f" {percent(late[worst])} of those of {worst}."
-        )
+        text = f"After 10{NBSP}s {few} of the messages of {names(best)} are still under way or lost, {percent(late[worst])} of those of {worst}."
     if never:
         text += f" The level ends are messages that never arrived: {listed([f'{percent(one.never)} of {one.strategy}' for one in never[:5]])}."
     return text + " Lower is better; one line is all drives together, probes left out."

@@ -8,23 +8,23 @@ from dataclasses import dataclass
 
 from sim.measure.metrics_catalog import metric
 from sim.report.evidence import Evidence
-from sim.report.numbers import bare, bounds, significant
+from sim.report.numbers import NBSP, count, percent, significant, with_bounds
 
 #: metric -> (heading, unit). Counts are per drive.
 COLUMNS: dict[str, tuple[str, str]] = {
     "all.delivered_within_10s": ("within 10 s", "%"),
     "all.delivered_within_60s": ("within 60 s", "%"),
-    "all.latency_s.p50": ("median latency", "s"),
-    "all.latency_s.p99": ("p99 latency", "s"),
+    "all.latency_s.p50": ("median", "s"),
+    "all.latency_s.p99": ("p99", "s"),
     "all.latency_s.mean_capped": ("mean latency", "s"),
     "all.lost": ("lost", "per drive"),
-    "all.duplicates": ("duplicates", "per drive"),
     "recovery_s.mean": ("recovery", "s, mean"),
     "reachability": ("reachable", "% of probes"),
-    "attempts.failed": ("failed attempts", "per drive"),
     "mb_per_vehicle_month": ("data", "MB a month"),
-    "overhead_mb_per_vehicle_month": ("of it overhead", "MB a month"),
-    "radio_active_s": ("radio active", "s per drive"),
+    "overhead_mb_per_vehicle_month": ("overhead", "MB a month"),
+    "radio_active_s": ("radio on", "s per drive"),
+    "attempts.failed": ("failed", "attempts per drive"),
+    "all.duplicates": ("twice", "per drive"),
 }
 
 
@@ -44,15 +44,36 @@ class Table:
 
     columns: tuple[tuple[str, str, str], ...]
     rows: Mapping[str, tuple[Cell, ...]]
+    notes: tuple[str, ...] = ()
 
 
 def comparison_table(evidence: Evidence) -> Table:
-    columns = [name for name in COLUMNS if any(evidence.interval(one, name) for one in evidence.strategies)]
+    columns = [name for name in COLUMNS if _says_something(evidence, name)]
     marks = {name: _marks(evidence, name) for name in columns}
     return Table(
         tuple((name, *COLUMNS[name]) for name in columns),
         {one: tuple(_cell(evidence, one, name, marks[name].get(one, "")) for name in columns) for one in evidence.strategies},
+        tuple(_cheap_for_a_reason(evidence, marks)),
     )
+
+
+def _cheap_for_a_reason(evidence: Evidence, marks: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """The least data is no merit where it goes with the messages that were not delivered."""
+    delivery, cost = "all.delivered_within_60s", "mb_per_vehicle_month"
+    leading = evidence.leaders(delivery, evidence.strategies)
+    notes = []
+    for one in marks.get(cost, ()):
+        found = evidence.interval(one, delivery)
+        if one not in leading and found is not None and found["mean"] is not None:
+            missed = percent(1.0 - float(found["mean"]))
+            notes.append(f"{one} sends among the least data, and {missed} of its messages are not delivered within 60 s.")
+    return notes
+
+
+def _says_something(evidence: Evidence, name: str) -> bool:
+    """Whether a column has data; one of zeros is worth its place only where none is good news."""
+    means = [found["mean"] for one in evidence.strategies if (found := evidence.interval(one, name))]
+    return bool(means) and (name == "all.lost" or any(mean is None or mean != 0.0 for mean in means))
 
 
 def _marks(evidence: Evidence, name: str) -> dict[str, str]:
@@ -71,10 +92,10 @@ def _cell(evidence: Evidence, strategy: str, name: str, mark: str) -> Cell:
     mean = found["mean"]
     if mean is None or not math.isfinite(mean):
         return Cell("beyond", "the run", mark, str(found["note"]))
-    value = significant(mean) if metric(name).unit == "s" else bare(name, float(mean))
-    if found["low"] is None or found["high"] is None:
-        return Cell(value, "", mark, str(found["note"]))
-    if metric(name).unit == "s":
-        return Cell(value, f"{significant(found['low'])} to {significant(found['high'])}", mark)
-    text = bounds(name, float(found["low"]), float(found["high"])).rpartition("\u00a0")[0] or bounds(name, float(found["low"]), float(found["high"]))
-    return Cell(value, text, mark)
+    mean, low, high = float(mean), found["low"], found["high"]
+    factor = 100.0 if metric(name).unit == "share" else 1.0
+    if low is None or high is None:
+        plain = {"share": percent(mean).partition(NBSP)[0], "count": count(mean)}
+        return Cell(plain.get(metric(name).unit, significant(mean, 4 if mean >= 1000.0 else 3)), "", mark, str(found["note"]))
+    value, interval = with_bounds(name, mean, float(low), float(high), factor)
+    return Cell(value, interval, mark)

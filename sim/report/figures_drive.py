@@ -80,7 +80,10 @@ def drive_lanes(
     for number, row in enumerate(rows):
         top = 0.42 * (len(rows) - number)
         state_bar(axes, row.segments, looks[row.strategy], top - 0.19, top - 0.37, inch_per_s, words=False)
-        axes.text(0.0, top - 0.09, shortened(row.strategy, 60), ha="left", va="center", fontsize=TEXT_PT, color=INK)
+        look = looks[row.strategy]
+        face = "none" if look.hollow else look.colour
+        axes.plot((0.05 / inch_per_s,), (top - 0.09,), marker=look.marker, markersize=5, color=look.colour, markerfacecolor=face, clip_on=False)
+        axes.text(0.15 / inch_per_s, top - 0.09, shortened(row.strategy, 60), ha="left", va="center", fontsize=TEXT_PT, color=INK)
         down = sum(min(one.end_s, end_s) - one.start_s for one in row.episodes if one.start_s < end_s)
         axes.text(end_s, top - 0.09, f"unreachable for {_short(down)}" if down else "reachable throughout", ha="right", va="center", fontsize=SMALL_PT, color=MUTED)  # fmt: skip
     axes.spines["bottom"].set_visible(True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +16,8 @@ from sim.measure.delivery import WORKLOAD_KINDS
 from sim.report.axes_words import log_durations, log_shares
 from sim.report.canvas import COLUMN_IN, SMALL_PT, TEXT_PT, axes_in, drawn, new_figure
 from sim.report.numbers import percent, seconds
-from sim.report.palette import INK, MUTED, RULE, styles
-from sim.report.spread import shortened, spread
+from sim.report.palette import INK, MUTED, RULE, Style, styles
+from sim.report.spread import joined_names, spread
 
 _MOST_STEPS = 260
 
@@ -70,14 +70,31 @@ def latency_distribution(messages: pl.DataFrame, strategies: Sequence[str] | Non
     log_shares(axes, floor)
     axes.grid(color=RULE, linewidth=0.6)
     axes.set_axisbelow(True)
-    for curve in curves:
-        look = looks[curve.strategy]
-        x, y = _steps(curve, low_s, high_s, 0.5 / created)
-        axes.plot(x, y, color=look.colour, linestyle=look.dashes, linewidth=1.7, drawstyle="steps-post", solid_joinstyle="round")
-    _names(axes, curves, looks, 0.5 / created, floor)
+    groups = _same(curves)
+    for group in groups:
+        x, y = _steps(group[0], low_s, high_s, 0.5 / created)
+        for number, curve in enumerate(group):
+            look = looks[curve.strategy]
+            # equal curves lie on each other: the later ones are dashed, so that all colours show
+            dashes = look.dashes if number == 0 else (4.0 * number, (4.0, 4.0 * (len(group) - 1)))
+            axes.plot(x, y, color=look.colour, linestyle=dashes, linewidth=1.7, drawstyle="steps-post", dash_capstyle="butt")
+    _names(axes, groups, looks, 0.5 / created, floor)
     axes.set_xlabel("time since creation (log scale)")
     figure.text(0.02, 1 - 0.1 / (height + 0.78), "Share of messages not yet delivered (log scale)", va="top", fontsize=TEXT_PT, color=MUTED)
     return figure
+
+
+def _same(curves: list[Survival]) -> list[list[Survival]]:
+    """Curves that are equal share a line and a name."""
+    groups: list[list[Survival]] = []
+    for curve in curves:
+        for group in groups:
+            if curve.never == group[0].never and np.array_equal(curve.latency_s, group[0].latency_s):
+                group.append(curve)
+                break
+        else:
+            groups.append([curve])
+    return groups
 
 
 def _steps(curve: Survival, low_s: float, high_s: float, floor: float) -> tuple[list[float], list[float]]:
@@ -96,28 +113,29 @@ def _steps(curve: Survival, low_s: float, high_s: float, floor: float) -> tuple[
     return x, y
 
 
-def _names(axes: Axes, curves: list[Survival], looks: dict[str, object], floor: float, low: float) -> None:
+def _names(axes: Axes, groups: list[list[Survival]], looks: Mapping[str, Style], floor: float, low: float) -> None:
     """Names in a column on the right: with the share that never arrived, or the time in which all did."""
     height = axes.bbox.height / axes.figure.dpi
-    ends = []
-    for curve in curves:
+    ends, wanted = [], []
+    for group in groups:
+        curve = group[0]
         x = axes.get_xlim()[1] if curve.never > 0.0 or not len(curve.latency_s) else float(curve.latency_s[-1])
-        ends.append((x, max(curve.never, floor * 1.0)))
-    # curves that reach zero all end on the floor: the slower ones are named above
-    wanted = []
-    for x, y in ends:
+        y = max(curve.never, floor)
+        ends.append((x, y))
         at = (math.log10(y) - math.log10(low)) / (math.log10(1.3) - math.log10(low)) * height
+        # curves that reach zero all end on the floor: the slower ones are named above
         wanted.append(at + 1e-4 * math.log10(max(x, 1e-3)))
-    for curve, (x, y), at in zip(curves, ends, spread(wanted, 0.33, 0.06, height - 0.1), strict=True):
-        look = looks[curve.strategy]
-        colour = look.colour  # type: ignore[attr-defined]
+    for group, (x, y), at in zip(groups, ends, spread(wanted, 0.33, 0.06, height - 0.1), strict=True):
+        curve, look = group[0], looks[group[0].strategy]
         fate = f"{percent(curve.never)} never" if curve.never > 0.0 else f"all within {seconds(float(curve.latency_s[-1]))}"
         axes.annotate(
-            shortened(curve.strategy, 24),
+            joined_names([one.strategy for one in group], 27),
             xy=(x, y), xytext=(1.07, (at + 0.06) / height), textcoords="axes fraction", va="center", fontsize=SMALL_PT + 0.2, color=INK,
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.7, "alpha": 0.8, "shrinkA": 1.0, "shrinkB": 1.0, "relpos": (0.0, 0.1)},
+            arrowprops={"arrowstyle": "-", "color": look.colour, "linewidth": 0.7, "alpha": 0.8, "shrinkA": 1.0, "shrinkB": 1.0,
+                        "relpos": (0.0, 0.1)},
             annotation_clip=False,
         )  # fmt: skip
         axes.text(1.07, (at - 0.07) / height, fate, transform=axes.transAxes, va="center", fontsize=SMALL_PT - 0.6, color=MUTED)
         if curve.never == 0.0 and len(curve.latency_s):
-            axes.plot((x,), (y,), marker=look.marker, markersize=5, color=colour, markerfacecolor="none" if look.hollow else colour, clip_on=False)  # type: ignore[attr-defined]  # fmt: skip
+            face = "none" if look.hollow else look.colour
+            axes.plot((x,), (y,), marker=look.marker, markersize=5, color=look.colour, markerfacecolor=face, clip_on=False)

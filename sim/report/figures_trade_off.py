@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from sim.report.axes_words import duration_tick, nice_step
+from sim.report.axes_words import duration_tick, nice_step, percent_tick
 from sim.report.canvas import COLUMN_IN, SMALL_PT, TEXT_PT, axes_in, drawn, new_figure
-from sim.report.numbers import percent, significant
+from sim.report.numbers import significant
 from sim.report.palette import INK, MUTED, RULE, Style, styles
-from sim.report.spread import shortened, spread
+from sim.report.spread import joined_names, spread
 
 COST = "mb_per_vehicle_month"
 DELIVERY = "all.delivered_within_60s"
@@ -134,7 +134,7 @@ def _upright_axis(axes: Axes, name: str, points: list[Point]) -> None:
         axes.set_yscale("symlog", linthresh=floor, linscale=0.6)
         axes.set_ylim(min(ceiling * 2.0, 1.3) if ceiling > 0.05 else ceiling * 3.0, -floor * 0.45)
         ticks = [0.0, *(10.0**power for power in range(round(math.log10(floor)), 1) if 10.0**power <= ceiling * 2.0)]
-        labels = ["none", *(percent(tick) for tick in ticks[1:])]
+        labels = ["none", *(percent_tick(tick) for tick in ticks[1:])]
     else:
         axes.set_yscale("log")
         low = min(values, default=0.1)
@@ -188,12 +188,7 @@ def _names(axes: Axes, groups: list[list[Point]], looks: Mapping[str, Style], gr
     ]
     for group, at in zip(groups, spread(inches, 0.21, 0.05, height - 0.02), strict=True):
         point = group[0]
-        names = [one.strategy for one in group]
-        more = "" if len(names) <= 2 else f" and {len(names) - 1} more"
-        name = shortened(names[0], _MOST - len(more)) + more
-        if len(names) == 2:
-            other = min(len(names[1]), max(_MOST // 2 - 2, _MOST - 3 - len(names[0])))
-            name = f"{shortened(names[0], _MOST - 3 - other)} = {shortened(names[1], other)}"
+        name = joined_names([one.strategy for one in group], _MOST)
         faint = point.strategy in grey
         axes.annotate(
             name,

@@ -27,7 +27,7 @@ _LANE_IN = 0.8
 _LEFT, _RIGHT = 0.12, 0.12
 
 _KEY = (
-    "Below a bar: messages from creation (above) to delivery (below), dark if over 1 s; × lost.",
+    "Below a bar: messages from creation (above) to delivery (below), heavy if over 1 s; × lost.",
     "Above a bar: | a poll or heartbeat that was answered, × an attempt that failed.",
 )
 
@@ -42,33 +42,44 @@ KINDS = {
     "handover": "Handover",
     "held": "Packets held back",
 }
+_HARMLESS = ("handover", "held")  # they delay packets and lose none
 
 
 def zoom_events(run: Run, episodes: Mapping[str, Sequence[Episode]]) -> list[dict[str, Any]]:
-    """One disruption of each kind that occurs, as rows of the table: in drive 0 where there is one, else in the first that has.
+    """One disruption of each kind that occurs, as rows of the table: in drive 0 where there is one, else in any drive.
 
-    Of several the one with the longest recovery of a strategy is shown, and of equal ones the longest. A handover is shown
-    where no other disruption is near, so that it is seen for itself.
+    Of several the one with the longest recovery is shown, and of equal ones the longest, a minute before the end of the drive
+    where there is one and with no other near. A handover is shown only where none is, so that it is seen for itself.
     """
     found = []
     events = run.disruptions.filter(pl.col("vehicle") == 0)
     ends = dict(run.vehicles.filter(pl.col("vehicle") == 0).select("replication", "end_s").iter_rows())
+    deaths = events.filter(pl.col("kind").is_in([kind for kind in KINDS if kind not in _HARMLESS]))
     for kind in KINDS:
         rows = events.filter(pl.col("kind") == kind).sort("replication", "start_s").to_dicts()
         rows = [row for row in rows if row["start_s"] < ends.get(row["replication"], 0.0)]
-        if kind in ("handover", "held"):
-            others = events.filter(pl.col("kind").is_in([other for other in KINDS if other not in ("handover", "held")]))
-            apart = [row for row in rows if not _near(row, others)]
-            rows = apart or ([] if any(one["kind"] in ("reassignment", "coverage_gap") for one in found) else rows)
+        if kind in _HARMLESS:
+            rows = [row for row in rows if not _near(row, deaths)]
+        elif found:
+            # a cut that TCP hides is of no interest beside those that strategies must recover from
+            rows = [row for row in rows if starts_episode(Event(kind, row["start_s"], row["end_s"]))]
+        whole = [row for row in rows if row["start_s"] + AFTER_S <= ends[row["replication"]]]
+        first = [row for row in whole or rows if row["replication"] == 0] or whole or rows
+        alone = [row for row in first if not _near(row, deaths)]
         if rows:
-            first = [row for row in rows if row["replication"] == rows[0]["replication"]]
-            found.append(max(first, key=lambda row: (longest_recovery_s(row, episodes), row["end_s"] - row["start_s"], -row["start_s"])))
+            found.append(max(alone or first, key=lambda row: _telling(row, episodes)))
     return found
 
 
+def _telling(row: Mapping[str, Any], episodes: Mapping[str, Sequence[Episode]]) -> tuple[float, float, float]:
+    return longest_recovery_s(row, episodes, ended=True), row["end_s"] - row["start_s"], -row["replication"] * 1e6 - row["start_s"]
+
+
 def _near(row: Mapping[str, Any], others: pl.DataFrame) -> bool:
+    """Whether another of these disruptions falls into the zoom."""
     window = (pl.col("start_s") < row["start_s"] + AFTER_S) & (pl.col("end_s") > row["start_s"] - BEFORE_S)
-    return others.filter((pl.col("replication") == row["replication"]) & window).height > 0
+    near = others.filter((pl.col("replication") == row["replication"]) & window)
+    return near.filter((pl.col("kind") != row["kind"]) | (pl.col("start_s") != row["start_s"])).height > 0
 
 
 def episode_of(row: Mapping[str, Any], episodes: Sequence[Episode]) -> Episode | None:
@@ -192,4 +203,4 @@ def _messages(axes: Axes, row: Lane, look: Style, top: float, bottom: float, sta
             line = ((created, end), (top, top))
         else:
             line = ((created, end), (top, top + (bottom - top) * (end - created) / (arrives - created)))
-        axes.plot(*line, color=colour, linewidth=0.8, alpha=0.9 if slow else 0.6, zorder=3, clip_on=True)
+        axes.plot(*line, color=colour, linewidth=1.1 if slow else 0.8, alpha=0.9 if slow else 0.6, zorder=3, clip_on=True)

@@ -1,4 +1,4 @@
-"""Numbers as a reader wants them: with a unit, and with as many digits as matter."""
+"""Numbers as a reader wants them: with a unit, and with as many digits as their interval leaves meaning to."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ def significant(value: float, digits: int = 3) -> str:
     if value == 0.0:
         return "0"
     size = math.floor(math.log10(abs(value)))
-    decimals = max(digits - 1 - size, 0)
-    text = f"{value:,.{decimals}f}"
+    text = f"{value:,.{max(digits - 1 - size, 0)}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def seconds(value: float) -> str:
-    """A duration: 80 ms, 8.31 s, 12 min 30 s."""
+    """A duration: 80 ms, 8.31 s, 12 min."""
     if abs(value) < 1.0:
         return f"{significant(value * 1000.0, 3 if abs(value) >= 0.1 else 2)}{NBSP}ms" if value else f"0{NBSP}s"
     if abs(value) < 600.0:
@@ -31,19 +30,17 @@ def seconds(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in per cent; 100 % and 0 % are said only of all and none."""
+    """A share in per cent: 34 %, 0.15 %, 99.98 %; 100 % and 0 % are said only of all and none."""
+    return f"{_percent(share)}{NBSP}%"
+
+
+def _percent(share: float) -> str:
     value = share * 100.0
-    for decimals in (0, 1, 2, 3, 4):
-        text = f"{value:.{decimals}f}"
-        whole = float(text) in (0.0, 100.0)
-        if whole == (share in (0.0, 1.0)) and (whole or decimals >= (2 if abs(value - 50.0) > 40.0 else 1)):
-            break
-    return f"{text}{NBSP}%"
-
-
-def points(share: float) -> str:
-    """A difference of shares, in percentage points."""
-    return f"{significant(abs(share) * 100.0, 2)}{NBSP}points"
+    if share in (0.0, 1.0):
+        return f"{value:.0f}"
+    digits = max(1 - math.floor(math.log10(min(value, 100.0 - value))), 0) if 0.0 < value < 100.0 else 1
+    text = f"{value:.{digits}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def count(value: float) -> str:
@@ -51,18 +48,16 @@ def count(value: float) -> str:
     return f"{value:,.0f}" if float(value).is_integer() else significant(value, 3)
 
 
-def bare(name: str, value: float) -> str:
-    """A metric's value without its unit, for the bounds of an interval; in the unit that `unit_word` names."""
+def scaled(name: str, size: float) -> tuple[float, str]:
+    """The factor and the unit in which values of a metric of this size are read: shares in %, a short time in ms."""
     unit = metric(name).unit
     if unit == "share":
-        return percent(value).removesuffix(f"{NBSP}%")
+        return 100.0, "%"
+    if unit == "s":
+        return (1000.0, "ms") if size < 1.0 else (1.0, "s") if size < 600.0 else (1.0 / 60.0, "min")
     if unit == "bytes":
-        return significant(value / 1e6)
-    return count(value) if unit == "count" else significant(value)
-
-
-def unit_word(name: str) -> str:
-    return {"share": "%", "s": "s", "bytes": "MB", "MB": "MB", "count": ""}[metric(name).unit]
+        return 1e-6, "MB"
+    return 1.0, "MB" if unit == "MB" else ""
 
 
 def valued(name: str, value: float) -> str:
@@ -72,33 +67,63 @@ def valued(name: str, value: float) -> str:
         return percent(value)
     if unit == "s":
         return seconds(value)
-    return f"{bare(name, value)}{NBSP}MB" if unit in ("bytes", "MB") else count(value)
+    factor, word = scaled(name, abs(value))
+    return count(value) if unit == "count" else f"{significant(value * factor, 4)}{NBSP}{word}"
 
 
-def size_of_difference(name: str, value: float) -> str:
-    """The size of a difference of two values of a metric, with its unit and without its sign."""
-    return points(value) if metric(name).unit == "share" else valued(name, abs(value))
+def decimals(low: float, high: float) -> int:
+    """Decimals that an interval leaves meaning to: one digit of its half width, two where that begins with 1 to 3."""
+    half = (high - low) / 2.0
+    if half <= 0.0:
+        return 3
+    size = math.floor(math.log10(half))
+    return max((1 if half / 10.0**size < 3.55 else 0) - size, 0)
+
+
+def with_bounds(name: str, mean: float, low: float, high: float, factor: float) -> tuple[str, str]:
+    """(value, interval) without a unit: ("8.3", "7.6–9.0"). A share that is not 1 is never written as 100."""
+    places = decimals(low * factor, high * factor)
+    if metric(name).unit == "share":
+        while places < 6 and mean not in (0.0, 1.0) and float(f"{mean * factor:.{places}f}") in (0.0, 100.0):
+            places += 1
+    text = f"{mean * factor:,.{places}f}"
+    first, last = f"{low * factor:,.{places}f}", f"{high * factor:,.{places}f}"
+    return text, f"{first} to {last}" if low < 0.0 else f"{first}–{last}"
 
 
 def with_interval(name: str, interval: Mapping[str, Any] | None) -> str:
-    """A mean with its interval in the words of a sentence: "8.31 s (7.58 to 9.03)"; says why where there is no number."""
+    """A mean with its interval in the words of a sentence: "8.3 s (7.6–9.0)"; says why where there is no number."""
     if interval is None or (interval["mean"] is None and not interval["note"]):
         return "no data"
-    if interval["mean"] is None or not math.isfinite(interval["mean"]):
+    mean, low, high = interval["mean"], interval["low"], interval["high"]
+    if mean is None or not math.isfinite(mean):
         return str(interval["note"]) or "beyond the end of the run"
-    text = valued(name, float(interval["mean"]))
-    if interval["low"] is None or interval["high"] is None:
-        return text
-    return f"{text} ({bounds(name, float(interval['low']), float(interval['high']))})"
+    if low is None or high is None:
+        return valued(name, float(mean))
+    factor, word = scaled(name, max(abs(float(low)), abs(float(high))))
+    value, bounds = with_bounds(name, float(mean), float(low), float(high), factor)
+    return f"{value}{NBSP + word if word else ''} ({bounds})"
 
 
-def bounds(name: str, low: float, high: float) -> str:
-    """An interval with its unit where that is not the mean's: "7.58 to 9.03 s"; the smaller size first."""
-    unit = metric(name).unit
-    if unit == "s" and max(abs(low), abs(high)) < 1.0:
-        return f"{significant(low * 1000.0)} to {significant(high * 1000.0)}{NBSP}ms"
-    word = unit_word(name)
-    return f"{bare(name, low)} to {bare(name, high)}{NBSP + word if word else ''}"
+def difference(name: str, mean: float | None, low: float | None, high: float | None, signed: bool = False) -> str:
+    """A paired difference with its interval: "0.15 points (0.08–0.22)", or signed "−53 ms (−67 to −41)"."""
+    if mean is None or not math.isfinite(mean):
+        return "an unknown amount"
+    factor, word = scaled(name, max(abs(side) for side in (mean, low, high) if side is not None))
+    word = "points" if metric(name).unit == "share" else word
+    unit = NBSP + word if word else ""
+    if low is None or high is None:
+        return f"{_sign(mean) if signed else ''}{significant(abs(mean) * factor)}{unit}"
+    places = decimals(low * factor, high * factor)
+    if signed:
+        first, last = (f"{_sign(side)}{abs(side) * factor:,.{places}f}" for side in (low, high))
+        return f"{_sign(mean)}{abs(mean) * factor:,.{places}f}{unit} ({first} to {last})"
+    small, large = sorted((abs(low), abs(high)))
+    return f"{abs(mean) * factor:,.{places}f}{unit} ({small * factor:,.{places}f}–{large * factor:,.{places}f})"
+
+
+def _sign(value: float) -> str:
+    return "+" if value > 0 else "−" if value < 0 else ""
 
 
 def listed(words: list[str]) -> str:

@@ -79,6 +79,7 @@ def _content(evidence: Evidence, shown: list[_Shown], found: list[Any]) -> dict[
     manifest = evidence.manifest
     figures: dict[str, list[_Shown]] = {section: [one for one in shown if one.section == section] for section in SECTIONS}
     return {
+        "run_id": str(manifest["run_id"]),
         "scenario": str(manifest.get("scenario", "")),
         "description": str(manifest.get("description") or ""),
         "world": str(manifest.get("world", "model")),
@@ -95,7 +96,7 @@ def _content(evidence: Evidence, shown: list[_Shown], found: list[Any]) -> dict[
         "stats": stats_rows(evidence),
         "failures": failures_in_words(evidence),
         "worst": [
-            {"strategy": name, "text": evidence.of(name)["worst_episode"]["text"]}
+            {"strategy": name, "baseline": evidence.is_baseline(name), **evidence.of(name)["worst_episode"]}
             for name in evidence.strategies
             if evidence.of(name).get("worst_episode")
         ],
@@ -116,7 +117,13 @@ def _page(template: str, content: dict[str, Any], autoescape: bool) -> bytes:
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     environment.filters["md"] = _markdown
+    environment.filters["unbroken"] = _unbroken
     return environment.get_template(template).render(content).encode()
+
+
+def _unbroken(text: str) -> str:
+    """Text in which an interval such as 257–273 stays on one line."""
+    return re.sub(r"(?<=\d)–(?=\d)", "\u2060–\u2060", text)
 
 
 def _markdown(text: object) -> str:

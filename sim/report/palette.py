@@ -30,7 +30,7 @@ CSS_VARIABLES: dict[str, tuple[str, str]] = {
     RULE: ("--rule", "#333d49"),
     SOFT: ("--soft", "#222a34"),
     PAPER: ("--paper", "#161c24"),
-    ALERT: ("--alert", "#ff7d97"),
+    ALERT: ("--alert", "#ff5c62"),
     _FAILED: ("--failed", "#8793a1"),
     _BACKOFF: ("--backoff", "#66717e"),
     _WAIT: ("--wait", "#454f5b"),

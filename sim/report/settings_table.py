@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sim.measure.metrics_catalog import metric
 from sim.report.evidence import Evidence
 from sim.report.knobs import UNKNOWN, flat, mosquitto_lines, paste_line, seed_value
-from sim.report.numbers import NBSP, bare, significant, size_of_difference, unit_word
+from sim.report.numbers import difference
 
 #: metric -> what is said of it, in the order in which effects are listed.
 EFFECTS = {
@@ -104,29 +103,16 @@ def setting_text(path: str, value: Any) -> str:
 
 
 def _effect(evidence: Evidence, name: str, variant: str, base: str, words: str, cost: bool = False) -> str:
-    """A paired difference with its interval and what it shows: "mean latency −0.05 s (−0.07 to −0.04), better"."""
+    """A paired difference with its interval and what it shows: "mean latency: −53 ms (−67 to −41), better"."""
     compared = evidence.paired(name, variant, base)
     interval = compared.interval
     if interval.mean is None:
         return ""
-    share = metric(name).unit == "share"
     if interval.mean == 0.0 and interval.low is None:
         return "no difference" if cost else f"{words}: no difference"
-    text = f"{_sign(interval.mean)}{size_of_difference(name, interval.mean)}"
-    if interval.low is not None and interval.high is not None:
-        scale = 100.0 if share else 1.0
-        unit = "" if share else f"{NBSP}{unit_word(name)}"
-        low, high = (
-            f"{_sign(side)}{significant(abs(side) * scale) if metric(name).unit in ('share', 's') else bare(name, abs(side))}"
-            for side in (interval.low, interval.high)
-        )
-        text += f" ({low} to {high}{unit})"
+    text = difference(name, interval.mean, interval.low, interval.high, signed=True)
     verdict = {"better": "better", "worse": "worse"}.get(compared.verdict, "one drive" if evidence.drives == 1 else "no evidence")
     return f"{words}: {text}, {verdict}" if words else f"{text}, {verdict.replace('better', 'cheaper').replace('worse', 'dearer')}"
-
-
-def _sign(value: float) -> str:
-    return "+" if value > 0 else "−" if value < 0 else ""
 
 
 def broker_lines(evidence: Evidence) -> list[str]:

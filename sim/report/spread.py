@@ -39,3 +39,14 @@ def shortened(text: str, most: int) -> str:
         return text
     head = (most - 1) // 2
     return f"{text[:head]}…{text[-(most - 1 - head) :]}"
+
+
+def joined_names(names: Sequence[str], most: int) -> str:
+    """One label for things that coincide: "a", "a = b", "a and 2 more", in at most so many characters."""
+    if len(names) == 1:
+        return shortened(names[0], most)
+    if len(names) == 2:
+        other = min(len(names[1]), max(most // 2 - 2, most - 3 - len(names[0])))
+        return f"{shortened(names[0], most - 3 - other)} = {shortened(names[1], other)}"
+    more = f" and {len(names) - 1} more"
+    return shortened(names[0], most - len(more)) + more

@@ -139,7 +139,7 @@ def vehicle(config: MQTTPersistent | None = None, *, replication: int = 0, addre
     """An MQTTVehicle that has an address, before its first attempt, and its world."""
     world = World()
     hand = ByHand(MQTTVehicle(config or MQTTPersistent(), context(replication=replication)), world)
-    hand.put(AddressChanged(address))
+    hand.put(AddressChanged(address), 0.0)
     return hand, world
 
 

@@ -1,0 +1,22 @@
+"""Time of a live run: seconds since the start of the drive, on the event loop's monotonic clock. Never scaled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+
+class Clock:
+    """`now()` is 0 at the start of the drive and negative before."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, start_s: float) -> None:
+        self._loop = loop
+        self._origin = loop.time() - start_s
+
+    def now(self) -> float:
+        return self._loop.time() - self._origin
+
+    def at(self, when_s: float, call: Callable[..., Any], *arguments: Any) -> asyncio.TimerHandle:
+        """Call at an instant of the drive; at once where it has passed."""
+        return self._loop.call_at(self._origin + when_s, call, *arguments)

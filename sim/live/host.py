@@ -1,0 +1,287 @@
+"""The live driver: hosts one machine on the event loop. As in the model it contains no protocol behaviour and no choices.
+
+The laws of the model's driver hold: calls are atomic and never re-entered (nothing is awaited inside one), one wake-up is
+armed and only when the deadline is earlier, now = max(clock, deadline), inputs of an abandoned transport are ignored, and
+every exception of the outside becomes an input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from sim.live.clock import Clock
+from sim.live.wire import Codec, Wire, reason_of
+from sim.machine import (
+    NEVER,
+    CloseTransport,
+    Create,
+    Deliver,
+    Drop,
+    NameFailed,
+    NameResolved,
+    Note,
+    OpenTransport,
+    PacketReceived,
+    ResolveName,
+    SendPacket,
+    TransportAccepted,
+    TransportLost,
+    TransportOpened,
+    WriteBlocked,
+    WriteResumed,
+)
+from sim.record.journal import VEHICLE, Journal
+
+#: Opens a connection to (address, port) for a wire; raises OSError. The link decides from which address it leaves.
+Connector = Callable[[str, int, Callable[[], asyncio.Protocol]], Awaitable[None]]
+#: Resolves a name, or returns "" where it cannot.
+Resolver = Callable[[str], Awaitable[str]]
+_OPEN_AT_MOST_S = 140.0  # a connect that the machine forgot: longer than Linux keeps trying (131 s)
+
+
+class Host:
+    """Hosts `machine` as `side` (VEHICLE or SERVER) of a journal."""
+
+    def __init__(
+        self,
+        machine: Any,
+        side: int,
+        clock: Clock,
+        journal: Journal,
+        *,
+        connect: Connector,
+        resolve: Resolver,
+        codec_for: Callable[[int], Codec],
+        address: Callable[[], str] = lambda: "",
+    ) -> None:
+        """`codec_for(port)` makes the codec of what is spoken there; `address()` is the vehicle's, for the records."""
+        self.machine = machine
+        self._side = side
+        self._clock = clock
+        self._journal = journal
+        self._connect = connect
+        self._resolve = resolve
+        self._codec_for = codec_for
+        self._address = address
+        self._wires: dict[int, Wire] = {}
+        self._ids: dict[Wire, int] = {}
+        self._opening: dict[int, asyncio.Task[None]] = {}
+        self._names: set[asyncio.Task[None]] = set()
+        self._next_accepted_id = 1_000_000
+        self._armed = NEVER
+        self._timer: asyncio.TimerHandle | None = None
+        self._stopped = False
+        self.failure: BaseException | None = None  # a defect of ours that a callback met
+
+    # --- time and calls -------------------------------------------------------------------------------------------------
+
+    def input(self, event: Any) -> None:
+        """Something happened."""
+        if self._stopped:
+            return
+        now = self._clock.now()
+        try:
+            self._journal.input(self._side, now, event)
+            self._perform(now, self.machine.handle(now, event))
+            self._arm()
+        except Exception as error:
+            self._fail(error)
+
+    def start(self) -> None:
+        """Arm the first deadline."""
+        self._arm()
+
+    def _arm(self) -> None:
+        at = self.machine.next_deadline()
+        if at < self._armed:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._armed = at
+            self._timer = self._clock.at(at, self._wake)
+
+    def _wake(self) -> None:
+        if self._stopped:
+            return
+        # an event loop may call a timer one resolution of its clock early
+        now = max(self._clock.now(), self._armed)
+        self._armed = NEVER
+        try:
+            if self.machine.next_deadline() <= now:
+                self._perform(now, self.machine.handle_deadline(now))
+            self._arm()
+        except Exception as error:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        self.failure = self.failure or error
+        self._stopped = True
+
+    # --- actions --------------------------------------------------------------------------------------------------------
+
+    def _perform(self, now: float, actions: list[Any]) -> None:
+        for action in actions:
+            _ACTIONS[type(action)](self, now, action)
+
+    def _send(self, now: float, action: SendPacket) -> None:
+        wire = self._wires.get(action.transport)
+        self._journal.sent(self._side, now, action.transport, action.packet)
+        if wire is None:
+            return
+        n_bytes = wire.send(action.packet)
+        self._book(action.transport, up=self._side == VEHICLE, purpose=action.packet.purpose, n_bytes=n_bytes)
+
+    def _book(self, transport: int, *, up: bool, purpose: str, n_bytes: int) -> None:
+        self._journal.record.bytes("up" if up else "down", purpose, 1, n_bytes)
+        row = self._journal.row(self._side, transport)
+        if row is not None:
+            if up:
+                row.bytes_up += n_bytes
+            else:
+                row.bytes_down += n_bytes
+
+    def _open(self, now: float, action: OpenTransport) -> None:
+        row = self._journal.row(self._side, action.transport)
+        if row is None:
+            row = self._journal.new_row(
+                self._side, action.transport, action.purpose, action.trigger, action.waited_s, self._address(), now
+            )
+        row.started_s = now
+        row.target = f"{action.address}:{action.port}"
+        self._opening[action.transport] = asyncio.ensure_future(self._open_wire(action))
+
+    async def _open_wire(self, action: OpenTransport) -> None:
+        transport = action.transport
+        wire = Wire(self._codec_for(action.port), on_packet=self._received, on_lost=self._lost, on_blocked=self._blocked)
+        try:
+            await asyncio.wait_for(self._connect(action.address, action.port, lambda: wire), _OPEN_AT_MOST_S)
+        except (OSError, TimeoutError) as error:
+            if self._opening.pop(transport, None) is not None:
+                self._told_lost(transport, reason_of(error))
+            return
+        if self._opening.pop(transport, None) is None:
+            wire.close(abort=True)  # abandoned while it opened
+            return
+        self._wires[transport] = wire
+        self._ids[wire] = transport
+        row = self._journal.row(self._side, transport)
+        if row is not None:
+            row.tcp_s = row.opened_s = self._clock.now()
+        self.input(TransportOpened(transport))
+
+    def _close(self, now: float, action: CloseTransport) -> None:
+        task = self._opening.pop(action.transport, None)
+        if task is not None:
+            task.cancel()
+        wire = self._wires.pop(action.transport, None)
+        if wire is not None:
+            self._ids.pop(wire, None)
+            wire.close(abort=action.abort)
+        self._journal.end_row(self._side, action.transport, now, action.reason)
+
+    def _resolve_name(self, now: float, action: ResolveName) -> None:
+        if action.transport >= 0 and self._journal.row(self._side, action.transport) is None:
+            self._journal.new_row(
+                self._side, action.transport, action.purpose, action.trigger, action.waited_s, self._address(), now
+            )
+        task = asyncio.ensure_future(self._ask(action.name))
+        self._names.add(task)  # the loop keeps weak references only
+        task.add_done_callback(self._names.discard)
+
+    async def _ask(self, name: str) -> None:
+        try:
+            address = await self._resolve(name)
+        except OSError:
+            address = ""
+        self.input(NameResolved(name, address) if address else NameFailed(name, "timed_out"))
+
+    def _create(self, now: float, action: Create) -> None:
+        self._journal.record.created(action.message)
+
+    def _deliver(self, now: float, action: Deliver) -> None:
+        self._journal.deliver(self._side, now, action)
+
+    def _drop(self, now: float, action: Drop) -> None:
+        self._journal.drop(self._side, now, action)
+
+    def _note(self, now: float, action: Note) -> None:
+        self._journal.note(self._side, now, action, self._address())
+
+    # --- what the outside tells -------------------------------------------------------------------------------------------
+
+    def accept(self, port: int, peer: str = "") -> Wire:
+        """A wire for a connection that came in on `port`; the machine is told once it is made."""
+        self._next_accepted_id += 1
+        transport = self._next_accepted_id
+        wire = _AcceptedWire(self._codec_for(port), on_packet=self._received, on_lost=self._lost, on_blocked=self._blocked)
+        wire.made = lambda: self._accepted(wire, transport, port, peer)
+        return wire
+
+    def _accepted(self, wire: Wire, transport: int, port: int, peer: str) -> None:
+        self._wires[transport] = wire
+        self._ids[wire] = transport
+        self.input(TransportAccepted(transport, port, peer, wire.peer))
+
+    def adopt(self, transport: int, wire: Wire) -> None:
+        """A wire that stands already (the server's own connection to its broker)."""
+        self._wires[transport] = wire
+        self._ids[wire] = transport
+        self.input(TransportOpened(transport))
+
+    def wire(self, port: int) -> Wire:
+        """A wire whose inputs go to this machine, for `adopt`."""
+        return Wire(self._codec_for(port), on_packet=self._received, on_lost=self._lost, on_blocked=self._blocked)
+
+    def _received(self, wire: Wire, packet: Any) -> None:
+        transport = self._ids.get(wire)
+        if transport is not None:
+            self.input(PacketReceived(transport, packet))
+
+    def _lost(self, wire: Wire, reason: str) -> None:
+        transport = self._ids.pop(wire, None)
+        if transport is not None and self._wires.pop(transport, None) is not None:
+            self._told_lost(transport, reason)
+
+    def _told_lost(self, transport: int, reason: str) -> None:
+        self._journal.end_row(self._side, transport, self._clock.now(), reason)
+        self.input(TransportLost(transport, reason))
+
+    def _blocked(self, wire: Wire, blocked: bool) -> None:
+        transport = self._ids.get(wire)
+        if transport is not None:
+            self.input(WriteBlocked(transport) if blocked else WriteResumed(transport))
+
+    async def stop(self) -> None:
+        """End everything this host has open; nothing is told to the machine any more."""
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+        tasks = [*self._opening.values(), *self._names]
+        for task in tasks:
+            task.cancel()
+        for wire in list(self._wires.values()):
+            wire.close(abort=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class _AcceptedWire(Wire):
+    """Tells its owner when the connection is made."""
+
+    made: Callable[[], None]
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.made()
+
+
+_ACTIONS: dict[type, Callable[..., None]] = {
+    SendPacket: Host._send,
+    OpenTransport: Host._open,
+    CloseTransport: Host._close,
+    ResolveName: Host._resolve_name,
+    Create: Host._create,
+    Deliver: Host._deliver,
+    Drop: Host._drop,
+    Note: Host._note,
+}
