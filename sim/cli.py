@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -137,14 +138,19 @@ def run(
         for line in warnings:
             say(f"warning: {line}", error=True)
 
-        from sim.report.page import write_report
         from sim.study.run import run_scenario
 
         with progress(scenario.name) as show:
             result = run_scenario(
-                scenario, jobs=jobs or _cores(), out=out, fold=not no_fold, keep_inputs=not no_inputs, progress=show
+                scenario,
+                jobs=jobs or _cores(),
+                out=out,
+                fold=not no_fold,
+                keep_inputs=not no_inputs,
+                progress=show,
+                command=_said(),
             )
-        report = write_report(result.run_dir)
+        report = result.run_dir / "report.html"
     if json:
         say(json_object(result.metrics, result.run_dir))
     else:
@@ -245,6 +251,100 @@ def report(run_dir: RunArgument) -> None:
         say(f"report: {write_report(run_dir)}")
     except RunFolderError as error:
         raise BadUsage(str(error)) from None
+
+
+_BROKER_HELP = "embedded (our own), mosquitto, or HOST:PORT of a running one"
+
+
+@app.command()
+@_command
+def live(
+    file: FileArgument,
+    broker: Annotated[str, typer.Option(help=_BROKER_HELP)] = "embedded",
+    link: Annotated[str, typer.Option(help="loopback, or packet (Linux, root: real TCP in namespaces)")] = "loopback",
+    from_: Annotated[str | None, typer.Option("--from", metavar="TIME", help="start of the part of the drive, as 60 s")] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="end of the part of the drive, as 3 min")] = None,
+    strategy: Annotated[list[str] | None, typer.Option(help="run this one only; repeatable")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change a key; repeatable")] = None,
+    out: Annotated[Path, typer.Option(help="folder of all results")] = Path("results"),
+    json: JsonOption = False,
+) -> int:
+    """Run a scenario's strategies in real time over real sockets; the same report."""
+    from sim.report.page import write_report
+    from sim.study.live import run_live
+    from sim.terminal import any_missed, json_object, nothing_else_on_stdout, print_summary, say
+
+    with nothing_else_on_stdout(json):
+        planned = _plan(file, strategy, set_, from_, until)
+        with _live_errors():
+            result = run_live(planned, broker, link, out=out, command=_said(), say=lambda text: say(text, error=True))
+        report = write_report(result.run_dir)
+    if json:
+        say(json_object(result.metrics, result.run_dir))
+    else:
+        print_summary(result.metrics, result.run_dir, report)
+    return MISSED if any_missed(result.metrics) else OK
+
+
+@app.command()
+@_command
+def validate(
+    file: FileArgument,
+    broker: Annotated[str, typer.Option(help=_BROKER_HELP)] = "embedded",
+    link: Annotated[str, typer.Option(help="loopback, or packet (Linux, root: real TCP in namespaces)")] = "loopback",
+    from_: Annotated[str | None, typer.Option("--from", metavar="TIME", help="start of the part of the drive")] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="end of the part of the drive")] = None,
+    strategy: Annotated[list[str] | None, typer.Option(help="validate this one only; repeatable")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change a key; repeatable")] = None,
+    out: Annotated[Path, typer.Option(help="folder of all results")] = Path("results"),
+    json: JsonOption = False,
+) -> int:
+    """Run model and live on the same drive and print how far they disagree; exit code 1 beyond the tolerance."""
+    from sim.report.page import write_report
+    from sim.study.live import validate as run_validation
+    from sim.terminal import nothing_else_on_stdout, print_validation, say, validation_json
+
+    with nothing_else_on_stdout(json):
+        planned = _plan(file, strategy, set_, from_, until)
+        with _live_errors():
+            found = run_validation(planned, broker, link, out=out, command=_said(), say=lambda text: say(text, error=True))
+        write_report(found.run_dir)
+    if json:
+        say(validation_json(found))
+    else:
+        print_validation(found)
+    return OK if found.agrees else MISSED
+
+
+def _plan(file: str, strategy: list[str] | None, sets: list[str] | None, from_: str | None, until: str | None) -> Any:
+    """The scenario's first drive, cut to the window that was asked for."""
+    from sim.scenario.load import load
+    from sim.scenario.quantities import parse_quantity
+    from sim.study.live import plan
+
+    scenario = load(file, sets=sets or (), strategies=strategy or ())
+    try:
+        start_s = parse_quantity(from_, "duration") if from_ else 0.0
+        end_s = parse_quantity(until, "duration") if until else None
+        return plan(scenario, from_s=start_s, until_s=end_s)
+    except ValueError as error:
+        raise BadUsage(f"--from, --until: {error}") from None
+
+
+@contextlib.contextmanager
+def _live_errors() -> Iterator[None]:
+    """What is not to be had on this machine is said in one line."""
+    from sim.live.brokers import BrokerUnavailable
+    from sim.live.session import LiveFailed
+
+    try:
+        yield
+    except (BrokerUnavailable, LiveFailed) as error:
+        raise BadUsage(str(error)) from None
+
+
+def _said() -> str:
+    return "python -m sim " + shlex.join(sys.argv[1:])
 
 
 @app.command()

@@ -187,3 +187,50 @@ _COLUMNS: dict[str, Callable[[Mapping[str, Any], int], str]] = {
     "MB a\ndrive": lambda n, drives: _count(n, "bytes.total", 1e6 * drives, 2),
     "tries\na drive": lambda n, drives: _count(n, "attempts.total", drives, 1),
 }
+
+
+def print_validation(found: Any) -> None:
+    """Both values and the difference of every timing and outcome that matters, and where the two part first."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from sim.measure.agreement import first_parting
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name, side in (
+        ("strategy", "left"),
+        ("where", "left"),
+        ("what", "left"),
+        ("model", "right"),
+        ("live", "right"),
+        ("difference s", "right"),
+        ("", "left"),
+    ):
+        table.add_column(name, justify=side)  # type: ignore[arg-type]
+    shown = [row for row in found.rows if not row.agrees or not row.where.startswith("message")]
+    for row in shown:
+        difference = "" if row.difference is None else f"{row.difference:+.3f}"
+        table.add_row(
+            row.strategy, row.where, row.what, _cell(row.model), _cell(row.live), difference, "" if row.agrees else "parts"
+        )
+    Console(width=max(100, Console().width)).print(table)
+    agreeing = sum(row.agrees for row in found.rows)
+    say(f"{agreeing} of {len(found.rows)} compared values agree (messages that agree are not listed)")
+    first = first_parting(found.rows)
+    if first is not None:
+        say(
+            f"first record where the two part: {first.strategy}, {first.where}, {first.what}: model {_cell(first.model)}, live {_cell(first.live)}"
+        )
+    say(f"live run and validation.csv: {found.run_dir}")
+
+
+def validation_json(found: Any) -> str:
+    """One JSON object: the verdict and every compared value."""
+    import dataclasses
+
+    rows = [{**dataclasses.asdict(row), "at_s": row.at_s if math.isfinite(row.at_s) else None} for row in found.rows]
+    return json.dumps({"agrees": found.agrees, "results_dir": str(found.run_dir), "rows": rows}, allow_nan=False)
+
+
+def _cell(value: Any) -> str:
+    return "-" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -15,7 +15,7 @@ import re
 import sys
 import tokenize
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from importlib import import_module
 from pathlib import Path
@@ -35,7 +35,13 @@ from sim.strategies.backoff import POLICIES  # noqa: E402
 from sim.strategies.catalog import STRATEGIES  # noqa: E402
 from sim.strategies.config import MQTTConnection  # noqa: E402
 
-Rows = list[tuple[str, ...]]
+Rows = Sequence[tuple[str, ...]]
+
+#: How a source names a section of docs/sources.md: `brokers 4`, `real-world 2.1`, `failure-modes F22`, `seed`.
+CITATION = re.compile(
+    r"\b(?P<name>brokers|linux tcp|pqc-tls|failure[- ]modes|real[- ]world|seed|design)\b(?: (?P<number>[TF]?\d+(?:\.\d)?)\b)?",
+    re.IGNORECASE,
+)
 
 #: Figures in the code that no scenario sets: module, name, unit, what it means, where it comes from.
 CONSTANTS: tuple[tuple[str, str, str, str, str], ...] = (
@@ -121,17 +127,27 @@ def _settings_in(hint: Any) -> Iterator[type]:
 
 
 def _settings_table(cls: type, leave_out: Mapping[str, Key] | None = None) -> str:
-    rows: Rows = []
+    rows: list[tuple[str, ...]] = []
     for name, key in keys_of(cls).items():
         if leave_out and name in leave_out and leave_out[name].field == key.field:
             continue
-        rows.append((f"`{name}`", _default(key), key.field.metadata.get("doc", ""), key.field.metadata.get("source", "")))
+        rows.append((f"`{name}`", _default(key), key.field.metadata.get("doc", ""), linked(key.field.metadata.get("source", ""))))
     return _table(("key", "default", "meaning", "source"), rows)
+
+
+def linked(source: str) -> str:
+    """A source with links to the sections of docs/sources.md that it names."""
+
+    def link(match: re.Match[str]) -> str:
+        place = match["name"].lower().replace(" ", "-") + (f"-{match['number'].lower()}" if match["number"] else "")
+        return f"[{match[0]}](sources.md#{place})"
+
+    return CITATION.sub(link, source)
 
 
 def _default(key: Key) -> str:
     if any(True for _ in _settings_in(key.hint)):
-        return "below" if key.field.default is dataclasses.MISSING else "none; see below"
+        return "below" if key.field.default is dataclasses.MISSING else "none (below)"
     if key.field.default is dataclasses.MISSING and key.field.default_factory is dataclasses.MISSING:
         return "required"
     return default_text(key) or "none"
@@ -139,7 +155,7 @@ def _default(key: Key) -> str:
 
 def _settings_of(keys: tuple[str, ...]) -> str:
     """Tables of the sections of the scenario file that begin with one of the keys."""
-    out = []
+    out: list[str] = []
     for at, cls in sections(ScenarioFile):
         if at.split(".")[0] in keys and at:
             out.append(f"#### `{at}`\n\n{_about(cls)}{_settings_table(cls)}")
@@ -157,7 +173,7 @@ def _about(cls: type) -> str:
 def settings_top() -> str:
     """Keys of the file itself, without the sections."""
     rows = [
-        (f"`{name}`", _default(key), key.field.metadata.get("doc", ""), key.field.metadata.get("source", ""))
+        (f"`{name}`", _default(key), key.field.metadata.get("doc", ""), linked(key.field.metadata.get("source", "")))
         for name, key in keys_of(ScenarioFile).items()
     ]
     return _table(("key", "default", "meaning", "source"), rows)
@@ -192,26 +208,30 @@ def presets() -> str:
     heads = [(f"`{name}`", line, b.version, b.status) for name, (b, line) in PRESETS.items()]
     spec = PRESETS["spec"][0]
     names = list(PRESETS)
-    rows: Rows = []
+    rows: list[tuple[str, ...]] = []
     for name, key in keys_of(BrokerBehaviour).items():
         field = key.field.name
         if field in ("version", "status"):
             continue
         base = getattr(spec, field)
-        cells = [text_of(getattr(PRESETS[preset][0], field), key.kind) for preset in names]
-        shown = [cells[0], *("" if getattr(PRESETS[preset][0], field) == base else cell for preset, cell in list(zip(names, cells, strict=True))[1:])]
-        rows.append((f"`{name}`", key.field.metadata.get("doc", ""), *shown))
-    used = [i for i, row in enumerate(rows) if row]
+        values = [getattr(PRESETS[preset][0], field) for preset in names]
+        cells = ["" if at and value == base else _plain(text_of(value, key.kind)) for at, value in enumerate(values)]
+        rows.append((f"`{name}`", key.field.metadata.get("doc", ""), *cells))
     return (
         _table(("preset", "what it is", "version", "status"), heads)
         + "\n\nAn empty cell is the value of `spec`.\n\n"
-        + _table(("value", "meaning", *(f"`{name}`" for name in names)), [rows[i] for i in used])
+        + _table(("value", "meaning", *(f"`{name}`" for name in names)), rows)
     )
+
+
+def _plain(text: str) -> str:
+    """Infinity in words, and a number that only stands for "no limit"."""
+    return {"inf s": "never", "2147483648": "no limit"}.get(text, text)
 
 
 def tls_costs() -> str:
     """Handshakes by profile, from the same functions that the model calls."""
-    rows: Rows = []
+    rows: list[tuple[str, ...]] = []
     tcp = TCP()
     for profile, signature, word in (
         ("classical", "ml-dsa-44", "classical"),
@@ -223,23 +243,24 @@ def tls_costs() -> str:
             tls = TLS(profile=profile, signature=signature, resumption=resumption)  # type: ignore[arg-type]
             cost = handshake(tls, resumed=resumption != "off")
             assert cost is not None
-            extra = [extra_round_trips(n, tcp.mss_bytes, tcp.initial_window) for n in (cost.server_flight_bytes, cost.client_flight_bytes)]
-            how = "full" if resumption == "off" else f"resumed, {resumption} ticket"
             flights = (cost.client_hello_bytes, cost.server_flight_bytes, cost.client_flight_bytes, cost.tickets_bytes)
+            extra = [extra_round_trips(n, tcp.mss_bytes, tcp.initial_window) for n in flights[1:3]]
+            how = "full" if resumption == "off" else f"resumed, {resumption} ticket"
             cpu = f"{cost.client_cpu_s * 1e6:.0f} / {cost.server_cpu_s * 1e6:.0f}"
             rows.append((word, how, *(str(n) for n in flights), cpu, str(sum(extra))))
-    head = ("profile", "handshake", "ClientHello", "server flight", "client flight", "tickets", "CPU client / server, us", "extra round trips")
-    return _table(head, rows)
+    flight_names = ("ClientHello", "server flight", "client flight", "tickets")
+    return _table(("profile", "handshake", *flight_names, "CPU client / server, us", "extra round trips"), rows)
 
 
 def tcp_figures() -> str:
     """What follows from the TCP settings for a path of 80 ms."""
-    rows: Rows = []
+    rows: list[tuple[str, ...]] = []
     for tcp in (TCP(), TCP(preset="rfc6298")):
         rto = rto_s(tcp, 0.08)
+        instants = ", ".join(f"{at:g}" for at in syn_instants(tcp))
         rows += [
             (tcp.preset, "RTO on a steady path of 80 ms", f"{rto:.3f} s"),
-            (tcp.preset, "SYN sent at", f"{', '.join(f'{t:g}' for t in syn_instants(tcp))} s; given up at {syn_gives_up_s(tcp):g} s"),
+            (tcp.preset, "SYN sent at", f"{instants} s; given up at {syn_gives_up_s(tcp):g} s"),
             (tcp.preset, f"unacknowledged data, retries2 {tcp.retries2}", f"given up after {gives_up_after_s(tcp, rto):.1f} s"),
             (tcp.preset, "the same, retries2 5", f"{gives_up_after_s(dataclasses.replace(tcp, retries2=5), rto):.1f} s"),
             (tcp.preset, "the same, TCP_USER_TIMEOUT 10 s", f"{gives_up_after_s(tcp, rto, 10.0):.1f} s"),
@@ -252,8 +273,8 @@ def constants() -> str:
     rows = []
     for module, name, unit, meaning, source in CONSTANTS:
         value = getattr(import_module(module), name)
-        shown = f"{value:g}" if isinstance(value, float) else str(value)
-        rows.append((meaning, f"{shown} {unit}".strip(), source, f"`{module}.{name}`"))
+        shown = f"{value:g}" if isinstance(value, float) else f"{value:,}"
+        rows.append((meaning, f"{shown} {unit}".strip(), linked(source), f"`{module}.{name}`"))
     return _table(("meaning", "value", "source", "where"), rows)
 
 
@@ -269,9 +290,10 @@ def causes() -> str:
 
 def simplifications() -> str:
     """Every `Simplification:` of the code with the file that makes it."""
-    rows: Rows = []
+    rows: list[tuple[str, ...]] = []
     for path in sorted((ROOT / "sim").rglob("*.py")):
-        rows += [(text, f"`{path.relative_to(ROOT).as_posix()}`") for text in simplifications_in(path.read_text(encoding="utf-8"))]
+        where = f"`{path.relative_to(ROOT).as_posix()}`"
+        rows += [(text, where) for text in simplifications_in(path.read_text(encoding="utf-8"))]
     return _table(("what is simplified", "where"), rows)
 
 
@@ -283,7 +305,7 @@ def simplifications_in(source: str) -> list[str]:
             flat = " ".join(paragraph.split())
             for place, piece in enumerate(re.split(r"Simplification:\s*", flat)[1:]):
                 found.append((line * 100 + place, _closed(piece.strip())))
-    return [text[0].upper() + text[1:] for _order, text in sorted(found)]
+    return [text[0].upper() + text[1:].rstrip(".") + "." for _order, text in sorted(found)]
 
 
 def _closed(text: str) -> str:
@@ -306,7 +328,8 @@ def _docstrings(source: str) -> Iterator[tuple[int, str]]:
 
 def _comments(source: str) -> Iterator[tuple[int, str]]:
     """Comments; those on consecutive lines are one."""
-    start, lines, last = 0, [], -2
+    start, last = 0, -2
+    lines: list[str] = []
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type != tokenize.COMMENT:
             continue
@@ -342,7 +365,7 @@ def diagram(module_name: str, enum_name: str) -> str:
 # --- Markdown -----------------------------------------------------------------------------------------------------------
 
 
-def _table(head: tuple[str, ...], rows: Rows | list[tuple[str, ...]]) -> str:
+def _table(head: tuple[str, ...], rows: Rows) -> str:
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     lines += ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows]
     return "\n".join(lines)

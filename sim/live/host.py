@@ -53,10 +53,10 @@ class Host:
         *,
         connect: Connector,
         resolve: Resolver,
-        codec_for: Callable[[int], Codec],
+        codec_for: Callable[[int, bool], Codec],
         address: Callable[[], str] = lambda: "",
     ) -> None:
-        """`codec_for(port)` makes the codec of what is spoken there; `address()` is the vehicle's, for the records."""
+        """`codec_for(port, accepted)` makes the codec of what is spoken there; `address()` is the vehicle's, for the records."""
         self.machine = machine
         self._side = side
         self._clock = clock
@@ -153,7 +153,7 @@ class Host:
 
     async def _open_wire(self, action: OpenTransport) -> None:
         transport = action.transport
-        wire = Wire(self._codec_for(action.port), on_packet=self._received, on_lost=self._lost, on_blocked=self._blocked)
+        wire = Wire(self._codec_for(action.port, False), on_packet=self._received, on_lost=self._lost, on_blocked=self._blocked)
         try:
             await asyncio.wait_for(self._connect(action.address, action.port, lambda: wire), _OPEN_AT_MOST_S)
         except (OSError, TimeoutError) as error:
@@ -231,7 +231,7 @@ class Host:
 
     def wire(self, port: int) -> Wire:
         """A wire whose inputs go to this machine, for `adopt`."""
-        return Wire(self._codec_for(port), on_packet=self._received, on_lost=self._lost, on_blocked=self._blocked)
+        return Wire(self._codec_for(port, False), on_packet=self._received, on_lost=self._lost, on_blocked=self._blocked)
 
     def _received(self, wire: Wire, packet: Any) -> None:
         transport = self._ids.get(wire)

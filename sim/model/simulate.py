@@ -45,6 +45,7 @@ class Setting:
     drain_s: float
     seed: int
     phases_fixed: bool
+    start_s: float | None = None  # when the machines start; None: before the drive, at a drawn instant
 
 
 @dataclass(slots=True)
@@ -78,7 +79,10 @@ def make_context(setting: Setting, timeline: LinkTimeline, replication: int, veh
     def draw(purpose: str, index: int) -> float:
         return stream(purpose).uniform(index)
 
-    start_s = 0.0 if setting.phases_fixed else -(START_LEAD_S + START_SPREAD_S * phase("start"))
+    if setting.start_s is not None:
+        start_s = setting.start_s
+    else:
+        start_s = 0.0 if setting.phases_fixed else -(START_LEAD_S + START_SPREAD_S * phase("start"))
     first = int(timeline.address[0])
     return Context(
         vin=f"VIN{123 + vehicle}",

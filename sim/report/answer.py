@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from sim.measure.metrics_catalog import metric
 from sim.report.evidence import Evidence
-from sim.report.numbers import NBSP, difference, listed, percent, significant, valued, with_interval
+from sim.report.numbers import NBSP, difference, listed, percent, seconds, significant, valued, with_interval
 
 #: What strategies are told apart by, the first that does decides.
 PRIMARY = ("all.delivered_within_60s", "all.delivered_within_10s", "all.latency_s.mean_capped")
 COST = "mb_per_vehicle_month"
+_MOST_LINES = 4
 
 _NAMES = {
     "all.delivered_within_60s": f"delivery within 60{NBSP}s",
@@ -84,7 +85,7 @@ def _winner(
     earlier = [(one, on, leader) for one, on, leader in behind if on != name]
     same = [one for one in rivals if one != rival]
     if same:
-        values = listed([f"{one} {with_interval(name, evidence.interval(one, name))}" for one in same])
+        values = _values(evidence, same, name)
         support.append(f"The others on {_NAMES[name]}: {values}.")
     support += _fallen_behind(evidence, earlier)
     return headline, support
@@ -93,23 +94,56 @@ def _winner(
 def _tie(
     evidence: Evidence, group: list[str], usable: Sequence[str], behind: list[tuple[str, str, str]]
 ) -> tuple[str, list[str]]:
+    drives = drives_in_words(evidence)
+    equal = all(evidence.vectors[one][name] == evidence.vectors[group[0]][name] for one in group for name in usable)
     if evidence.drives == 1:
-        values = listed([f"{one} {with_interval(usable[0], evidence.interval(one, usable[0]))}" for one in group])
-        headline = f"One drive does not separate strategies. On it, {_NAMES[usable[0]]} was: {values}."
+        name = next((name for name in usable if _differ(evidence, group, name)), usable[0])
+        values = _values(evidence, group, name)
+        headline = f"One drive is no evidence for one strategy over another. On it, {_NAMES[name]} was: {values}."
+    elif equal and len(group) > 1:
+        said = _numbers(evidence, group[0], usable[::2])
+        headline = f"{listed(group)} gave equal results on {drives}{', ahead of the others' if behind else ''}: {said}."
     else:
-        names = listed([_NAMES[name] for name in usable])
-        headline = (
-            f"The evidence does not separate {listed(group)}: on {drives_in_words(evidence)} none is shown to be better than"
-            f" the others on {names}."
-        )
-    details = []
-    for one in group:
-        said = [f"{_NAMES[name]} {with_interval(name, evidence.interval(one, name))}" for name in usable if evidence.interval(one, name)]
-        cost = evidence.interval(one, COST)
-        if cost is not None and cost["mean"] is not None:
-            said.append(f"{with_interval(COST, cost)} per vehicle and month")
-        details.append(f"{one}: {', '.join(said)}.")
+        name = behind[-1][1] if behind else usable[0]
+        if len(group) > 2:
+            values = f"{len(group)} of {len(evidence.strategies)} strategies, from {_range(evidence, group, name)}"
+        else:
+            values = _values(evidence, group, name)
+        lead = f"On {drives} {_NAMES[name]} was best with" if behind else f"No strategy stands out on {drives}: {_NAMES[name]} of"
+        headline = f"{lead} {values}; the evidence does not tell them apart."
+    shown = group[:1] if equal else group[:_MOST_LINES]
+    details = [f"{'Each of them' if equal else one}: {_numbers(evidence, one, usable, cost=True)}." for one in shown]
     return headline, [*details, *_fallen_behind(evidence, behind)]
+
+
+def _range(evidence: Evidence, group: Sequence[str], name: str) -> str:
+    """The lowest and the highest mean of a group, each with its interval."""
+    found = [found for one in group if (found := evidence.interval(one, name)) and found["mean"] is not None]
+    low, high = (with_interval(name, pick(found, key=lambda one: one["mean"])) for pick in (min, max))
+    return f"{low} to {high}"
+
+
+def _values(evidence: Evidence, group: Sequence[str], name: str) -> str:
+    """Strategies with their value of a metric, the best first; of many the first three."""
+    sign = -1.0 if metric(name).better == "higher" else 1.0
+    known = [(sign * float(found["mean"]), place, one) for place, one in enumerate(group)
+             if (found := evidence.interval(one, name)) and found["mean"] is not None]  # fmt: skip
+    words = [f"{one} {with_interval(name, evidence.interval(one, name))}" for _, _, one in sorted(known)]
+    if len(words) > _MOST_LINES:
+        words = [*words[:3], f"{len(words) - 3} more"]
+    return listed(words)
+
+
+def _numbers(evidence: Evidence, strategy: str, usable: Sequence[str], cost: bool = False) -> str:
+    said = [f"{_NAMES[name]} {with_interval(name, evidence.interval(strategy, name))}" for name in usable if evidence.interval(strategy, name)]
+    spent = evidence.interval(strategy, COST)
+    if cost and spent is not None and spent["mean"] is not None:
+        said.append(f"{with_interval(COST, spent)} per vehicle and month")
+    return ", ".join(said)
+
+
+def _differ(evidence: Evidence, group: Sequence[str], name: str) -> bool:
+    return len({(evidence.interval(one, name) or {}).get("mean") for one in group}) > 1
 
 
 def _without_messages(evidence: Evidence, contenders: list[str]) -> tuple[str, list[str]]:
@@ -144,13 +178,17 @@ def _costs(evidence: Evidence, best: str, rival: str | None = None) -> str:
 
 
 def _fallen_behind(evidence: Evidence, behind: Sequence[tuple[str, str, str]]) -> list[str]:
-    lines = []
+    lines, rest = [], []
+    if len(behind) > _MOST_LINES:
+        behind, rest = behind[: _MOST_LINES - 1], behind[_MOST_LINES - 1 :]
     for one, name, leader in behind:
         compared = evidence.paired(name, one, leader).interval
         word = "less" if metric(name).better == "higher" else "more"
         by = difference(name, compared.mean, compared.low, compared.high)
         value = with_interval(name, evidence.interval(one, name))
         lines.append(f"{one} falls behind on {_NAMES[name]}: {value}, {by} {word} than {leader}.")
+    if rest:
+        lines.append(f"Behind as well, see the table: {listed([one for one, _, _ in rest])}.")
     return lines
 
 
@@ -164,10 +202,13 @@ def _case(evidence: Evidence) -> list[str]:
     drive = evidence.metrics["drive"]
     n = int(drive["drives"])
     length = f" of {significant(drive['distance_km'])}{NBSP}km" if drive.get("distance_km") else ""
+    happened = listed([
+        _counted(drive["handovers"], "handover"),
+        _counted(drive["reassignments"], "address change"),
+        f"{seconds(drive['lossy_s'])} in which the link lost every packet",
+    ])  # fmt: skip
     lines = [
-        f"{n} drive{'s' if n != 1 else ''}{length} in {significant(drive['duration_s'] / 60.0)}{NBSP}min, each with on average"
-        f" {significant(drive['handovers'])} handovers, {significant(drive['reassignments'])} address changes and"
-        f" {significant(drive['lossy_s'])}{NBSP}s in which the link lost every packet."
+        f"{n} drive{'s' if n != 1 else ''}{length} in {seconds(drive['duration_s'])}, {'with' if n == 1 else 'each with on average'} {happened}."
     ]
     low, high = drive["measured_reassignments_per_100km"]
     rate = drive.get("reassignments_per_100km")
@@ -181,6 +222,10 @@ def _case(evidence: Evidence) -> list[str]:
     if access:
         lines.append(_ACCESS.get(access, f"Access: {access}."))
     return lines
+
+
+def _counted(value: float, word: str) -> str:
+    return f"{significant(value)} {word}{'' if value == 1.0 else 's'}"
 
 
 _ACCESS = {

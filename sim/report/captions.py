@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,29 +27,40 @@ def names(found: Sequence[str]) -> str:
     return f"{', '.join(found[:_MOST_NAMES])} and {len(found) - _MOST_NAMES} more"
 
 
+def _is(found: Sequence[str]) -> str:
+    return "is" if len(found) == 1 else "are"
+
+
+def _least(values: Mapping[str, float], sign: float = 1.0) -> list[str]:
+    """The names with the least value (the most with sign -1), equal ones together."""
+    least = min(sign * value for value in values.values())
+    return [name for name, value in values.items() if math.isclose(sign * value, least, rel_tol=1e-9, abs_tol=1e-12)]
+
+
 def trade_off_caption(name: str, points: Sequence[Point]) -> str:
     if len(points) < 2:
         return ""
     grey = dominated(list(points))
-    front = sorted((one for one in points if one.strategy not in grey), key=lambda one: one.cost[0])
-    cheapest = front[0]
-    best = min(points, key=lambda one: (one.shortfall[0], one.cost[0]))
+    cheap = _least({one.strategy: one.cost[0] for one in points})
+    good = _least({one.strategy: one.shortfall[0] for one in points})
+    both = [name for name in good if name in cheap]
 
-    def said(one: Point) -> str:
+    def said(name_of_one: str) -> str:
+        one = next(one for one in points if one.strategy == name_of_one)
         late = percent(one.shortfall[0]) if one.shortfall[0] > 0.0 else "nothing"
         missed = f"{late} late or missing" if name == DELIVERY else f"mean latency {seconds(one.shortfall[0])}"
         return f"{significant(one.cost[0], 4)}{NBSP}MB, {missed}"
 
-    if best.strategy == cheapest.strategy:
-        text = f"{best.strategy} is both the cheapest and the best at delivering ({said(best)})."
+    if both:
+        text = f"{names(both)} {_is(both)} both the cheapest and the best at delivering ({said(both[0])})."
     else:
-        text = (
-            f"{best.strategy} delivers best ({said(best)}); the least data is sent by {cheapest.strategy} ({said(cheapest)})."
-        )
+        best = min(good, key=lambda one: next(point.cost[0] for point in points if point.strategy == one))
+        text = f"Delivery is best with {best} ({said(best)}); the least data is sent by {names(cheap)} ({said(cheap[0])})."
     if grey:
         beaten = [one.strategy for one in points if one.strategy in grey]
         text += f" Grey: {names(beaten)}, as another is at least as good on both axes."
-    return text + " Dots are means over the drives, lines their 95 % intervals."
+    bars = any(low != high for one in points for _, low, high in (one.cost, one.shortfall))
+    return text + (" Dots are means over the drives, lines their 95 % intervals." if bars else "")
 
 
 def drive_caption(evidence: Evidence, replication: int) -> str:
@@ -56,24 +68,28 @@ def drive_caption(evidence: Evidence, replication: int) -> str:
     ends = evidence.run.vehicles.filter(pl.col("replication") == replication)["end_s"]
     here = here.filter(pl.col("start_s") <= (float(ends[0]) if ends.len() else 0.0))
     counted = {kind: n for kind, n in here.group_by("kind").len().sort("kind").iter_rows()}
-    words = [f"{n} {_plural(kind, n)}" for kind, n in counted.items() if kind != "held"]
+    words = [f"{n} {_plural(kind, n)}" for kind, n in counted.items()]
     text = f"Drive {replication}: {listed(words)}." if words else f"Drive {replication}: nothing disturbed the link."
     totals = {
         name: sum(one.length_s for one in own if one.replication == replication and one.vehicle == 0)
         for name, own in evidence.episodes.items()
     }
     if any(totals.values()) and len(totals) > 1:
-        least, most = (pick(totals, key=lambda name: totals[name]) for pick in (min, max))
-        if totals[most] > totals[least]:
-            text += f" {least} was unreachable for {seconds(totals[least])} in all, {most} for {seconds(totals[most])}, the drain after the drive included."
+        least, most = _least(totals), _least(totals, -1.0)
+        if totals[most[0]] > totals[least[0]]:
+            was = "was" if len(least) == 1 else "were"
+            text += (
+                f" {names(least)} {was} unreachable for {seconds(totals[least[0]])} in all, {names(most)} for"
+                f" {seconds(totals[most[0]])}, the drain after the drive included."
+            )
     return text + " A thin line is a strategy that can be reached, a block is one that cannot."
 
 
 def _plural(kind: str, n: int) -> str:
-    word = {"reassignment": "address change", "log_gap": "gap in the log", "detach": "detachment"}.get(kind, kind.replace("_", " "))
+    word = {"reassignment": "address change", "log_gap": "gap in the log", "detach": "detachment", "held": "time of packets held back"}.get(kind, kind.replace("_", " "))
     if n == 1:
         return word
-    return "gaps in the log" if kind == "log_gap" else f"{word}s"
+    return {"log_gap": "gaps in the log", "held": "times of packets held back"}.get(kind, f"{word}s")
 
 
 def zoom_caption(evidence: Evidence, disruption: Mapping[str, Any]) -> str:
@@ -93,11 +109,11 @@ def zoom_caption(evidence: Evidence, disruption: Mapping[str, Any]) -> str:
         first, last = back[0][0], back[-1][0]
         alike = [name for length, name in back if length - first < 0.0005]
         order = " first" if len(alike) < len(back) else ""
-        parts.append(f"{names(alike)} {'is' if len(alike) == 1 else 'are'} back{order}, after {seconds(first)}")
+        parts.append(f"{names(alike)} {_is(alike)} back{order and ' first,'} after {seconds(first)}")
         if order:
             parts.append(f"{back[-1][1]} is back last, after {seconds(last)}")
     if never:
-        parts.append(f"{names(never)} {'is' if len(never) == 1 else 'are'} not back before the run ends")
+        parts.append(f"{names(never)} {_is(never)} not back before the run ends")
     if survived and not back and not never:
         return f"No path dies for longer than TCP hides, and no strategy has to recover. {_messages_around(evidence, disruption)}".strip()
     return f"{'; '.join(parts)}. {_messages_around(evidence, disruption)}".strip()
@@ -125,14 +141,16 @@ def recovery_caption(evidence: Evidence) -> str:
     parts = []
     rows = [(name, evidence.of(name)["recovery_s"]) for name in evidence.strategies]
     rows = [(name, numbers) for name, numbers in rows if numbers["n"]]
-    fast = min(rows, key=lambda row: row[1]["mean"])
-    parts.append(f"{fast[0]} recovers fastest on average, in {seconds(fast[1]['mean'])}")
-    if len(rows) > 1:
-        slow = max(rows, key=lambda row: row[1]["mean"])
-        label = max(LABELS, key=lambda key: slow[1]["phases"].get(key, 0.0))
-        part = slow[1]["phases"][label] / slow[1]["mean"] if slow[1]["mean"] else 0.0
-        if slow[0] != fast[0] and slow[1]["mean"] > fast[1]["mean"]:
-            parts.append(f"{slow[0]} slowest, in {seconds(slow[1]['mean'])}, of which {percent(part)} is “{FILLS[label].words}”")
+    means = {name: float(numbers["mean"]) for name, numbers in rows}
+    fast, slow = _least(means), _least(means, -1.0)
+    if fast == slow:
+        parts.append(f"{names(fast)} need{'s' if len(fast) == 1 else ''} {seconds(means[fast[0]])} on average")
+    else:
+        phases = dict(rows)[slow[0]]["phases"]
+        label = max(LABELS, key=lambda key: phases.get(key, 0.0))
+        share = percent(phases[label] / means[slow[0]])
+        parts.append(f"{names(fast)} recover{'s' if len(fast) == 1 else ''} fastest on average, in {seconds(means[fast[0]])}")
+        parts.append(f"{names(slow)} slowest, in {seconds(means[slow[0]])}, of which {share} is “{FILLS[label].words}”")
     text = ", ".join(parts) + "."
     censored = [name for name, numbers in rows if numbers["censored"]]
     if censored:
@@ -146,8 +164,7 @@ def latency_caption(curves: Sequence[Survival]) -> str:
         within = float((curve.latency_s <= 10.0).sum()) / curve.created
         late[curve.strategy] = 1.0 - within
     never = [curve for curve in curves if curve.never > 1e-12]
-    best = [name for name, share in late.items() if share <= min(late.values()) + 1e-12]
-    worst = max(late, key=lambda name: late[name])
+    best, worst = _least(late), _least(late, -1.0)[0]
     few = percent(max(late[best[0]], 0.0)) if late[best[0]] > 1e-12 else "none"
     if late[worst] - late[best[0]] < 1e-12:
         text = f"After 10{NBSP}s {few} of the messages {'of each strategy ' if len(curves) > 1 else ''}are still under way or lost."

@@ -104,20 +104,20 @@ def _way(timeline: pl.DataFrame) -> Any:
 
 
 def _marks(axes: Axes, disruptions: pl.DataFrame, inch_per_s: float, end_s: float, below: Sequence[Axes]) -> None:
-    """Names of the disruptions above hairlines through all lanes; those of one kind that stand close share a name."""
-    free_from = -1.0
-    for kind, start_s, after in disruptions.sort("start_s").select("kind", "start_s", "after").iter_rows():
-        if kind not in _MARKED or start_s > end_s:
-            continue
+    """Names of the disruptions above hairlines through all lanes; where they would overlap the new addresses keep theirs."""
+    taken: list[tuple[float, float]] = []
+    rows = disruptions.filter(pl.col("kind").is_in(list(_MARKED)) & (pl.col("start_s") <= end_s))
+    rows = rows.with_columns(first=pl.col("kind") == "reassignment").sort("first", "start_s", descending=[True, False])
+    for kind, start_s, after in rows.select("kind", "start_s", "after").iter_rows():
         for lane in below:
             lane.axvline(start_s, color=ALERT, linewidth=0.6, alpha=0.55, zorder=0.5)
         axes.plot((start_s, start_s), (0.0, 0.08), color=ALERT, linewidth=0.8)
         words = f"{_MARKED[kind]} {after}" if kind == "reassignment" and after else _MARKED[kind]
         half = text_width_in(words, SMALL_PT) / inch_per_s / 2.0
         at = min(max(start_s, half), end_s - half)
-        if at - half > free_from:
+        if all(at + half < low or at - half > high for low, high in taken):
             axes.text(at, 0.17, words, ha="center", va="center", fontsize=SMALL_PT, color=ALERT)
-            free_from = at + half
+            taken.append((at - half, at + half))
 
 
 def _side_name(axes: Axes, height: float, text: str) -> None:
@@ -169,7 +169,7 @@ def _signal(axes: Axes, timeline: pl.DataFrame, end_s: float) -> None:
     axes.plot(rows["start_s"].to_numpy(), rows["rsrp_dbm"].to_numpy(), color=INK, linewidth=0.8, zorder=2)
     low, high = float(rows["rsrp_dbm"].min()), float(rows["rsrp_dbm"].max())  # type: ignore[arg-type]
     axes.set_ylim(low - 4.0, high + 4.0)
-    step = nice_step(high - low + 8.0, 3)
+    step = nice_step(high - low + 8.0, 5)
     axes.set_yticks([tick * step for tick in range(int((low - 4.0) // step) + 1, int((high + 4.0) // step) + 1)])
     axes.tick_params(axis="x", length=0, labelbottom=False)
     axes.tick_params(axis="y", labelsize=SMALL_PT - 0.5, length=2)

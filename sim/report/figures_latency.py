@@ -65,7 +65,7 @@ def latency_distribution(messages: pl.DataFrame, strategies: Sequence[str] | Non
     slowest = max((float(curve.latency_s[-1]) for curve in curves if len(curve.latency_s)), default=1.0)
     low_s = 10.0 ** math.floor(math.log10(max(fastest, 1e-3)))
     high_s = max(slowest * 1.5, 20.0)
-    floor = 10.0 ** math.floor(math.log10(0.7 / created))
+    floor = 10.0 ** math.floor(math.log10(0.4 / created))
     log_durations(axes, low_s, high_s)
     log_shares(axes, floor)
     axes.grid(color=RULE, linewidth=0.6)

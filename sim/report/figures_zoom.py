@@ -113,7 +113,7 @@ def zoom(run: Run, disruption: Mapping[str, Any], episodes: Mapping[str, Sequenc
     episodes = run_episodes(run) if episodes is None else episodes
     zero = float(disruption["start_s"])
     needed = max(longest_recovery_s(disruption, episodes, ended=True), float(disruption["end_s"]) - zero) + 10.0
-    start, end = zero - BEFORE_S, zero + min(max(AFTER_S, needed), MOST_AFTER_S)
+    start, end = max(zero - BEFORE_S, 0.0), zero + min(max(AFTER_S, needed), MOST_AFTER_S)
     rows = lanes(run, episodes, int(disruption["replication"]), start, end, int(disruption["vehicle"]))
     labels = used_labels(part for row in rows for part in row.segments)
     words_in = 0.36

@@ -83,6 +83,9 @@ def decimals(low: float, high: float) -> int:
 def with_bounds(name: str, mean: float, low: float, high: float, factor: float) -> tuple[str, str]:
     """(value, interval) without a unit: ("8.3", "7.6–9.0"). A share that is not 1 is never written as 100."""
     places = decimals(low * factor, high * factor)
+    size = max(abs(mean), abs(low), abs(high)) * factor
+    if size > 0.0:
+        places = min(places, max(4 - math.floor(math.log10(size)), 0))  # five digits are enough however narrow it is
     if metric(name).unit == "share":
         while places < 6 and mean not in (0.0, 1.0) and float(f"{mean * factor:.{places}f}") in (0.0, 100.0):
             places += 1

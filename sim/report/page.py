@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import markupsafe
 
 from sim.record.read import RunFolderError
 from sim.report.answer import answer, objective_rows
@@ -21,7 +22,7 @@ from sim.report.illustrations import SECTIONS, Illustration, illustrations
 from sim.report.kinds_table import cost_rows, kind_rows, ledger_lines, stats_rows
 from sim.report.method import MODEL_PAGE, method, provenance
 from sim.report.palette import CSS_VARIABLES
-from sim.report.settings_table import broker_lines, variants
+from sim.report.settings_table import broker_lines, paste_block, variants
 from sim.report.tables import csv_tables
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -88,6 +89,7 @@ def _content(evidence: Evidence, shown: list[_Shown], found: list[Any]) -> dict[
         "objectives": objective_rows(evidence),
         "figures": figures,
         "variants": found,
+        "paste": paste_block(found),
         "broker_lines": broker_lines(evidence),
         "table": comparison_table(evidence),
         "kinds": kind_rows(evidence),
@@ -117,8 +119,14 @@ def _page(template: str, content: dict[str, Any], autoescape: bool) -> bytes:
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     environment.filters["md"] = _markdown
+    environment.filters["breakable"] = _breakable
     environment.filters["unbroken"] = _unbroken
     return environment.get_template(template).render(content).encode()
+
+
+def _breakable(name: str) -> markupsafe.Markup:
+    """A name that may be broken where its parts meet."""
+    return markupsafe.Markup("<wbr>").join(re.split(r"(?<=[_,=/:-])(?=.)", name))
 
 
 def _unbroken(text: str) -> str:

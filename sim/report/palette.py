@@ -78,7 +78,7 @@ class Fill:
 
 #: Fills of the labels of `sim.measure.episode_labels`: dark where nobody knows, amber where a handshake runs, grey in waits.
 FILLS: dict[str, Fill] = {
-    "no_address": Fill(PAPER, "no address or no link", "no address", "////"),
+    "no_address": Fill(PAPER, "no address or no link", "no link", "////"),
     "undetected": Fill(INK, "dead path, unnoticed", "unnoticed", text=PAPER),
     "stale_address": Fill(ALERT, "server has a stale address", "stale address", text=PAPER),
     "failed_attempt": Fill(_FAILED, "failed attempt", "failed", text=PAPER),

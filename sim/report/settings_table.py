@@ -115,6 +115,16 @@ def _effect(evidence: Evidence, name: str, variant: str, base: str, words: str, 
     return f"{words}: {text}, {verdict}" if words else f"{text}, {verdict.replace('better', 'cheaper').replace('worse', 'dearer')}"
 
 
+def paste_block(found: list[Variant]) -> str:
+    """Lines for a paho-mqtt 2 client, under a comment that names the variants they belong to; empty where there are none."""
+    blocks: dict[tuple[str, ...], list[str]] = {}
+    for one in found:
+        lines = tuple(knob.paste for knob in one.knobs if knob.paste)
+        if lines:
+            blocks.setdefault(lines, []).append(one.name)
+    return "\n".join("\n".join((f"# {'; '.join(names)}", *lines)) for lines, names in blocks.items())
+
+
 def broker_lines(evidence: Evidence) -> list[str]:
     """What the scenario changed of the broker, as lines of mosquitto.conf."""
     return mosquitto_lines(evidence.manifest.get("settings", {}).get("server", {}).get("broker", {}))

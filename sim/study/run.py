@@ -142,11 +142,11 @@ def run_scenario(
         tables, measured, notes = run_tables(scenario, jobs=jobs, fold=fold, progress=progress)
         write(tables, work)
         content = manifest(scenario, measured=measured, notes=notes, command=command, keep_inputs=keep_inputs, folder=work)
-        _write_json(work / "manifest.json", content)
+        write_json(work / "manifest.json", content)
         numbers = metrics(read_run(work))
-        encoded = _write_json(work / "metrics.json", numbers)
+        encoded = write_json(work / "metrics.json", numbers)
         content["digest"] = digest(tables, encoded)
-        _write_json(work / "manifest.json", content)
+        write_json(work / "manifest.json", content)
         if report:
             from sim.report.page import write_report
 
@@ -174,7 +174,8 @@ def _replace(work: Path, final: Path) -> None:
         work.rename(final)
 
 
-def _write_json(path: Path, content: Any) -> bytes:
+def write_json(path: Path, content: Any) -> bytes:
+    """Write sorted JSON without NaN; returns the bytes."""
     encoded = (json.dumps(content, sort_keys=True, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
     path.write_bytes(encoded)
     return encoded

@@ -1,0 +1,110 @@
+"""HTTP/1.1 on the wire (RFC 9112, by h11) for the lab's requests and responses.
+
+A body without messages is JSON. A body with messages is a JSON line about them and then their payloads one after the
+other (`application/vnd.handover-lab.batch`), so that a chunk takes its own size and not base64's.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+import h11
+
+from sim.live.payload import decode_message, encode_message
+from sim.machine import Message
+from sim.protocols.http import HTTPRequest, HTTPResponse
+
+_BATCH = "application/vnd.handover-lab.batch"
+_BODY_MAX_BYTES = 64 * 1024 * 1024  # a larger body is refused
+
+
+def _encode_body(body: Any, messages: tuple[Message, ...]) -> tuple[bytes, str]:
+    if not messages:
+        return (json.dumps(body).encode() if body is not None else b""), "application/json"
+    about = [{"topic": m.topic, "qos": m.qos, "size": max(m.size_bytes, len(encode_message(m)))} for m in messages]
+    head = json.dumps({"body": body, "messages": about}).encode() + b"\n"
+    return head + b"".join(encode_message(m) for m in messages), _BATCH
+
+
+def _decode_body(data: bytes, kind: str, *, uplink: bool) -> tuple[Any, tuple[Message, ...]]:
+    if not data:
+        return None, ()
+    if kind != _BATCH:
+        return json.loads(data), ()
+    line, _, rest = data.partition(b"\n")
+    head = json.loads(line)
+    messages, at = [], 0
+    for about in head["messages"]:
+        size = int(about["size"])
+        if size < 0 or at + size > len(rest):
+            raise ValueError("the batch is shorter than it says")
+        messages.append(decode_message(str(about["topic"]), rest[at : at + size], int(about["qos"]), 0.0, uplink=uplink))
+        at += size
+    return head.get("body"), tuple(messages)
+
+
+class HTTPCodec:
+    """One end of a connection: `client` writes requests and reads responses, `server` the other way round."""
+
+    def __init__(self, role: Literal["client", "server"], host: str, *, reads_uplink: bool) -> None:
+        """`reads_uplink`: whether the messages that arrive here come from the vehicle."""
+        self._role = role
+        self._host = host
+        self._reads_uplink = reads_uplink
+        self._connection = h11.Connection(h11.CLIENT if role == "client" else h11.SERVER)
+        self._head: Any = None
+        self._data = bytearray()
+
+    def encode(self, packet: HTTPRequest | HTTPResponse) -> bytes:
+        data, kind = _encode_body(packet.body, packet.messages)
+        headers = [("Content-Type", kind), ("Content-Length", str(len(data)))]
+        event: h11.Request | h11.Response
+        if isinstance(packet, HTTPRequest):
+            self._next_cycle()
+            headers = [("Host", self._host), ("User-Agent", "handover-lab"), *headers]
+            event = h11.Request(method=packet.method, target=packet.path, headers=headers)
+        else:
+            event = h11.Response(status_code=packet.status, headers=headers)
+        events = (event, h11.Data(data=data), h11.EndOfMessage())
+        written = b"".join(part for part in map(self._connection.send, events) if part)
+        if self._role == "server":
+            self._next_cycle()  # the next request may be read once this response is written
+        return written
+
+    def feed(self, data: bytes) -> list[Any]:
+        """Raises ValueError on anything that is no HTTP, is too large, or has a body that cannot be read."""
+        found = []
+        try:
+            self._connection.receive_data(data)
+            while True:
+                event = self._connection.next_event()
+                if event is h11.NEED_DATA or event is h11.PAUSED or isinstance(event, h11.ConnectionClosed):
+                    break
+                if isinstance(event, h11.Request | h11.Response):
+                    self._head = event
+                    self._data.clear()
+                elif isinstance(event, h11.Data):
+                    self._data += event.data
+                    if len(self._data) > _BODY_MAX_BYTES:
+                        raise ValueError("body too large")
+                elif isinstance(event, h11.EndOfMessage):
+                    found.append(self._packet())
+                    if self._role == "client":
+                        self._next_cycle()
+        except (h11.RemoteProtocolError, KeyError, TypeError, json.JSONDecodeError) as error:
+            raise ValueError(str(error)) from None
+        return found
+
+    def _next_cycle(self) -> None:
+        if self._connection.our_state is h11.DONE and self._connection.their_state is h11.DONE:
+            self._connection.start_next_cycle()
+
+    def _packet(self) -> HTTPRequest | HTTPResponse:
+        kind = dict(self._head.headers).get(b"content-type", b"application/json").decode("latin-1")
+        body, messages = _decode_body(bytes(self._data), kind, uplink=self._reads_uplink)
+        if isinstance(self._head, h11.Response):
+            return HTTPResponse(self._head.status_code, body, len(self._data), messages)
+        target = self._head.target.decode("latin-1")
+        purpose = "heartbeat" if target.endswith("/heartbeat") else "payload" if target.endswith("/telemetry") else "poll"
+        return HTTPRequest(self._head.method.decode("latin-1"), target, body, len(self._data), messages, purpose)

@@ -1,0 +1,178 @@
+"""One strategy over one drive, live: the same machines as in the model, on sockets, against a real broker or our own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sim.drive.timeline import LinkTimeline
+from sim.live.brokers import RunningBroker, start_broker
+from sim.live.clock import Clock
+from sim.live.codecs import Ports
+from sim.live.host import Host
+from sim.live.loopback import LOOPBACK, LoopbackLink
+from sim.machine import AddressChanged, Message, MessageCreated
+from sim.protocols.mqtt_broker import MQTTBroker
+from sim.record.journal import SERVER, VEHICLE, Journal
+from sim.record.recorder import Recorder
+from sim.strategies.build import build_machines
+from sim.strategies.context import LAN, VEHICLE_PORT, Context
+from sim.strategies.data_centre import DataCentre
+from sim.strategies.sources import creations
+
+SETTLE_S = 1.0  # for sockets and the server's own connection to stand before the vehicle starts
+
+
+@dataclass(slots=True)
+class LiveRun:
+    """What a live run of one strategy leaves behind."""
+
+    record: Recorder
+    held: list[Message]
+    broker_version: str
+    broker_is_ours: bool
+    interrupted: bool
+
+
+class LiveFailed(RuntimeError):
+    """The live run could not be made; one line."""
+
+
+@dataclass(slots=True)
+class LiveSetting:
+    """What a live run needs of a scenario, beside timeline and strategy."""
+
+    server: Any
+    access: Any
+    queue_bytes: int
+    broker: str
+    link: str
+    horizon_s: float
+    folder: Path
+
+
+async def live_strategy(
+    setting: LiveSetting,
+    timeline: LinkTimeline,
+    context: Context,
+    use: str,
+    config: Any,
+    *,
+    user: Any = None,
+    stop: asyncio.Event | None = None,
+) -> LiveRun:
+    """Run one strategy in real time, from context.start_s to the horizon or until `stop` is set.
+
+    Raises:
+        LiveFailed, BrokerUnavailable: what was asked for is not to be had here.
+    """
+    loop = asyncio.get_running_loop()
+    record = Recorder(trace=True)
+    journal = Journal(record)
+    clock = Clock(loop, context.start_s - SETTLE_S)
+    if setting.link != "loopback":
+        raise LiveFailed(f"no link {setting.link!r}: loopback")
+    link = LoopbackLink(timeline, setting.server, setting.access, clock, queue_bytes=setting.queue_bytes)
+    vehicle, backend = build_machines(use, config, context, user)
+    ports = Ports(setting.server, VEHICLE_PORT, context.host, getattr(config, "version", "3.1.1"))
+    uses_broker = getattr(backend, "uses_broker", True)
+    embedded = setting.broker == "embedded"
+    machine: Any = backend
+    if uses_broker and embedded:
+        machine = DataCentre(
+            backend, MQTTBroker(setting.server.broker.behaviour(), context.phase("broker_tick")), setting.server.mqtt_port
+        )
+    server_host = Host(
+        machine, SERVER, clock, journal, connect=link.connect_from_server, resolve=_nowhere, codec_for=ports.of_server
+    )
+    vehicle_host = Host(
+        vehicle, VEHICLE, clock, journal, connect=link.connect_from_vehicle, resolve=link.resolve,
+        codec_for=ports.of_vehicle, address=link.address,
+    )  # fmt: skip
+    broker: RunningBroker | None = None
+    version = f"embedded, preset {setting.server.broker.preset}"
+    listeners: list[asyncio.Server] = []
+    interrupted = False
+    try:
+        if uses_broker and not embedded:
+            broker = await start_broker(setting.broker, setting.folder)
+            version = broker.version
+            wire = server_host.wire(0)
+            await loop.create_connection(lambda: wire, broker.host, broker.port)
+            server_host.adopt(LAN, wire)
+            await link.serve(setting.server.mqtt_port, broker.host, broker.port)
+        elif uses_broker:
+            listeners.append(await _listen(server_host, setting.server.mqtt_port))
+            await link.serve(setting.server.mqtt_port, LOOPBACK, _port(listeners[-1]))
+        listeners.append(await _listen(server_host, setting.server.https_port))
+        await link.serve(setting.server.https_port, LOOPBACK, _port(listeners[-1]))
+        listeners.append(await _listen(vehicle_host, VEHICLE_PORT))
+        await link.serve_vehicle(VEHICLE_PORT, _port(listeners[-1]))
+
+        _schedule(clock, timeline, context, vehicle_host, server_host, record)
+        vehicle_host.start()
+        server_host.start()
+        interrupted = await _until(clock, setting.horizon_s, stop, (vehicle_host, server_host))
+    finally:
+        held = [message for m in (vehicle, machine) if hasattr(m, "held") for message in m.held()]
+        await vehicle_host.stop()
+        await server_host.stop()
+        await link.stop()
+        for listener in listeners:
+            listener.close()
+        if broker is not None:
+            await broker.stop()
+    for host in (vehicle_host, server_host):
+        if host.failure is not None:
+            raise host.failure
+    return LiveRun(record, held, version, embedded or not uses_broker, interrupted)
+
+
+async def _nowhere(_name: str) -> str:
+    return ""
+
+
+async def _listen(host: Host, port: int) -> asyncio.Server:
+    return await asyncio.get_running_loop().create_server(lambda: host.accept(port), LOOPBACK, 0)
+
+
+def _port(listener: asyncio.Server) -> int:
+    return int(listener.sockets[0].getsockname()[1])
+
+
+def _schedule(clock: Clock, timeline: LinkTimeline, context: Context, vehicle: Host, server: Host, record: Recorder) -> None:
+    """Creations and changes of the address, at the instants at which the model has them too."""
+    probes = context.workload.probes
+    mean_gap_s = probes.mean_gap_s if probes is not None else math.inf
+    messages = creations(context, lambda index: -mean_gap_s * math.log(context.draw("probe", index)))
+    record.expect(messages)
+    for message in messages:
+        clock.at(message.created_s, (vehicle if message.uplink else server).input, MessageCreated(message))
+    before: str | None = ""
+    for at, index in zip(timeline.start_s.tolist(), timeline.address.tolist(), strict=True):
+        address = timeline.addresses[index] if index >= 0 else None
+        if address != before:
+            call: Callable[[Any], None] = vehicle.input
+            clock.at(at if at > 0.0 else context.start_s - SETTLE_S, call, AddressChanged(address))
+            before = address
+
+
+async def _until(clock: Clock, horizon_s: float, stop: asyncio.Event | None, hosts: tuple[Host, ...]) -> bool:
+    """Wait for the horizon; True where it was cut short."""
+    while clock.now() < horizon_s:
+        if any(host.failure is not None for host in hosts):
+            return True
+        if stop is not None and stop.is_set():
+            return True
+        wait_s = min(0.5, max(0.01, horizon_s - clock.now()))
+        if stop is None:
+            await asyncio.sleep(wait_s)
+        else:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), wait_s)
+    return False

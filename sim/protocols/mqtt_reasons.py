@@ -1,0 +1,64 @@
+"""Reason codes of MQTT 5 (2.4) and return codes of MQTT 3.1.1 (3.2.2.3), and which packet may bear which."""
+
+from __future__ import annotations
+
+SUCCESS = 0x00
+DISCONNECT_WITH_WILL = 0x04
+NO_MATCHING_SUBSCRIBERS = 0x10
+NO_SUBSCRIPTION_EXISTED = 0x11
+UNSPECIFIED_ERROR = 0x80
+MALFORMED_PACKET = 0x81
+PROTOCOL_ERROR = 0x82
+IMPLEMENTATION_SPECIFIC_ERROR = 0x83
+UNSUPPORTED_PROTOCOL_VERSION = 0x84
+CLIENT_IDENTIFIER_NOT_VALID = 0x85
+NOT_AUTHORIZED = 0x87
+SERVER_UNAVAILABLE = 0x88
+SERVER_SHUTTING_DOWN = 0x8B
+BAD_AUTHENTICATION_METHOD = 0x8C
+KEEP_ALIVE_TIMEOUT = 0x8D
+SESSION_TAKEN_OVER = 0x8E
+TOPIC_FILTER_INVALID = 0x8F
+TOPIC_NAME_INVALID = 0x90
+PACKET_IDENTIFIER_NOT_FOUND = 0x92
+RECEIVE_MAXIMUM_EXCEEDED = 0x93
+TOPIC_ALIAS_INVALID = 0x94
+PACKET_TOO_LARGE = 0x95
+QUOTA_EXCEEDED = 0x97
+QOS_NOT_SUPPORTED = 0x9B
+
+# MQTT 3.1.1 3.2.2.3
+V311_UNACCEPTABLE_VERSION = 1
+V311_IDENTIFIER_REJECTED = 2
+V311_SERVER_UNAVAILABLE = 3
+
+#: how a refusal of CONNECT is said in MQTT 3.1.1; what is not here has no return code: the transport is closed at once
+V311_RETURN_CODES = {
+    UNSUPPORTED_PROTOCOL_VERSION: V311_UNACCEPTABLE_VERSION,
+    CLIENT_IDENTIFIER_NOT_VALID: V311_IDENTIFIER_REJECTED,
+    QUOTA_EXCEEDED: V311_SERVER_UNAVAILABLE,
+    SERVER_UNAVAILABLE: V311_SERVER_UNAVAILABLE,
+}
+
+
+def _codes(text: str) -> frozenset[int]:
+    return frozenset(int(word, 16) for word in text.split())
+
+
+_PUBLISHED = _codes("00 10 80 83 87 90 91 97 99")
+_RELEASED = _codes("00 92")
+
+#: packet -> reason codes it may bear (MQTT 5 2.4, table 2-6)
+ALLOWED: dict[str, frozenset[int]] = {
+    "connack": _codes("00 80 81 82 83 84 85 86 87 88 89 8A 8C 90 95 97 99 9A 9B 9C 9D 9F"),
+    "puback": _PUBLISHED,
+    "pubrec": _PUBLISHED,
+    "pubrel": _RELEASED,
+    "pubcomp": _RELEASED,
+    "suback": _codes("00 01 02 80 83 87 8F 91 97 9E A1 A2"),
+    "unsuback": _codes("00 11 80 83 87 8F 91"),
+    "disconnect": _codes(
+        "00 04 80 81 82 83 87 89 8B 8D 8E 8F 90 93 94 95 96 97 98 99 9A 9B 9C 9D 9E 9F A0 A1 A2"
+    ),
+    "auth": _codes("00 18 19"),
+}

@@ -1,0 +1,279 @@
+"""Live runs of a scenario, and the validation of the model against them."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import math
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from sim.drive.timeline import LinkTimeline
+from sim.live.session import LiveRun, LiveSetting, live_strategy
+from sim.measure.agreement import Row, Tolerance, compare_runs
+from sim.measure.attribution import attribute
+from sim.measure.summary import metrics
+from sim.model.simulate import Setting, make_context, simulate
+from sim.record.causes import UNATTRIBUTED
+from sim.record.read import read_run
+from sim.record.tables import concatenate, digest, drive_tables, vehicle_tables, write
+from sim.scenario.scenario import Scenario
+from sim.scenario.user_strategy import is_user_strategy, user_class
+from sim.study.manifest import manifest, plain
+from sim.study.run import RunResult, Tables, drive_of, model_setting, timeouts, write_json
+
+LEAD_S = 3.0  # the machines start this long before the drive; the model is given the same
+DRAIN_S = 30.0  # at most this much of the scenario's drain is waited for
+
+
+@dataclass(frozen=True, slots=True)
+class LivePlan:
+    """A scenario cut to what is run live: one drive, its window, and the setting that model and live share."""
+
+    scenario: Scenario
+    timeline: LinkTimeline
+    setting: Setting
+
+    @property
+    def horizon_s(self) -> float:
+        return self.timeline.end_s + self.setting.drain_s
+
+
+def plan(scenario: Scenario, *, from_s: float = 0.0, until_s: float | None = None, drain_s: float | None = None) -> LivePlan:
+    """Drive 0 of the scenario, cut to [from_s, until_s] and shifted to 0. Raises ValueError where nothing is left."""
+    timeline = cut(drive_of(scenario, 0), from_s, until_s)
+    setting = model_setting(scenario)
+    drain = min(scenario.drain_s, DRAIN_S) if drain_s is None else drain_s
+    return LivePlan(
+        scenario, timeline, dataclasses.replace(setting, drain_s=drain, start_s=0.0 if setting.phases_fixed else -LEAD_S)
+    )
+
+
+def cut(timeline: LinkTimeline, from_s: float, until_s: float | None) -> LinkTimeline:
+    """The part of a timeline in [from_s, until_s], shifted to start at 0."""
+    end_s = timeline.end_s if until_s is None else min(until_s, timeline.end_s)
+    if not 0.0 <= from_s < end_s:
+        raise ValueError(f"nothing is left of the drive of {timeline.end_s:.1f} s between {from_s:.1f} s and {end_s:.1f} s")
+    if from_s == 0.0 and end_s == timeline.end_s:
+        return timeline
+    first = int(np.searchsorted(timeline.start_s, from_s, side="right")) - 1
+    last = int(np.searchsorted(timeline.start_s, end_s, side="left"))
+    rows = slice(first, last)
+    starts = np.maximum(timeline.start_s[rows] - from_s, 0.0)
+    kept = [
+        dataclasses.replace(d, start_s=max(d.start_s - from_s, 0.0), end_s=d.end_s - from_s)
+        for d in timeline.disruptions
+        if d.end_s >= from_s and d.start_s < end_s
+    ]
+    columns = ("cell", "gateway", "address", "link", "rtt_s", "downlink_bps", "uplink_bps", "x_m", "y_m", "rsrp_dbm")
+    parts: dict[str, Any] = {name: getattr(timeline, name)[rows].copy() for name in columns}
+    return dataclasses.replace(timeline, start_s=starts, disruptions=tuple(kept), end_s=end_s - from_s, **parts)
+
+
+def run_live(
+    planned: LivePlan, broker: str, link: str, *, out: Path = Path("results"), command: str = "", say: Callable[[str], None] = lambda _text: None,
+) -> RunResult:  # fmt: skip
+    """Run every strategy of the scenario live, side by side, and write a run folder like that of the model.
+
+    A live run carries its start time in its id and is never the same twice. Ctrl-C ends it and keeps what was recorded.
+    """
+    scenario = planned.scenario
+    started = datetime.now(UTC)
+    parent = out / scenario.name
+    parent.mkdir(parents=True, exist_ok=True)
+    name = f"live-{started:%Y%m%dT%H%M%S}-{broker.replace(':', '_').replace('/', '_')}"
+    final = parent / name
+    serial = 2
+    while final.exists():
+        final = parent / f"{name}-{serial}"
+        serial += 1
+    work = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=parent))
+    try:
+        runs = asyncio.run(_all(planned, broker, link, work, say))
+        tables = _tables(planned, broker, runs)
+        write(tables, work)
+        content = manifest(
+            scenario,
+            measured=list(planned.timeline.measured),
+            notes=list(planned.timeline.notes),
+            command=command,
+            keep_inputs=True,
+            folder=work,
+        )
+        content |= {
+            "run_id": final.name, "world": "live", "replications": 1, "drain_s": planned.setting.drain_s, "started": started.isoformat(),
+            "broker": sorted({run.broker_version for run in runs.values()}), "link": link,
+            "interrupted": any(run.interrupted for run in runs.values()),
+        }  # fmt: skip
+        write_json(work / "manifest.json", content)
+        numbers = metrics(read_run(work))
+        content["digest"] = digest(tables, write_json(work / "metrics.json", numbers))
+        write_json(work / "manifest.json", content)
+        work.chmod(0o755)
+        work.rename(final)
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    return RunResult(final, numbers)
+
+
+async def _all(planned: LivePlan, broker: str, link: str, folder: Path, say: Callable[[str], None]) -> dict[str, LiveRun]:
+    scenario = planned.scenario
+    context = make_context(planned.setting, planned.timeline, 0, 0)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    say(f"{planned.horizon_s - context.start_s:.0f} s in real time, {len(scenario.strategies)} strategies side by side")
+    tasks = []
+    for choice in scenario.strategies:
+        setting = LiveSetting(
+            scenario.server, scenario.drive.network.access, scenario.drive.link.queue_bytes, broker, link, planned.horizon_s,
+            folder / "broker" / choice.name.replace("/", "_").replace(" ", "_"),
+        )  # fmt: skip
+        user = user_class(choice.use, scenario.folder) if is_user_strategy(choice.use) else None
+        tasks.append(
+            asyncio.create_task(
+                live_strategy(setting, planned.timeline, context, choice.use, choice.config, user=user, stop=stop)
+            )
+        )
+    try:
+        results = await asyncio.gather(*tasks)
+    except BaseException:
+        stop.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+    return {choice.name: run for choice, run in zip(scenario.strategies, results, strict=True)}
+
+
+def _tables(planned: LivePlan, broker: str, runs: dict[str, LiveRun]) -> Tables:
+    parts = []
+    for choice in planned.scenario.strategies:
+        run = runs[choice.name]
+        _mark_path_ends(run, planned)
+        outcomes = run.record.outcomes(run.held)
+        tables = _vehicle(planned, choice.name, run, outcomes)
+        if not run.broker_is_ours:
+            causes = _attributed(planned, choice.config, tables)
+            outcomes = [
+                (("pending", "") if causes.get(message.id) == "" else ("lost", causes.get(message.id, UNATTRIBUTED)))
+                if outcome == "lost" and cause in ("", UNATTRIBUTED)
+                else (outcome, cause)
+                for message, (outcome, cause) in zip(run.record.messages, outcomes, strict=True)
+            ]
+            tables = _vehicle(planned, choice.name, run, outcomes)
+        parts.append(tables)
+    return concatenate(parts) | concatenate([drive_tables(planned.timeline, 0, 0)])
+
+
+def _vehicle(planned: LivePlan, name: str, run: LiveRun, outcomes: list[tuple[str, str]]) -> Tables:
+    last = int(planned.timeline.address[-1])
+    return vehicle_tables(
+        run.record, outcomes, strategy=name, replication=0, vehicle=0, start_s=-LEAD_S, end_s=planned.timeline.end_s,
+        horizon_s=planned.horizon_s, radio_active_s=math.nan, current_address=planned.timeline.addresses[last] if last >= 0 else "",
+        timeouts=timeouts(planned.scenario),
+    )  # fmt: skip
+
+
+def _mark_path_ends(run: LiveRun, planned: LivePlan) -> None:
+    """When the path beneath each connection died: what the timeline did to its address, as no socket tells."""
+    timeline = planned.timeline
+    starts = timeline.start_s.tolist()
+    held = [timeline.addresses[a] if a >= 0 else "" for a in timeline.address.tolist()]
+    for row in run.record.connections:
+        ends = next((at for at, name in zip(starts, held, strict=True) if at > row.asked_s and name != row.address), math.inf)
+        over_s = row.noticed_s if row.noticed_s == row.noticed_s else planned.horizon_s
+        if row.address and ends < over_s:
+            row.path_end_s = ends
+
+
+def _attributed(planned: LivePlan, config: Any, tables: Tables) -> dict[int, str]:
+    setting = planned.setting
+    lossy = (planned.timeline.link == 2).tolist()
+    starts = [*planned.timeline.start_s.tolist(), planned.horizon_s]
+    outages = [(starts[i], starts[i + 1]) for i, lost in enumerate(lossy) if lost]
+    found = attribute(
+        tables["messages"], tables["connections"], plain(setting.server.broker.behaviour()), plain(config), plain(setting.workload),
+        planned.horizon_s, outages,
+    )  # fmt: skip
+    return dict(zip(found["message"].to_list(), found["cause"].to_list(), strict=True))
+
+
+def model_tables(planned: LivePlan) -> Tables:
+    """The model's run of the same plan."""
+    parts = []
+    for choice in planned.scenario.strategies:
+        user = user_class(choice.use, planned.scenario.folder) if is_user_strategy(choice.use) else None
+        run = simulate(planned.setting, planned.timeline, choice.use, choice.config, user=user, trace=True)
+        parts.append(
+            vehicle_tables(
+                run.record,
+                run.outcomes,
+                strategy=choice.name,
+                replication=0,
+                vehicle=0,
+                start_s=run.start_s,
+                end_s=run.end_s,
+                horizon_s=run.horizon_s,
+                radio_active_s=run.radio_active_s,
+                current_address=run.current_address,
+                timeouts=timeouts(planned.scenario),
+            )  # fmt: skip
+        )
+    return concatenate(parts) | concatenate([drive_tables(planned.timeline, 0, 0)])
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """Result of a validation: compared rows, the live run's folder, and whether all agree."""
+
+    rows: list[Row]
+    run_dir: Path
+
+    @property
+    def agrees(self) -> bool:
+        return all(row.agrees for row in self.rows)
+
+
+def validate(
+    planned: LivePlan,
+    broker: str,
+    link: str,
+    *,
+    out: Path = Path("results"),
+    tolerance: Tolerance | None = None,
+    command: str = "",
+    say: Callable[[str], None] = lambda _text: None,
+) -> Validation:
+    """Run model and live on the same timeline and compare them; writes validation.csv and validation.json into the live run's folder."""
+    live = run_live(planned, broker, link, out=out, command=command, say=say)
+    run = read_run(live.run_dir)
+    tables = {name: getattr(run, name) for name in ("messages", "connections", "disruptions")}
+    rows = compare_runs(model_tables(planned), tables, tolerance or Tolerance())
+    frame = pl.DataFrame(
+        [
+            {
+                **dataclasses.asdict(row),
+                "model": str(row.model),
+                "live": str(row.live),
+                "at_s": row.at_s if math.isfinite(row.at_s) else None,
+            }
+            for row in rows
+        ]
+    )
+    frame.write_csv(live.run_dir / "validation.csv")
+    (live.run_dir / "validation.json").write_text(
+        json.dumps({"agrees": all(row.agrees for row in rows), "rows": len(rows), "parted": sum(not row.agrees for row in rows)})
+        + "\n"
+    )
+    return Validation(rows, live.run_dir)
