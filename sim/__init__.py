@@ -8,13 +8,15 @@
     sim.compare(result)
     sim.figures.trade_off(result.metrics)
 
-`import sim` loads nothing but this file: each name below is fetched from where it lives when it is first used.
+`import sim` loads no more than this file and sim/compiled.py: a name below is fetched from where it lives when it is first used.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+import_module("sim.compiled").install()  # before any module that has a compiled form is imported
 
 if TYPE_CHECKING:
     from sim.notebook import Result, compare, read, run, timeline

@@ -349,6 +349,30 @@ def _said() -> str:
 
 @app.command()
 @_command
+def broker(
+    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="port; 0: a free one")] = 1883,
+    preset: Annotated[str, typer.Option(help="whose behaviour; `python -m sim list presets` shows them")] = "spec",
+    refuse: Annotated[
+        list[str] | None, typer.Option(metavar="FILTER", help="answer SUBSCRIBE to this topic filter with 0x80; repeatable")
+    ] = None,
+    keep_alive_max: Annotated[
+        int, typer.Option(min=0, max=65535, help="MQTT 5: longest keep alive in s, told as Server Keep Alive; 0: no limit")
+    ] = 60,
+) -> None:
+    """Serve the broker machine: MQTT 3.1.1 and 5 over TCP, without authentication. Ctrl-C ends it with exit code 0."""
+    from sim.live.broker_command import UnknownPreset, serve
+    from sim.live.broker_service import CannotListen
+    from sim.terminal import say
+
+    try:
+        serve(host, port, preset, refuse or (), keep_alive_max, say)
+    except (CannotListen, UnknownPreset) as error:
+        raise BadUsage(str(error)) from None
+
+
+@app.command()
+@_command
 def bench(
     vehicles: Annotated[int, typer.Option(min=1, help="vehicles of the fleet workload")] = 1000,
     hours: Annotated[float, typer.Option(min=0.001, help="simulated hours")] = 1.0,

@@ -47,6 +47,7 @@ class Message:
     reply_to: int = -1
     reply_bytes: int = 0
     body: Any = None  # bytes of the payload, live only
+    properties: dict[str, Any] | None = None  # MQTT 5 properties that pass from publisher to subscriber, live only
 
 
 # --- Inputs: past participles -------------------------------------------------------------------------------------------

@@ -62,11 +62,12 @@ class Result(Run):
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
-        """The content of metrics.json."""
+        """The content of metrics.json, the strategies in the order of the scenario: their colours in figures follow it."""
         path = self.run_dir / "metrics.json"
         try:
             found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            found["strategies"] = {name: found["strategies"][name] for name in self.strategies}
+        except (OSError, ValueError, KeyError) as error:
             raise RunFolderError(f"{path}: cannot be read: {error}") from None
         return found
 
@@ -148,8 +149,8 @@ def compare(
     """Paired differences on the same drives, with 95 % bootstrap intervals over the drives and a verdict.
 
     With one run: each strategy minus `reference`, which is the first that is no baseline where not given. With two runs:
-    each strategy of `a` minus the one of the same name in `b`; both must have the same drives. Counts and bytes are per
-    drive. A value beyond the end of the run counts as the end of the run.
+    each strategy of `a` minus the one of the same name in `b`; both must have the same drives and the same seed. Counts
+    and bytes are per drive. A value beyond the end of the run counts as the end of the run.
     """
     first = _evidence(a)
     if b is None:
@@ -165,8 +166,9 @@ def compare(
         if reference is not None:
             raise ValueError("a reference is for one run; with two runs each strategy is compared with its namesake")
         second = _evidence(b)
-        if first.drives != second.drives or not first.run.timeline.equals(second.run.timeline):
-            raise ValueError("the runs have different drives, so their differences are not paired")
+        drawn = [(one.manifest["seed"], one.manifest["phases"], one.drives) for one in (first, second)]
+        if drawn[0] != drawn[1] or not first.run.timeline.equals(second.run.timeline):
+            raise ValueError("the runs have different drives or seeds, so their differences are not paired")
         shared = [name for name in first.strategies if name in second.strategies]
         if not shared:
             raise ValueError(f"no strategy is in both runs: {', '.join(first.strategies)} and {', '.join(second.strategies)}")

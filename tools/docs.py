@@ -2,6 +2,7 @@
 
     python tools/docs.py           write them
     python tools/docs.py --check   say which are not current; exit code 1 when one is not
+    python tools/docs.py --numbers run scenarios and renew the results quoted in README.md and docs/own_strategy.md (a minute)
 
 A generated part stands between `<!-- generated: NAME -->` and `<!-- end of NAME -->`; what is outside is written by hand.
 """
@@ -9,10 +10,13 @@ A generated part stands between `<!-- generated: NAME -->` and `<!-- end of NAME
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
 import io
 import re
+import shutil
 import sys
+import tempfile
 import tokenize
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -84,6 +88,8 @@ def main(arguments: list[str]) -> int:
     """Write or check the parts; returns the exit code."""
     check = "--check" in arguments
     stale = []
+    if "--numbers" in arguments:
+        renew_numbers()
     for path in (ROOT / "docs" / "model.md", ROOT / "ARCHITECTURE.md"):
         before = path.read_text(encoding="utf-8")
         after = filled(before)
@@ -97,12 +103,13 @@ def main(arguments: list[str]) -> int:
     return 1 if check and stale else 0
 
 
-def filled(text: str) -> str:
-    """The text with every generated part made anew. KeyError for a part that is not known here."""
+def filled(text: str, parts: Mapping[str, Callable[[], str]] | None = None) -> str:
+    """The text with every generated part made anew. KeyError for a part that is not known."""
 
     def part(match: re.Match[str]) -> str:
         name = match["name"]
-        return f"<!-- generated: {name} -->\n\n{PARTS[name]().strip()}\n\n<!-- end of {name} -->"
+        made = (PARTS if parts is None else parts)[name]().strip()
+        return f"<!-- generated: {name} -->\n\n{made}\n\n<!-- end of {name} -->"
 
     return re.sub(r"<!-- generated: (?P<name>[\w-]+) -->\n.*?<!-- end of (?P=name) -->", part, text, flags=re.DOTALL)
 
@@ -360,6 +367,62 @@ def diagram(module_name: str, enum_name: str) -> str:
     for state in states:
         lines += [f"    {state.value} --> {after.value}" for after in states if after in table.get(state, frozenset())]
     return "\n".join(lines)
+
+
+# --- results that are quoted ---------------------------------------------------------------------------------------------
+
+
+def renew_numbers() -> None:
+    """Run what README.md and docs/own_strategy.md quote, and put the results and the figure there."""
+    import sim  # here, since the other parts run nothing
+
+    with tempfile.TemporaryDirectory() as out:
+        result = sim.run(ROOT / "scenarios" / "city_a_to_b.yaml", jobs=2, out=out)
+        images = ROOT / "docs" / "images"
+        images.mkdir(exist_ok=True)
+        shutil.copyfile(result.run_dir / "figures" / "zoom_reassignment.png", images / "new_address.png")
+        _rewrite(ROOT / "README.md", {"headline": lambda: _headline(result.metrics)})
+        own = ROOT / "docs" / "examples" / "own_strategies.yaml"
+        varied = sim.run(own, varies=["eager.backoff.cap=2 s,20 s"], out=out, report=False)
+        _rewrite(ROOT / "docs" / "own_strategy.md", {"eager": lambda: _eager(varied)})
+
+
+def _rewrite(path: Path, parts: Mapping[str, Callable[[], str]]) -> None:
+    path.write_text(filled(path.read_text(encoding="utf-8"), parts), encoding="utf-8")
+    print(f"{path.relative_to(ROOT)}: numbers renewed")
+
+
+def _headline(metrics: Mapping[str, Any]) -> str:
+    """What the command line prints at the end of a run, without the place of the results."""
+    from sim.terminal import print_summary
+
+    caught = io.StringIO()
+    with contextlib.redirect_stdout(caught):
+        print_summary(metrics, Path("results"), None)
+    lines = [line.rstrip() for line in caught.getvalue().splitlines() if "results in" not in line]
+    return "```\n" + "\n".join(lines).strip() + "\n```"
+
+
+def _eager(result: Any) -> str:
+    """Recovery and prompt delivery of the variants, each with its paired difference to strategy 1."""
+    import sim
+
+    found = sim.compare(result, metrics=["recovery_s.mean", "all.delivered_within_10s"])
+    rows = []
+    for name in result.strategies:
+        mean_s = result.metrics["strategies"][name]["intervals"]["recovery_s.mean"]["mean"]
+        cells = []
+        for metric, factor in (("recovery_s.mean", 1.0), ("all.delivered_within_10s", 100.0)):
+            row = next((row for row in found.to_dicts() if row["a"] == name and row["metric"] == metric), None)
+            if row is None:
+                cells.append("")
+                continue
+            shown = f"{row['difference'] * factor:+.1f}"
+            interval = "" if row["low"] is None else f" ({row['low'] * factor:+.1f} to {row['high'] * factor:+.1f})"
+            cells.append(f"{shown}{interval}, {row['verdict']}")
+        rows.append((f"`{name}`", f"{mean_s:.1f} s", *cells))
+    head = ("variant", "mean recovery", "difference, s (95 % interval)", "delivered within 10 s, difference in points")
+    return _table(head, rows)
 
 
 # --- Markdown -----------------------------------------------------------------------------------------------------------

@@ -214,7 +214,7 @@ class Host:
         """A wire for a connection that came in on `port`; the machine is told once it is made."""
         self._next_accepted_id += 1
         transport = self._next_accepted_id
-        wire = _AcceptedWire(self._codec_for(port), on_packet=self._received, on_lost=self._lost, on_blocked=self._blocked)
+        wire = _AcceptedWire(self._codec_for(port, True), on_packet=self._received, on_lost=self._lost, on_blocked=self._blocked)
         wire.made = lambda: self._accepted(wire, transport, port, peer)
         return wire
 

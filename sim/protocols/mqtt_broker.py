@@ -1,7 +1,7 @@
 """MQTTBroker: accepts connections, finds the session of a client id, routes messages. All timers are the sessions'.
 
-MQTT 3.1.1 3.1.4 (CONNECT actions), 3.3.1.3 (retained), 4.7 (topics). It will not: bridge, share subscriptions, or
-authenticate beyond what the transport's certificate says.
+MQTT 3.1.1 3.1.4 (CONNECT actions), 3.3.1.3 (retained), 4.7 (topics); MQTT 5.0 4.8.2 (shared subscriptions), 4.12
+(extended authentication: refused). It will not: bridge, or authenticate beyond what the transport's certificate says.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from sim.machine import (
     CloseTransport,
     Drop,
     Message,
+    Note,
     PacketReceived,
     SendPacket,
     TransportAccepted,
@@ -22,9 +23,25 @@ from sim.machine import (
     WriteBlocked,
     WriteResumed,
 )
+from sim.protocols.broker_limits import NO_LIMITS, BrokerLimits
 from sim.protocols.broker_presets import BrokerBehaviour
-from sim.protocols.mqtt_packets import NOT_SUPPORTED_V311, V5, ConnAck, Connect, PubAck, Publish, Subscribe
-from sim.protocols.mqtt_session import MQTTSession, Out, filter_matches
+from sim.protocols.message_queue import StoredBytes
+from sim.protocols.mqtt_packets import V5, ConnAck, Connect, Malformed, PubAck, Publish
+from sim.protocols.mqtt_reasons import (
+    BAD_AUTHENTICATION_METHOD,
+    CLIENT_IDENTIFIER_NOT_VALID,
+    QOS_NOT_SUPPORTED,
+    QUOTA_EXCEEDED,
+    V311_RETURN_CODES,
+    V311_UNACCEPTABLE_VERSION,
+)
+from sim.protocols.mqtt_session import MQTTSession, Out, State
+from sim.protocols.mqtt_subscriptions import OptionedSubscriber, SharedGroup, filter_matches, levels_match, shared_filter
+from sim.protocols.retained import RetainedMessages
+from sim.protocols.unconnected import Unconnected
+
+#: the routing table keeps that many topics, and none longer than this
+_MOST_ROUTES, _LONGEST_ROUTE = 4096, 512
 
 
 class Subscriber(Protocol):
@@ -39,27 +56,35 @@ class MQTTBroker:
     __slots__ = (
         "_behaviour",
         "_by_transport",
-        "heap",
+        "_limits",
         "_local",
         "_matches",
         "_packet_limit_bytes",
         "_retained",
         "_serial",
         "_sessions",
+        "_stored",
         "_tick_phase",
         "_ties",
+        "_turns",
+        "_unconnected",
+        "heap",
     )
 
-    def __init__(self, behaviour: BrokerBehaviour, tick_phase: float = 0.0) -> None:
+    def __init__(self, behaviour: BrokerBehaviour, tick_phase: float = 0.0, limits: BrokerLimits = NO_LIMITS) -> None:
         self._behaviour = behaviour
+        self._limits = limits
         self._packet_limit_bytes = behaviour.packet_limit_bytes
         self._tick_phase = tick_phase
         self._sessions: dict[str, MQTTSession] = {}
         self._by_transport: dict[int, MQTTSession | None] = {}
         self._local: list[tuple[str, Subscriber]] = []
-        self._retained: dict[str, tuple[Message, int]] = {}
+        self._retained = RetainedMessages(limits.retained, limits.retained_bytes)
+        self._stored = StoredBytes(limits.stored_bytes) if limits is not NO_LIMITS else None
+        self._turns: dict[str, int] = {}  # of shared subscriptions
+        self._unconnected: dict[int, Unconnected] = {}  # transports whose CONNECT has to come within a time
         self._matches: dict[str, list[tuple[Subscriber, int]]] = {}  # topic -> where it goes, until a subscription changes
-        self.heap: list[tuple[float, int, MQTTSession]] = []  # lazy: a session's entry may be early, never late
+        self.heap: list[tuple[float, int, MQTTSession | Unconnected]] = []  # lazy: a session's entry may be early, never late
         self._serial = 0
         self._ties = 0  # order of equal deadlines: that of arming
 
@@ -86,7 +111,17 @@ class MQTTBroker:
                 out += session.handle_deadline(now)
                 if before >= 0 and session.transport < 0:
                     self._by_transport.pop(before, None)
+                    self._unconnected.pop(before, None)
             self._settle(session)
+        return out
+
+    def shut_down(self, now: float) -> Out:
+        """Take leave of every client (MQTT 5: DISCONNECT 0x8B) and let go of the transports."""
+        out: Out = []
+        for session in list(self._sessions.values()):
+            session.shut_down(now, out)
+        out += [CloseTransport(transport, reason="shutting_down") for transport, of in self._by_transport.items() if of is None]
+        self._by_transport.clear()
         return out
 
     def held(self) -> Iterator[Message]:
@@ -113,14 +148,21 @@ class MQTTBroker:
         kind = type(packet)
         if kind is PubAck or (kind is Publish and session.transport >= 0):
             return  # neither changes subscriptions nor deadlines
-        if kind is Subscribe:
-            self._send_retained(now, session, packet, out)
+        if session.retained_wanted is not None:
+            self._send_retained(now, session, out)
         if session.transport < 0:
             self._by_transport.pop(event.transport, None)
         self._settle(session)
 
     def _first_packet(self, now: float, transport: int, packet: Any, out: Out) -> None:
         if transport not in self._by_transport:
+            return
+        if self._unconnected:
+            waiting = self._unconnected.pop(transport, None)
+            if waiting is not None:
+                waiting.connected()
+        if type(packet) is Malformed and packet.version:
+            self._refuse(transport, packet.version, packet.code, out)
             return
         if type(packet) is not Connect:
             # MQTT 3.1.1 3.1.0-1: the first packet must be CONNECT
@@ -129,13 +171,25 @@ class MQTTBroker:
             return
         if packet.version == V5 and not self._behaviour.mqtt5:
             self._by_transport.pop(transport)
-            out.append(SendPacket(transport, ConnAck(False, NOT_SUPPORTED_V311)))
+            out.append(SendPacket(transport, ConnAck(False, V311_UNACCEPTABLE_VERSION)))
             out.append(CloseTransport(transport, reason="refused"))
             return
-        client_id = packet.client_id or f"auto-{transport}"
+        client_id = packet.client_id or self._new_client_id(transport)
         session = self._sessions.get(client_id)
+        code = self._refusal(packet, session is None)
+        if code:
+            self._refuse(transport, packet.version, code, out)
+            return
         if session is None:
-            session = MQTTSession(client_id, self._behaviour, self.publish, tick_phase=self._tick_phase, serial=self._serial)
+            session = MQTTSession(
+                client_id,
+                self._behaviour,
+                self.publish,
+                tick_phase=self._tick_phase,
+                serial=self._serial,
+                limits=self._limits,
+                stored=self._stored,
+            )
             self._serial += 1
             self._sessions[client_id] = session
         elif session.transport >= 0:
@@ -146,11 +200,44 @@ class MQTTBroker:
         session.attach(now, transport, packet, out)
         self._settle(session)
 
+    def _new_client_id(self, transport: int) -> str:
+        """MQTT 3.1.1 3.1.3.1: the server must assign one that is not in use."""
+        client_id = f"auto-{transport}"
+        while client_id in self._sessions:
+            client_id += "-"
+        return client_id
+
+    def _refusal(self, connect: Connect, new: bool) -> int:
+        """Reason code with which a CONNECT is refused; 0: it is not."""
+        if not connect.client_id and connect.version != V5 and not connect.clean_start:
+            return CLIENT_IDENTIFIER_NOT_VALID  # [MQTT-3.1.3-8]; MQTT 5 has no such rule
+        if connect.properties is not None and "authentication_method" in connect.properties:
+            return BAD_AUTHENTICATION_METHOD  # MQTT 5 4.12
+        if connect.version == V5 and connect.will is not None and connect.will.qos > self._behaviour.qos_max:
+            return QOS_NOT_SUPPORTED  # [MQTT-3.2.2-12]
+        return QUOTA_EXCEEDED if new and len(self._sessions) >= self._limits.sessions else 0
+
+    def _refuse(self, transport: int, version: int, code: int, out: Out) -> None:
+        """CONNACK with the reason, where the version has a word for it, then close (3.1.1 3.2.2.3, 5 [MQTT-3.2.2-7])."""
+        self._by_transport.pop(transport)
+        if version == V5:
+            out.append(SendPacket(transport, ConnAck(False, code, V5)))
+        elif code in V311_RETURN_CODES:
+            out.append(SendPacket(transport, ConnAck(False, V311_RETURN_CODES[code])))
+        out.append(CloseTransport(transport, reason="refused"))
+
     def _on_accepted(self, now: float, event: TransportAccepted, out: Out) -> None:
         self._by_transport[event.transport] = None
+        if self._limits.connect_timeout_s < NEVER:
+            waiting = self._unconnected[event.transport] = Unconnected(event.transport, now + self._limits.connect_timeout_s)
+            self._settle(waiting)
 
     def _on_lost(self, now: float, event: TransportLost, out: Out) -> None:
         session = self._by_transport.pop(event.transport, None)
+        if self._unconnected:
+            waiting = self._unconnected.pop(event.transport, None)
+            if waiting is not None:
+                waiting.connected()
         if session is not None and session.transport == event.transport:
             session.detach(now, out)
             self._settle(session)
@@ -165,11 +252,13 @@ class MQTTBroker:
         if session is not None and session.transport == event.transport:
             session.write_resumed(now, out)
 
-    def _settle(self, session: MQTTSession) -> None:
-        """After a call of a session: know its subscriptions and its deadline."""
+    def _settle(self, session: MQTTSession | Unconnected) -> None:
+        """After a call of a session: know its subscriptions and its deadline; forget it where it has ended."""
         if session.subscriptions_changed:
             session.subscriptions_changed = False
             self._matches.clear()
+        if session.state is State.ENDED and self._sessions.get(session.client_id) is session:
+            del self._sessions[session.client_id]
         earliest = session.deadlines.earliest
         if earliest < session.armed:
             session.armed = earliest
@@ -186,40 +275,58 @@ class MQTTBroker:
     def publish(self, now: float, message: Message, qos: int, retain: bool, out: Out) -> None:
         """Route a message to everybody subscribed to its topic (MQTT 3.1.1 3.3.4)."""
         topic = message.topic
-        if retain:
-            if message.size_bytes:
-                self._retained[topic] = (message, qos)
-            else:
-                self._retained.pop(topic, None)
+        if retain and not self._retained.put(message, qos):
+            out.append(Note("retained_full", -1, topic))
         matches = self._matches.get(topic)
         if matches is None:
-            matches = self._matches[topic] = self._find(topic)
+            matches = self._find(topic)
+            if len(topic) <= _LONGEST_ROUTE:
+                if len(self._matches) >= _MOST_ROUTES:
+                    self._matches.clear()
+                self._matches[topic] = matches
         if message.size_bytes > self._packet_limit_bytes:
             out.append(Drop(message, "payload_too_large"))
             return
         if not matches:
             out.append(Drop(message, "no_subscription"))
         for subscriber, granted in matches:
-            subscriber.publish(now, message, qos if qos < granted else granted, False, out)
+            kept = retain and isinstance(subscriber, OptionedSubscriber | SharedGroup)
+            subscriber.publish(now, message, qos if qos < granted else granted, kept, out)
 
     def _find(self, topic: str) -> list[tuple[Subscriber, int]]:
-        """Who is subscribed to `topic`, with the highest QoS granted, in the order in which they came."""
+        """Who is subscribed to `topic`, with the highest QoS granted, in the order in which they came; shared ones after them."""
         found: list[tuple[Subscriber, int]] = []
+        groups: dict[str, SharedGroup] = {}
+        levels = topic.split("/")
         for session in self._sessions.values():
-            granted = [qos for name, qos in session.subscriptions.items() if filter_matches(name, topic)]
-            if granted:
-                found.append((session, max(granted)))
+            options = session.options
+            granted = -1
+            optioned = []
+            for name, qos in session.subscriptions.items():
+                shared = shared_filter(name)
+                if not levels_match(name if shared is None else shared, levels):
+                    continue
+                flags, identifiers = options.get(name, (0, ())) if options is not None else (0, ())
+                if shared is not None:
+                    groups.setdefault(name, SharedGroup(name, self._turns)).add(session, qos, flags, identifiers)
+                    continue
+                granted = max(granted, qos)
+                optioned.append((qos, flags, identifiers))
+            if granted >= 0:
+                plain = options is None or not any(flags or identifiers for _, flags, identifiers in optioned)
+                found.append((session if plain else OptionedSubscriber(session, optioned), granted))
+        found += [(group, 2) for group in groups.values()]
         found += [(subscriber, 2) for name, subscriber in self._local if filter_matches(name, topic)]
         return found
 
-    def _send_retained(self, now: float, session: MQTTSession, packet: Subscribe, out: Out) -> None:
-        for name, _qos in packet.filters:
-            granted = session.subscriptions.get(name)
-            if granted is None:
-                continue
-            for topic, (message, qos) in self._retained.items():
-                if filter_matches(name, topic):
-                    session.publish(now, message, min(qos, granted), True, out)
+    def _send_retained(self, now: float, session: MQTTSession, out: Out) -> None:
+        """Retained messages for the filters just subscribed to (3.3.1.3), one copy of each, with all their identifiers."""
+        wanted, session.retained_wanted = session.retained_wanted or [], None
+        for message, qos, names in self._retained.matching(wanted, now):
+            granted = max(session.subscriptions.get(name, 0) for name in names)
+            options = session.options or {}
+            identifiers = tuple(one for name in names for one in options.get(name, (0, ()))[1])
+            session.deliver(now, message, min(qos, granted), True, identifiers, out)
 
 
 #: input or packet type -> handler; after the class, so that the methods exist

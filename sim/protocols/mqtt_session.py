@@ -17,28 +17,48 @@ from enum import Enum
 from typing import Any
 
 from sim.machine import NEVER, CloseTransport, Deadlines, Drop, Message, Note, SendPacket
+from sim.protocols.broker_limits import NO_LIMITS, BrokerLimits
 from sim.protocols.broker_presets import BrokerBehaviour
+from sim.protocols.message_queue import MessageQueue, StoredBytes
+from sim.protocols.mqtt5_connection import MQTT5Connection, will_message, with_identifiers
 from sim.protocols.mqtt_packets import (
-    SESSION_TAKEN_OVER,
     SUBSCRIPTION_FAILED,
     V5,
     V311,
     ConnAck,
     Connect,
     Disconnect,
+    Malformed,
     PingReq,
     PingResp,
     PubAck,
+    PubAckWithReason,
     PubComp,
+    PubCompWithReason,
     Publish,
     PubRec,
+    PubRecWithReason,
     PubRel,
+    PubRelWithReason,
     SubAck,
     Subscribe,
     UnsubAck,
     Unsubscribe,
     Will,
 )
+from sim.protocols.mqtt_reasons import (
+    DISCONNECT_WITH_WILL,
+    KEEP_ALIVE_TIMEOUT,
+    NO_SUBSCRIPTION_EXISTED,
+    PACKET_IDENTIFIER_NOT_FOUND,
+    PACKET_TOO_LARGE,
+    PROTOCOL_ERROR,
+    RECEIVE_MAXIMUM_EXCEEDED,
+    SERVER_SHUTTING_DOWN,
+    SESSION_TAKEN_OVER,
+    SUCCESS,
+)
+from sim.protocols.mqtt_subscriptions import refusal, shared_filter
 
 
 class State(Enum):
@@ -81,9 +101,10 @@ class MQTTSession:
     """One client's session. `publish` is called by the broker for each message routed to it."""
 
     __slots__ = (
-        "_again", "_behaviour", "_blocked", "_connected_at", "_deaf", "_incoming_qos2", "_inflight", "_keep_alive_s", "_last_packet_at", "_later",
-        "_next_id", "_queue", "_route", "_session_expiry_s", "_tick_phase", "_window", "armed", "subscriptions_changed", "clean", "client_id", "deadlines", "serial",
-        "state", "subscriptions", "transport", "version", "will",
+        "_again", "_behaviour", "_blocked", "_connected_at", "_deaf", "_incoming_qos2", "_inflight", "_keep_alive_s",
+        "_last_packet_at", "_later", "_limits", "_next_id", "_queue", "_route", "_session_expiry_s", "_tick_phase", "_v5",
+        "_window", "armed", "clean", "client_id", "deadlines", "options", "retained_wanted", "routing", "serial", "state",
+        "subscriptions", "subscriptions_changed", "transport", "version", "will",
     )  # fmt: skip
 
     def __init__(
@@ -94,11 +115,14 @@ class MQTTSession:
         *,
         tick_phase: float = 0.0,
         serial: int = 0,
+        limits: BrokerLimits = NO_LIMITS,
+        stored: StoredBytes | None = None,
     ) -> None:
         """`route(now, message, qos, retain, out)` publishes what the client sends; `tick_phase` in [0, 1) places the broker's ticks."""
         self.client_id = client_id
         self.serial = serial
         self._behaviour = behaviour
+        self._limits = limits
         self._route = route
         self._tick_phase = tick_phase * behaviour.keep_alive_tick_s
         self.deadlines = Deadlines()
@@ -109,6 +133,9 @@ class MQTTSession:
         self.version = V311
         self.clean = True
         self.subscriptions: dict[str, int] = {}
+        self.options: dict[str, tuple[int, tuple[int, ...]]] | None = None  # filter -> options, identifiers; None: none has any
+        self.retained_wanted: list[str] | None = None  # filters just subscribed to; the broker reads and clears it
+        self.routing = False  # a message of this client is being routed; known to those with options alone
         self.will: Will | None = None
         self._session_expiry_s = 0.0
         self._keep_alive_s = 0.0
@@ -116,11 +143,12 @@ class MQTTSession:
         self._last_packet_at = 0.0
         self._window = behaviour.inflight_limit
         self._inflight: dict[int, Inflight] = {}
-        self._queue: deque[tuple[Message, int, bool]] = deque()
+        self._queue: deque[tuple[Message, int, bool]] = deque() if stored is None else MessageQueue(stored)
         self._next_id = 1
         self._incoming_qos2: set[int] = set()
         self._blocked = False
         self._deaf = False
+        self._v5: MQTT5Connection | None = None  # None: connected with 3.1.1
         self._again: deque[int] | None = None  # identifiers in flight that are still to be sent again on this connection
         self._later: deque[tuple[Message, int, bool]] | None = None  # older than the queue; left for the next connection
 
@@ -131,7 +159,9 @@ class MQTTSession:
         behaviour = self._behaviour
         taken_over = self.transport >= 0
         if taken_over:
-            self._let_go_of_old_transport(now, out)
+            self._let_go_of_old_transport(now, connect, out)
+        elif connect.clean_start and self.state is State.OFFLINE:
+            self._publish_will(now, out)  # MQTT 5 3.1.3.2.2: its delay ends with the session
         present = self.state in (State.CONNECTED, State.OFFLINE, State.ACCEPTING)
         # the session of the old connection may end with it (MQTT 5 3.1.2.11.2: no expiry interval means 0)
         if present and (connect.clean_start or self._session_expiry_s <= 0.0):
@@ -146,6 +176,10 @@ class MQTTSession:
         self.will = connect.will
         self._session_expiry_s = self._expiry(connect)
         self._keep_alive_s = float(connect.keep_alive_s)
+        self._v5 = None
+        if connect.version == V5:
+            self._v5 = MQTT5Connection(connect, self.client_id, self._session_expiry_s, behaviour, self._limits)
+            self._keep_alive_s = float(self._v5.keep_alive_s)
         self._connected_at = self._last_packet_at = now
         self._window = min(behaviour.inflight_limit, connect.receive_maximum or 65535)
         self._blocked = False
@@ -162,7 +196,8 @@ class MQTTSession:
 
     def _accept(self, now: float, present: bool, out: Out) -> None:
         self._enter(State.CONNECTED, now, out)
-        out.append(SendPacket(self.transport, ConnAck(present, version=self.version)))
+        properties = self._v5.connack if self._v5 is not None else None
+        out.append(SendPacket(self.transport, ConnAck(present, version=self.version, properties=properties)))
         if self._behaviour.renumber_on_resume:
             self._inflight = {i + 1: sent for i, sent in enumerate(self._inflight.values())}
             self._next_id = len(self._inflight) + 1
@@ -182,20 +217,24 @@ class MQTTSession:
         while len(self._queue) > max(0, batch - len(again)):
             self._later.appendleft(self._queue.pop())
 
-    def _let_go_of_old_transport(self, now: float, out: Out) -> None:
+    def _let_go_of_old_transport(self, now: float, connect: Connect, out: Out) -> None:
         if self.version == V5 and self._behaviour.takeover_reason:
             out.append(SendPacket(self.transport, Disconnect(SESSION_TAKEN_OVER)))
         out.append(CloseTransport(self.transport, reason="taken_over"))
         out.append(Note("session_taken_over", self.transport, self.client_id))
         self.transport = -1
-        if self.will is not None and self._behaviour.will_on_takeover:
-            self._publish_will(now, out)
+        goes_on = not connect.clean_start and self._session_expiry_s > 0.0
+        if self.will is not None and self._behaviour.will_on_takeover and not (goes_on and self.will.delay_s > 0.0):
+            self._publish_will(now, out)  # MQTT 5 3.1.4: not where the session goes on and the will has a delay
 
     def _expiry(self, connect: Connect) -> float:
         if connect.version == V5:
-            asked = connect.session_expiry_s or 0.0
-            return min(math.inf if asked >= 4294967295.0 else asked, self._behaviour.session_expiry_max_s)
+            return self._granted(connect.session_expiry_s or 0.0)
         return 0.0 if connect.clean_start else self._behaviour.session_expiry_default_s
+
+    def _granted(self, asked_s: float) -> float:
+        """MQTT 5 3.1.2.11.2: the largest interval means for ever; the broker may give less."""
+        return min(math.inf if asked_s >= 4294967295.0 else asked_s, self._behaviour.session_expiry_max_s)
 
     def detach(self, now: float, out: Out, *, clean: bool = False) -> None:
         """The connection is over. `clean`: by DISCONNECT, so the will is discarded (3.14.4)."""
@@ -221,10 +260,14 @@ class MQTTSession:
     def _publish_will(self, now: float, out: Out) -> None:
         will, self.will = self.will, None
         if will is not None:
-            message = Message(-1, "will", will.topic, will.payload_bytes, will.qos, now, uplink=True, body=will.payload)
+            self.deadlines.clear("will")
+            message = will_message(now, will.topic, will.payload, will.payload_bytes, will.qos, will.properties)
+            self.routing = self.options is not None
             self._route(now, message, will.qos, will.retain, out)
+            self.routing = False
 
     def _end(self, cause: str, now: float, out: Out) -> None:
+        self._publish_will(now, out)  # one that is delayed still: MQTT 5 3.1.3.2.2
         self._discard(cause, out)
         self._enter(State.ENDED, now, out)
 
@@ -235,6 +278,7 @@ class MQTTSession:
         self._again = self._later = None
         self._queue.clear()
         self.subscriptions.clear()
+        self.options = None
         self.subscriptions_changed = True
         self._incoming_qos2.clear()
         self._next_id = 1
@@ -263,28 +307,62 @@ class MQTTSession:
 
     def _on_publish(self, now: float, packet: Publish, out: Out) -> None:
         qos = packet.qos
-        if packet.message.size_bytes > self._behaviour.packet_limit_bytes:
-            out.append(Drop(packet.message, "payload_too_large"))
-            self._protocol_error(now, out)
+        message = packet.message
+        if message.size_bytes > self._behaviour.packet_limit_bytes:
+            out.append(Drop(message, "payload_too_large"))
+            self._protocol_error(now, out, PACKET_TOO_LARGE)
             return
+        if packet.properties is not None and self._v5 is not None:
+            found = self._v5.incoming(now, packet)
+            if isinstance(found, int):
+                self._protocol_error(now, out, found)
+                return
+            message = found
         if qos == 1 or (qos == 2 and self._behaviour.qos_max < 2):
             out.append(SendPacket(self.transport, PubAck(packet.packet_id)))
         elif qos == 2:
-            out.append(SendPacket(self.transport, PubRec(packet.packet_id)))
             if packet.packet_id in self._incoming_qos2:
+                out.append(SendPacket(self.transport, PubRec(packet.packet_id)))
                 return
+            if self._v5 is not None and len(self._incoming_qos2) >= self._v5.receive_maximum:
+                self._protocol_error(now, out, RECEIVE_MAXIMUM_EXCEEDED)  # MQTT 5 [MQTT-3.3.4-7]
+                return
+            out.append(SendPacket(self.transport, PubRec(packet.packet_id)))
             self._incoming_qos2.add(packet.packet_id)
-        self._route(now, packet.message, qos, packet.retain, out)
+        if self.options is None:
+            self._route(now, message, qos, packet.retain, out)
+            return
+        self.routing = True
+        self._route(now, message, qos, packet.retain, out)
+        self.routing = False
+
+    def _on_puback(self, now: float, packet: PubAckWithReason, out: Out) -> None:
+        """With a reason: whatever it is, the message is not sent again (MQTT 5 4.4)."""
+        if self._inflight.pop(packet.packet_id, None) is not None:
+            self._acknowledged(now, packet.packet_id, out)
 
     def _on_pubrec(self, now: float, packet: PubRec, out: Out) -> None:
         sent = self._inflight.get(packet.packet_id)
         if sent is not None:
             sent.released = True
+        elif self._v5 is not None:
+            out.append(SendPacket(self.transport, PubRelWithReason(packet.packet_id, PACKET_IDENTIFIER_NOT_FOUND)))
+            return
         out.append(SendPacket(self.transport, PubRel(packet.packet_id)))
 
+    def _on_pubrec_with_reason(self, now: float, packet: PubRecWithReason, out: Out) -> None:
+        if packet.code < SUBSCRIPTION_FAILED:
+            self._on_pubrec(now, packet, out)
+        elif self._inflight.pop(packet.packet_id, None) is not None:
+            self._acknowledged(now, packet.packet_id, out)  # MQTT 5 4.3.3: the exchange is over, no PUBREL follows
+
     def _on_pubrel(self, now: float, packet: PubRel, out: Out) -> None:
+        known = packet.packet_id in self._incoming_qos2
         self._incoming_qos2.discard(packet.packet_id)
-        out.append(SendPacket(self.transport, PubComp(packet.packet_id)))
+        if known or self._v5 is None:
+            out.append(SendPacket(self.transport, PubComp(packet.packet_id)))
+        else:
+            out.append(SendPacket(self.transport, PubCompWithReason(packet.packet_id, PACKET_IDENTIFIER_NOT_FOUND)))
 
     def _on_pubcomp(self, now: float, packet: PubComp, out: Out) -> None:
         if self._inflight.pop(packet.packet_id, None) is not None:
@@ -299,34 +377,77 @@ class MQTTSession:
     def _on_subscribe(self, now: float, packet: Subscribe, out: Out) -> None:
         codes = []
         self.subscriptions_changed = True
-        for name, qos in packet.filters:
-            if not filter_is_valid(name):
-                codes.append(SUBSCRIPTION_FAILED)
+        identifiers = packet.properties.get("subscription_identifier", ()) if packet.properties else ()
+        self.retained_wanted = wanted = []
+        for name, options in packet.filters:
+            known = name in self.subscriptions
+            code = refusal(name, len(self.subscriptions) - known, self._limits)
+            if code != SUCCESS:
+                codes.append(code if packet.version == V5 else SUBSCRIPTION_FAILED)
                 continue
-            granted = min(qos, self._behaviour.qos_max)
+            granted = min(options & 3, self._behaviour.qos_max)
             self.subscriptions[name] = granted
+            self._set_options(name, options & ~3, identifiers)
             codes.append(granted)
-        out.append(SendPacket(self.transport, SubAck(packet.packet_id, tuple(codes))))
+            # retain handling (MQTT 5 3.8.3.1): 0 send, 1 send for a new subscription, 2 do not; never for a shared one (4.8.2)
+            handling = options >> 4
+            if (handling == 0 or (handling == 1 and not known)) and shared_filter(name) is None:
+                wanted.append(name)
+        out.append(SendPacket(self.transport, SubAck(packet.packet_id, tuple(codes), self.version)))
         out.append(Note("subscribed", self.transport, self.client_id))
+
+    def _set_options(self, name: str, options: int, identifiers: tuple[int, ...]) -> None:
+        if options or identifiers:
+            if self.options is None:
+                self.options = {}
+            self.options[name] = (options, identifiers)
+        elif self.options is not None:
+            self.options.pop(name, None)
 
     def _on_unsubscribe(self, now: float, packet: Unsubscribe, out: Out) -> None:
         self.subscriptions_changed = True
+        codes = []
         for name in packet.filters:
-            self.subscriptions.pop(name, None)
-        out.append(SendPacket(self.transport, UnsubAck(packet.packet_id)))
+            codes.append(NO_SUBSCRIPTION_EXISTED if self.subscriptions.pop(name, None) is None else SUCCESS)
+            if self.options is not None:
+                self.options.pop(name, None)
+        said = tuple(codes) if self.version == V5 else ()
+        out.append(SendPacket(self.transport, UnsubAck(packet.packet_id, said, self.version)))
         out.append(Note("subscribed", self.transport, self.client_id))
 
     def _on_pingreq(self, now: float, packet: PingReq, out: Out) -> None:
         out.append(SendPacket(self.transport, PingResp()))
 
     def _on_disconnect(self, now: float, packet: Disconnect, out: Out) -> None:
+        if packet.properties is not None and "session_expiry_interval" in packet.properties:
+            asked_s = float(packet.properties["session_expiry_interval"])
+            if asked_s > 0.0 and self._session_expiry_s <= 0.0:
+                self._protocol_error(now, out)  # MQTT 5 3.14.2.2.2
+                return
+            self._session_expiry_s = self._granted(asked_s)
         out.append(CloseTransport(self.transport, reason="disconnect"))
-        # MQTT 5 reason code 0x04: disconnect with will message
-        self.detach(now, out, clean=packet.code != 4)
+        self.detach(now, out, clean=packet.code != DISCONNECT_WITH_WILL)
 
-    def _protocol_error(self, now: float, out: Out) -> None:
+    def _on_malformed(self, now: float, packet: Malformed, out: Out) -> None:
+        self._protocol_error(now, out, packet.code, packet.text)
+
+    def _protocol_error(self, now: float, out: Out, code: int = PROTOCOL_ERROR, text: str = "") -> None:
+        """Close; with MQTT 5 say why before (4.13, 3.14.2.1)."""
+        self._say_goodbye(code, out, text)
         out.append(CloseTransport(self.transport, reason="protocol_error"))
         self.detach(now, out)
+
+    def _say_goodbye(self, code: int, out: Out, text: str = "") -> None:
+        if self._v5 is not None:
+            properties = {"reason_string": text} if text and self._v5.says_why else None
+            out.append(SendPacket(self.transport, Disconnect(code, properties)))
+
+    def shut_down(self, now: float, out: Out) -> None:
+        """The broker ends: wills of those that are connected are published (MQTT 3.1.1 3.1.2.5)."""
+        if self.transport >= 0:
+            self._say_goodbye(SERVER_SHUTTING_DOWN, out)
+            out.append(CloseTransport(self.transport, reason="shutting_down"))
+            self.detach(now, out)
 
     def write_blocked(self) -> None:
         self._blocked = True
@@ -341,26 +462,60 @@ class MQTTSession:
         """Deliver a routed message with `qos` (already the lower of the publisher's and the subscription's)."""
         if self.state is State.CONNECTED and not self._deaf:
             if qos == 0:
-                out.append(SendPacket(self.transport, Publish(message, 0, 0, False, False, retain, self.version)))
+                if self._v5 is None and not self._blocked:
+                    out.append(SendPacket(self.transport, Publish(message, 0, 0, False, False, retain, self.version)))
+                else:
+                    self._send_qos0(now, message, retain, out)
                 return
             if not self._queue and not self._again and not self._blocked and len(self._inflight) < self._window:
-                self._send(message, qos, retain, out)
+                self._send(now, message, qos, retain, out)
                 return
         elif qos == 0 and not self._behaviour.queue_qos0:
             out.append(Drop(message, "qos0_offline"))
             return
         self._enqueue(message, qos, retain, out)
 
-    def _send(self, message: Message, qos: int, retain: bool, out: Out) -> None:
+    @property
+    def reachable(self) -> bool:
+        """Whether a message would be sent now."""
+        return self.state is State.CONNECTED and not self._blocked
+
+    def deliver(self, now: float, message: Message, qos: int, retain: bool, identifiers: tuple[int, ...], out: Out) -> None:
+        """As `publish`, with the identifiers of the subscriptions that matched."""
+        self.publish(now, with_identifiers(message, identifiers) if identifiers else message, qos, retain, out)
+
+    def _send_qos0(self, now: float, message: Message, retain: bool, out: Out) -> None:
+        v5 = self._v5
+        if self._blocked and self._limits.drops_qos0_when_blocked:
+            out.append(Drop(message, "queue_full"))
+        elif v5 is None:
+            out.append(SendPacket(self.transport, Publish(message, 0, 0, False, False, retain, self.version)))
+        elif v5.too_large(now, message, 0):
+            out.append(Drop(message, "payload_too_large"))
+        else:
+            out.append(SendPacket(self.transport, v5.outgoing(now, message, 0, 0, retain)))
+
+    def _send(self, now: float, message: Message, qos: int, retain: bool, out: Out) -> None:
+        v5 = self._v5
+        if v5 is not None and v5.too_large(now, message, qos):
+            out.append(Drop(message, "payload_too_large"))  # [MQTT-3.1.2-25]: as if it had been sent
+            return
         packet_id = self._next_id
         while packet_id in self._inflight:
             packet_id = packet_id % 65535 + 1
         self._next_id = packet_id % 65535 + 1
         self._inflight[packet_id] = Inflight(message, qos, retain)
-        out.append(SendPacket(self.transport, Publish(message, qos, packet_id, False, False, retain, self.version)))
+        if v5 is None:
+            out.append(SendPacket(self.transport, Publish(message, qos, packet_id, False, False, retain, self.version)))
+        else:
+            out.append(SendPacket(self.transport, v5.outgoing(now, message, qos, packet_id, retain)))
 
     def _enqueue(self, message: Message, qos: int, retain: bool, out: Out) -> None:
-        if len(self._queue) >= self._behaviour.queue_limit:
+        queue = self._queue
+        if type(queue) is MessageQueue and queue.stored.would_exceed(message):
+            out.append(Drop(message, "queue_full"))
+            return
+        if len(queue) >= self._behaviour.queue_limit:
             if self._behaviour.queue_drop == "newest" or not self._queue:
                 out.append(Drop(message, "queue_full"))
                 return
@@ -373,24 +528,28 @@ class MQTTSession:
             return
         again, queue = self._again, self._queue
         while again and not self._blocked and len(self._inflight) - len(again) < self._window:
-            self._send_again(again.popleft(), out)
+            self._send_again(now, again.popleft(), out)
         while queue and not again and not self._blocked and len(self._inflight) < self._window:
             message, qos, retain = queue.popleft()
             if message.expires_s <= now:
                 out.append(Drop(message, "message_expired"))
             elif qos == 0:
-                out.append(SendPacket(self.transport, Publish(message, 0, 0, False, False, retain, self.version)))
+                self._send_qos0(now, message, retain, out)
             else:
-                self._send(message, qos, retain, out)
+                self._send(now, message, qos, retain, out)
 
-    def _send_again(self, packet_id: int, out: Out) -> None:
+    def _send_again(self, now: float, packet_id: int, out: Out) -> None:
         """MQTT 3.1.1 4.4: the PUBLISH with its identifier, or the PUBREL where PUBREC had been received."""
         sent = self._inflight[packet_id]
         if sent.released:
             out.append(SendPacket(self.transport, PubRel(packet_id)))
             return
         dup = self._behaviour.dup_on_resume
-        out.append(SendPacket(self.transport, Publish(sent.message, sent.qos, packet_id, dup, True, sent.retain, self.version)))
+        if self._v5 is None:
+            packet = Publish(sent.message, sent.qos, packet_id, dup, True, sent.retain, self.version)
+        else:
+            packet = self._v5.outgoing(now, sent.message, sent.qos, packet_id, sent.retain, dup=dup, repeated=True)
+        out.append(SendPacket(self.transport, packet))
 
     def held(self) -> Iterator[Message]:
         """Messages of which this session holds a copy."""
@@ -434,6 +593,7 @@ class MQTTSession:
                     self._arm_keep_alive()
                 else:
                     out.append(Note("keep_alive_expired", self.transport, self.client_id))
+                    self._say_goodbye(KEEP_ALIVE_TIMEOUT, out)
                     out.append(CloseTransport(self.transport, reason="keep_alive"))
                     self.detach(now, out)
             elif name == "session_expiry":
@@ -455,30 +615,9 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     PubRel: MQTTSession._on_pubrel,
     PubComp: MQTTSession._on_pubcomp,
     Disconnect: MQTTSession._on_disconnect,
+    PubAckWithReason: MQTTSession._on_puback,
+    PubRecWithReason: MQTTSession._on_pubrec_with_reason,
+    PubRelWithReason: MQTTSession._on_pubrel,
+    PubCompWithReason: MQTTSession._on_pubcomp,
+    Malformed: MQTTSession._on_malformed,
 }
-
-
-def filter_is_valid(name: str) -> bool:
-    """Topic filter rules of MQTT 3.1.1 4.7.1."""
-    if not name or "\0" in name:
-        return False
-    levels = name.split("/")
-    for i, level in enumerate(levels):
-        if "#" in level and (level != "#" or i != len(levels) - 1):
-            return False
-        if "+" in level and level != "+":
-            return False
-    return True
-
-
-def filter_matches(name: str, topic: str) -> bool:
-    """Whether the topic filter matches the topic (MQTT 3.1.1 4.7)."""
-    if topic.startswith("$") and name[:1] in "+#":
-        return False
-    wanted, levels = name.split("/"), topic.split("/")
-    for i, level in enumerate(wanted):
-        if level == "#":
-            return True
-        if i >= len(levels) or level not in ("+", levels[i]):
-            return False
-    return len(wanted) == len(levels)

@@ -109,7 +109,9 @@ def _tie(
             values = f"{len(group)} of {len(evidence.strategies)} strategies, from {_range(evidence, group, name)}"
         else:
             values = _values(evidence, group, name)
-        lead = f"On {drives} {_NAMES[name]} was best with" if behind else f"No strategy stands out on {drives}: {_NAMES[name]} of"
+        lead = (
+            f"On {drives}, {_NAMES[name]} was best with" if behind else f"No strategy stands out on {drives}: {_NAMES[name]} of"
+        )
         headline = f"{lead} {values}; the evidence does not tell them apart."
     shown = group[:1] if equal else group[:_MOST_LINES]
     details = [f"{'Each of them' if equal else one}: {_numbers(evidence, one, usable, cost=True)}." for one in shown]
@@ -126,8 +128,11 @@ def _range(evidence: Evidence, group: Sequence[str], name: str) -> str:
 def _values(evidence: Evidence, group: Sequence[str], name: str) -> str:
     """Strategies with their value of a metric, the best first; of many the first three."""
     sign = -1.0 if metric(name).better == "higher" else 1.0
-    known = [(sign * float(found["mean"]), place, one) for place, one in enumerate(group)
-             if (found := evidence.interval(one, name)) and found["mean"] is not None]  # fmt: skip
+    known = [
+        (sign * float(found["mean"]), place, one)
+        for place, one in enumerate(group)
+        if (found := evidence.interval(one, name)) and found["mean"] is not None
+    ]
     words = [f"{one} {with_interval(name, evidence.interval(one, name))}" for _, _, one in sorted(known)]
     if len(words) > _MOST_LINES:
         words = [*words[:3], f"{len(words) - 3} more"]
@@ -135,7 +140,8 @@ def _values(evidence: Evidence, group: Sequence[str], name: str) -> str:
 
 
 def _numbers(evidence: Evidence, strategy: str, usable: Sequence[str], cost: bool = False) -> str:
-    said = [f"{_NAMES[name]} {with_interval(name, evidence.interval(strategy, name))}" for name in usable if evidence.interval(strategy, name)]
+    known = [name for name in usable if evidence.interval(strategy, name)]
+    said = [f"{_NAMES[name]} {with_interval(name, evidence.interval(strategy, name))}" for name in known]
     spent = evidence.interval(strategy, COST)
     if cost and spent is not None and spent["mean"] is not None:
         said.append(f"{with_interval(COST, spent)} per vehicle and month")
@@ -172,13 +178,15 @@ def _costs(evidence: Evidence, best: str, rival: str | None = None) -> str:
             text += f", not told apart from {rival}"
         else:
             more = "less" if compared.interval.mean < 0 else "more"
-            text += f", {difference(COST, compared.interval.mean, compared.interval.low, compared.interval.high)} {more} than {rival}"
+            found = compared.interval
+            text += f", {difference(COST, found.mean, found.low, found.high)} {more} than {rival}"
     hours = float(evidence.metrics["method"]["hours_a_day"])
     return f"{text}, at {hours:g}{NBSP}h of driving a day."
 
 
 def _fallen_behind(evidence: Evidence, behind: Sequence[tuple[str, str, str]]) -> list[str]:
-    lines, rest = [], []
+    lines: list[str] = []
+    rest: Sequence[tuple[str, str, str]] = ()
     if len(behind) > _MOST_LINES:
         behind, rest = behind[: _MOST_LINES - 1], behind[_MOST_LINES - 1 :]
     for one, name, leader in behind:
@@ -202,14 +210,15 @@ def _case(evidence: Evidence) -> list[str]:
     drive = evidence.metrics["drive"]
     n = int(drive["drives"])
     length = f" of {significant(drive['distance_km'])}{NBSP}km" if drive.get("distance_km") else ""
-    happened = listed([
-        _counted(drive["handovers"], "handover"),
-        _counted(drive["reassignments"], "address change"),
-        f"{seconds(drive['lossy_s'])} in which the link lost every packet",
-    ])  # fmt: skip
-    lines = [
-        f"{n} drive{'s' if n != 1 else ''}{length} in {seconds(drive['duration_s'])}, {'with' if n == 1 else 'each with on average'} {happened}."
-    ]
+    happened = listed(
+        [
+            _counted(drive["handovers"], "handover"),
+            _counted(drive["reassignments"], "address change"),
+            f"{seconds(drive['lossy_s'])} in which the link lost every packet",
+        ]
+    )
+    each = "with" if n == 1 else "each with on average"
+    lines = [f"{n} drive{'s' if n != 1 else ''}{length} in {seconds(drive['duration_s'])}, {each} {happened}."]
     low, high = drive["measured_reassignments_per_100km"]
     rate = drive.get("reassignments_per_100km")
     if rate is None:
@@ -229,7 +238,7 @@ def _counted(value: float, word: str) -> str:
 
 
 _ACCESS = {
-    "cgnat": "Access through carrier-grade NAT: the server cannot connect to the vehicle, strategies that need it deliver nothing.",
+    "cgnat": "Access through carrier-grade NAT: the server cannot connect to the vehicle, and strategies that need it fail.",
     "private_apn": "Access through a private APN: the server can connect to the vehicle's address.",
     "public": "Public addresses: the server can connect to the vehicle.",
 }

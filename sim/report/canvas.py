@@ -23,7 +23,7 @@ PAGE_IN = 10.0
 TEXT_PT = 9.0
 SMALL_PT = 7.8
 
-_RC: dict[str, Any] = {
+_RC: Any = {
     "svg.hashsalt": "handover-lab",
     "svg.fonttype": "none",
     "font.family": ["DejaVu Sans"],

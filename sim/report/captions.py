@@ -54,8 +54,10 @@ def trade_off_caption(name: str, points: Sequence[Point]) -> str:
     if both:
         text = f"{names(both)} {_is(both)} both the cheapest and the best at delivering ({said(both[0])})."
     else:
-        best = min(good, key=lambda one: next(point.cost[0] for point in points if point.strategy == one))
-        text = f"Delivery is best with {best} ({said(best)}); the least data is sent by {names(cheap)} ({said(cheap[0])})."
+        best = _least({one.strategy: one.cost[0] for one in points if one.strategy in good})
+        text = (
+            f"Delivery is best with {names(best)} ({said(best[0])}); the least data is sent by {names(cheap)} ({said(cheap[0])})."
+        )
     if grey:
         beaten = [one.strategy for one in points if one.strategy in grey]
         text += f" Grey: {names(beaten)}, as another is at least as good on both axes."
@@ -67,7 +69,7 @@ def drive_caption(evidence: Evidence, replication: int) -> str:
     here = evidence.run.disruptions.filter((pl.col("replication") == replication) & (pl.col("vehicle") == 0))
     ends = evidence.run.vehicles.filter(pl.col("replication") == replication)["end_s"]
     here = here.filter(pl.col("start_s") <= (float(ends[0]) if ends.len() else 0.0))
-    counted = {kind: n for kind, n in here.group_by("kind").len().sort("kind").iter_rows()}
+    counted = dict(here.group_by("kind").len().sort("kind").iter_rows())
     words = [f"{n} {_plural(kind, n)}" for kind, n in counted.items()]
     text = f"Drive {replication}: {listed(words)}." if words else f"Drive {replication}: nothing disturbed the link."
     totals = {
@@ -85,11 +87,17 @@ def drive_caption(evidence: Evidence, replication: int) -> str:
     return text + " A thin line is a strategy that can be reached, a block is one that cannot."
 
 
+_EVENTS = {
+    "reassignment": ("address change", "address changes"),
+    "log_gap": ("gap in the log", "gaps in the log"),
+    "detach": ("detachment", "detachments"),
+    "held": ("time of packets held back", "times of packets held back"),
+}
+
+
 def _plural(kind: str, n: int) -> str:
-    word = {"reassignment": "address change", "log_gap": "gap in the log", "detach": "detachment", "held": "time of packets held back"}.get(kind, kind.replace("_", " "))
-    if n == 1:
-        return word
-    return {"log_gap": "gaps in the log", "held": "times of packets held back"}.get(kind, f"{word}s")
+    one, many = _EVENTS.get(kind, (kind.replace("_", " "), f"{kind.replace('_', ' ')}s"))
+    return one if n == 1 else many
 
 
 def zoom_caption(evidence: Evidence, disruption: Mapping[str, Any]) -> str:
@@ -115,7 +123,8 @@ def zoom_caption(evidence: Evidence, disruption: Mapping[str, Any]) -> str:
     if never:
         parts.append(f"{names(never)} {_is(never)} not back before the run ends")
     if survived and not back and not never:
-        return f"No path dies for longer than TCP hides, and no strategy has to recover. {_messages_around(evidence, disruption)}".strip()
+        text = "No path dies for longer than TCP hides, and no strategy has to recover."
+        return f"{text} {_messages_around(evidence, disruption)}".strip()
     return f"{'; '.join(parts)}. {_messages_around(evidence, disruption)}".strip()
 
 
@@ -132,7 +141,8 @@ def _messages_around(evidence: Evidence, disruption: Mapping[str, Any]) -> str:
     text = ""
     slowest = near.filter(pl.col("latency_s").is_not_null()).sort("latency_s", descending=True, maintain_order=True).head(1)
     if slowest.height:
-        text = f"The slowest message created from then to a minute later took {seconds(float(slowest['latency_s'][0]))} ({slowest['strategy'][0]})"
+        took = f"took {seconds(float(slowest['latency_s'][0]))} ({slowest['strategy'][0]})"
+        text = f"The slowest message created from then to a minute later {took}"
         text += f"; lost of them: {listed([f'{n} by {name}' for name, n in lost])}." if lost else "; none of them was lost."
     return text
 
@@ -146,15 +156,16 @@ def recovery_caption(evidence: Evidence) -> str:
     if fast == slow:
         parts.append(f"{names(fast)} need{'s' if len(fast) == 1 else ''} {seconds(means[fast[0]])} on average")
     else:
-        phases = dict(rows)[slow[0]]["phases"]
-        label = max(LABELS, key=lambda key: phases.get(key, 0.0))
-        share = percent(phases[label] / means[slow[0]])
+        slowest, fastest = (dict(rows)[found[0]]["phases"] for found in (slow, fast))
+        label = max(LABELS, key=lambda key: slowest.get(key, 0.0) - fastest.get(key, 0.0))
+        less = seconds(fastest[label]) if fastest[label] > 0.0 else "none"
+        spent = f"{seconds(slowest[label])} of it “{FILLS[label].words}”, {less} for {fast[0]}"
         parts.append(f"{names(fast)} recover{'s' if len(fast) == 1 else ''} fastest on average, in {seconds(means[fast[0]])}")
-        parts.append(f"{names(slow)} slowest, in {seconds(means[slow[0]])}, of which {share} is “{FILLS[label].words}”")
+        parts.append(f"{names(slow)} slowest, in {seconds(means[slow[0]])}: {spent}")
     text = ", ".join(parts) + "."
     censored = [name for name, numbers in rows if numbers["censored"]]
     if censored:
-        text += f" For {names(censored)} some episodes did not end in the run; they count up to its end, so the bar is a lower bound."
+        text += f" For {names(censored)} some episodes did not end in the run; they count up to its end: a lower bound."
     return text
 
 
@@ -167,20 +178,26 @@ def latency_caption(curves: Sequence[Survival]) -> str:
     best, worst = _least(late), _least(late, -1.0)[0]
     few = percent(max(late[best[0]], 0.0)) if late[best[0]] > 1e-12 else "none"
     if late[worst] - late[best[0]] < 1e-12:
-        text = f"After 10{NBSP}s {few} of the messages {'of each strategy ' if len(curves) > 1 else ''}are still under way or lost."
+        whose = "of each strategy " if len(curves) > 1 else ""
+        text = f"After 10{NBSP}s {few} of the messages {whose}are still under way or lost."
     else:
-        text = f"After 10{NBSP}s {few} of the messages of {names(best)} are still under way or lost, {percent(late[worst])} of those of {worst}."
+        text = f"After 10{NBSP}s {few} of the messages of {names(best)} are still under way or lost"
+        text += f", {percent(late[worst])} of those of {worst}."
     if never:
-        text += f" The level ends are messages that never arrived: {listed([f'{percent(one.never)} of {one.strategy}' for one in never[:5]])}."
+        shares = listed([f"{percent(one.never)} of {one.strategy}" for one in never[:5]])
+        text += f" The level ends are messages that never arrived: {shares}."
     return text + " Lower is better; one line is all drives together, probes left out."
 
 
 def ledger_caption(evidence: Evidence, rows: pl.DataFrame) -> str:
     lost = rows.filter(pl.col("fate") == "lost")
     clean = [name for name in evidence.strategies if name not in lost["strategy"].to_list()]
-    text = f"{names(clean)} lost nothing. " if clean and lost.height else "No strategy lost a message. " if clean else "Every strategy lost messages. "
+    text = "Every strategy lost messages. "
+    if clean:
+        text = f"{names(clean)} lost nothing. " if lost.height else "No message was lost. "
     if lost.height:
-        top = lost.group_by("strategy", "cause", maintain_order=True).agg(pl.col("messages").sum()).sort("messages", descending=True, maintain_order=True)
+        causes = lost.group_by("strategy", "cause", maintain_order=True).agg(pl.col("messages").sum())
+        top = causes.sort("messages", descending=True, maintain_order=True)
         name, cause, n = top.row(0)
         text += f"The most were lost by {name}: {n:,} to {cause}. "
     doubled = rows.filter(pl.col("fate") == "duplicate").group_by("strategy", maintain_order=True).agg(pl.col("messages").sum())
@@ -200,9 +217,9 @@ def backoff_caption(shown: Sequence[Attempts]) -> str:
     length = most.rows[-1][1] - most.rows[0][0]
     failed = f"{most.failed} failed attempt{'s' if most.failed != 1 else ''}"
     return (
-        f"The longest ladder is that of {most.strategy} in drive {most.replication}: {failed} over {seconds(length)}, the longest wait"
-        f" {seconds(waited)}. Each panel is the strategy's hardest series of attempts in any drive; a bar is a wait, × a failed"
-        " attempt with its duration dotted, the dot the one that got through."
+        f"The longest ladder is that of {most.strategy} in drive {most.replication}: {failed} over {seconds(length)},"
+        f" the longest wait {seconds(waited)}. Each panel is the strategy's hardest series of attempts in any drive; a bar is a"
+        " wait, × a failed attempt with its duration dotted, the dot the one that got through."
     )
 
 
@@ -211,7 +228,8 @@ def failures_in_words(evidence: Evidence) -> str:
     parts = []
     for name in evidence.strategies:
         by_purpose = evidence.of(name)["attempts"]["by_purpose"]
-        failed = [f"{numbers['failed']:,} of {numbers['total']:,} {purpose}" for purpose, numbers in by_purpose.items() if numbers["failed"]]
+        counts = [(numbers["failed"], numbers["total"], purpose) for purpose, numbers in by_purpose.items()]
+        failed = [f"{n:,} of {total:,} {purpose}" for n, total, purpose in counts if n]
         if failed:
             parts.append(f"{name} ({', '.join(failed)})")
     if not parts:

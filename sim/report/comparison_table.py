@@ -91,7 +91,7 @@ def _cell(evidence: Evidence, strategy: str, name: str, mark: str) -> Cell:
         return Cell("–", "", "", "no data")
     mean = found["mean"]
     if mean is None or not math.isfinite(mean):
-        return Cell("beyond", "the run", mark, str(found["note"]))
+        return Cell("beyond run", "", mark, str(found["note"]))
     mean, low, high = float(mean), found["low"], found["high"]
     factor = 100.0 if metric(name).unit == "share" else 1.0
     if low is None or high is None:

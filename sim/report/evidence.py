@@ -93,7 +93,8 @@ class Evidence:
         """The metric's difference a - b over the same drives; what lies beyond the horizon counts as the horizon."""
 
         def capped(strategy: str) -> list[float | None]:
-            return [self.horizon_s if value is not None and math.isinf(value) else value for value in self.vectors[strategy][name]]
+            values = self.vectors[strategy][name]
+            return [self.horizon_s if value is not None and math.isinf(value) else value for value in values]
 
         return paired_difference(capped(a), capped(b), metric(name).better, int(self.metrics["seed"]))
 
@@ -111,11 +112,7 @@ class Evidence:
         if not means:
             return []
         best = (max if better == "higher" else min)(means, key=lambda strategy: means[strategy])
-        return [
-            strategy
-            for strategy in means
-            if strategy == best or self.paired(name, strategy, best).verdict != "worse"
-        ]
+        return [strategy for strategy in means if strategy == best or self.paired(name, strategy, best).verdict != "worse"]
 
 
 def read_evidence(run_dir: Path) -> Evidence:

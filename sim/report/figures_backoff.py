@@ -13,18 +13,19 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from sim.report.axes_words import duration_tick
 from sim.report.canvas import COLUMN_IN, SMALL_PT, TEXT_PT, axes_in, drawn, new_figure
 from sim.report.lane_drawing import time_axis
-from sim.report.numbers import seconds
 from sim.report.palette import ALERT, INK, MUTED, RULE, styles
 from sim.report.spread import shortened
 
 _GAP_S = 90.0  # attempts further apart belong to different troubles
 _MOST_STRATEGIES = 10
 _PANEL_IN = 0.86
+_READY = pl.col("outcome") == "ready"
+_DONE = pl.coalesce(pl.when(_READY).then("ready_s").otherwise("noticed_s"), "begun_s").alias("done_s")
 
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """A run of attempts of one strategy in one drive: (asked, ended, ordered wait, failed, reason), by time, from the first one."""
+    """A series of attempts of one strategy in one drive, by time: (asked, ended, ordered wait, failed, reason)."""
 
     strategy: str
     replication: int
@@ -48,7 +49,7 @@ def hardest_attempts(connections: pl.DataFrame, strategies: Sequence[str] | None
         connections.join(troubled, on=["strategy", "replication", "vehicle", "purpose"], how="semi")
         .with_columns(pl.coalesce("asked_s", "started_s").alias("begun_s"))
         .filter(pl.col("begun_s").is_not_null())
-        .with_columns(pl.coalesce(pl.when(pl.col("outcome") == "ready").then("ready_s").otherwise("noticed_s"), "begun_s").alias("done_s"))
+        .with_columns(_DONE)
         .sort("strategy", "replication", "vehicle", "purpose", "begun_s", "attempt")
     )
     best: dict[str, Attempts] = {}
@@ -60,7 +61,7 @@ def hardest_attempts(connections: pl.DataFrame, strategies: Sequence[str] | None
         for begun, done, waited, outcome, reason in [*part.select(columns).iter_rows(), (None, None, None, "", "")]:
             apart = begun is None or (series and begun - series[-1][1] > _GAP_S)
             if series and (apart or not series[-1][3]):
-                found = Attempts(str(name), int(replication), str(purpose), tuple(series))  # type: ignore[call-overload]
+                found = Attempts(str(name), int(replication), str(purpose), tuple(series))
                 # the reconnection itself comes before what else failed meanwhile
                 kept = best.get(found.strategy)
                 if found.failed and (kept is None or _rank(found) > _rank(kept)):
@@ -90,7 +91,8 @@ def backoff_ladder(connections: pl.DataFrame, strategies: Sequence[str] | None =
     width = COLUMN_IN - 0.72
     longest = max((one.rows[-1][1] - one.rows[0][0] for one in hardest), default=1.0)
     highest = max((row[2] for one in hardest for row in one.rows), default=0.0)
-    figure.text(0.1 / COLUMN_IN, 1 - 0.05 / total, "Ordered wait before each attempt (log scale)", va="top", fontsize=TEXT_PT, color=MUTED)
+    title = "Ordered wait before each attempt (log scale)"
+    figure.text(0.1 / COLUMN_IN, 1 - 0.05 / total, title, va="top", fontsize=TEXT_PT, color=MUTED)
     for number, one in enumerate(hardest):
         axes = axes_in(figure, 0.6, total - 0.28 - (number + 1) * _PANEL_IN, width, _PANEL_IN - 0.3)
         axes.set_xlim(-0.02 * longest, longest * 1.03 + 0.5)
@@ -131,10 +133,14 @@ def _panel(axes: Axes, one: Attempts, colour: str, highest: float) -> None:
             axes.plot((rung, at), (waited, waited), color=colour, linewidth=1.6)
         axes.plot((at, done - zero), (waited, waited), color=ALERT if failed else colour, linewidth=0.9, linestyle=(0, (1, 1)))
         axes.plot(
-            (at,), (waited,), marker="x" if failed else "o", markersize=5, markeredgewidth=1.4, linestyle="none",
-            color=ALERT if failed else colour, zorder=4, clip_on=False,
-        )  # fmt: skip
+            (at,),
+            (waited,),
+            marker="x" if failed else "o",
+            markersize=5,
+            markeredgewidth=1.4,
+            linestyle="none",
+            color=ALERT if failed else colour,
+            zorder=4,
+            clip_on=False,
+        )
         last_at, last_wait = done - zero, waited
-
-
-__all__ = ["Attempts", "backoff_ladder", "hardest_attempts", "seconds"]

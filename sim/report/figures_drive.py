@@ -82,10 +82,12 @@ def drive_lanes(
         state_bar(axes, row.segments, looks[row.strategy], top - 0.19, top - 0.37, inch_per_s, words=False)
         look = looks[row.strategy]
         face = "none" if look.hollow else look.colour
-        axes.plot((0.05 / inch_per_s,), (top - 0.09,), marker=look.marker, markersize=5, color=look.colour, markerfacecolor=face, clip_on=False)
+        at = (0.05 / inch_per_s,), (top - 0.09,)
+        axes.plot(*at, marker=look.marker, markersize=5, color=look.colour, markerfacecolor=face, clip_on=False)
         axes.text(0.15 / inch_per_s, top - 0.09, shortened(row.strategy, 60), ha="left", va="center", fontsize=TEXT_PT, color=INK)
         down = sum(min(one.end_s, end_s) - one.start_s for one in row.episodes if one.start_s < end_s)
-        axes.text(end_s, top - 0.09, f"unreachable for {_short(down)}" if down else "reachable throughout", ha="right", va="center", fontsize=SMALL_PT, color=MUTED)  # fmt: skip
+        words = f"unreachable for {_short(down)}" if down else "reachable throughout"
+        axes.text(end_s, top - 0.09, words, ha="right", va="center", fontsize=SMALL_PT, color=MUTED)
     axes.spines["bottom"].set_visible(True)
     time_axis(axes, 0.0, end_s, width)
     figure.text(0.0125, (key_in + 0.2) / total, "time", fontsize=SMALL_PT, color=MUTED, va="center")
@@ -121,7 +123,7 @@ def _marks(axes: Axes, disruptions: pl.DataFrame, inch_per_s: float, end_s: floa
 
 
 def _side_name(axes: Axes, height: float, text: str) -> None:
-    axes.annotate(text, xy=(0.0, height), xycoords=("axes fraction", "data"), xytext=(-8, 0), textcoords="offset points", ha="right", va="center", fontsize=SMALL_PT, color=MUTED)  # fmt: skip
+    axes.text(-0.011, height, text, transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=SMALL_PT, color=MUTED)
 
 
 def _road(axes: Axes, timeline: pl.DataFrame, manifest: Mapping[str, Any], end_s: float, inch_per_s: float) -> None:
@@ -163,8 +165,10 @@ def _signal(axes: Axes, timeline: pl.DataFrame, end_s: float) -> None:
     thin = max(rows.height // _MOST_POINTS, 1)
     if thin > 1:
         # the weakest of each group stays: a dip is what matters
-        rows = rows.with_columns((pl.int_range(pl.len()) // thin).alias("group")).group_by("group", maintain_order=True).agg(
-            pl.col("start_s").first(), pl.col("rsrp_dbm").min()
+        rows = (
+            rows.with_columns((pl.int_range(pl.len()) // thin).alias("group"))
+            .group_by("group", maintain_order=True)
+            .agg(pl.col("start_s").first(), pl.col("rsrp_dbm").min())
         )
     axes.plot(rows["start_s"].to_numpy(), rows["rsrp_dbm"].to_numpy(), color=INK, linewidth=0.8, zorder=2)
     low, high = float(rows["rsrp_dbm"].min()), float(rows["rsrp_dbm"].max())  # type: ignore[arg-type]
@@ -175,7 +179,8 @@ def _signal(axes: Axes, timeline: pl.DataFrame, end_s: float) -> None:
     axes.tick_params(axis="y", labelsize=SMALL_PT - 0.5, length=2)
     axes.spines["bottom"].set_visible(False)
     axes.grid(axis="y", color=RULE, linewidth=0.5)
-    axes.text(-0.052, 0.5, "RSRP, dBm", transform=axes.transAxes, rotation=90, ha="center", va="center", fontsize=SMALL_PT, color=MUTED)
+    place: Any = {"transform": axes.transAxes, "rotation": 90, "ha": "center", "va": "center"}
+    axes.text(-0.052, 0.5, "RSRP, dBm", fontsize=SMALL_PT, color=MUTED, **place)
 
 
 def _cells(axes: Axes, timeline: pl.DataFrame, end_s: float, inch_per_s: float) -> None:

@@ -80,7 +80,8 @@ def latency_distribution(messages: pl.DataFrame, strategies: Sequence[str] | Non
             axes.plot(x, y, color=look.colour, linestyle=dashes, linewidth=1.7, drawstyle="steps-post", dash_capstyle="butt")
     _names(axes, groups, looks, 0.5 / created, floor)
     axes.set_xlabel("time since creation (log scale)")
-    figure.text(0.02, 1 - 0.1 / (height + 0.78), "Share of messages not yet delivered (log scale)", va="top", fontsize=TEXT_PT, color=MUTED)
+    title = "Share of messages not yet delivered (log scale)"
+    figure.text(0.02, 1 - 0.1 / (height + 0.78), title, va="top", fontsize=TEXT_PT, color=MUTED)
     return figure
 
 
@@ -129,12 +130,24 @@ def _names(axes: Axes, groups: list[list[Survival]], looks: Mapping[str, Style],
         curve, look = group[0], looks[group[0].strategy]
         fate = f"{percent(curve.never)} never" if curve.never > 0.0 else f"all within {seconds(float(curve.latency_s[-1]))}"
         axes.annotate(
-            joined_names([one.strategy for one in group], 27),
-            xy=(x, y), xytext=(1.07, (at + 0.06) / height), textcoords="axes fraction", va="center", fontsize=SMALL_PT + 0.2, color=INK,
-            arrowprops={"arrowstyle": "-", "color": look.colour, "linewidth": 0.7, "alpha": 0.8, "shrinkA": 1.0, "shrinkB": 1.0,
-                        "relpos": (0.0, 0.1)},
+            joined_names([one.strategy for one in group], 24),
+            xy=(x, y),
+            xytext=(1.07, (at + 0.06) / height),
+            textcoords="axes fraction",
+            va="center",
+            fontsize=SMALL_PT + 0.2,
+            color=INK,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": look.colour,
+                "linewidth": 0.7,
+                "alpha": 0.8,
+                "shrinkA": 1.0,
+                "shrinkB": 1.0,
+                "relpos": (0.0, 0.1),
+            },
             annotation_clip=False,
-        )  # fmt: skip
+        )
         axes.text(1.07, (at - 0.07) / height, fate, transform=axes.transAxes, va="center", fontsize=SMALL_PT - 0.6, color=MUTED)
         if curve.never == 0.0 and len(curve.latency_s):
             face = "none" if look.hollow else look.colour

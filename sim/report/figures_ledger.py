@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import polars as pl
 from matplotlib.figure import Figure
@@ -25,14 +26,15 @@ def ledger_rows(messages: pl.DataFrame, strategies: Sequence[str] | None = None)
     `created` is the strategy's number of messages of all kinds. Probes are left out.
     """
     work = messages.filter(pl.col("kind").is_in(WORKLOAD_KINDS))
+    lost = work.filter(pl.col("outcome") == "lost")
     parts = [
-        work.filter(pl.col("outcome") == "lost").group_by("strategy", "kind", "cause").len("messages").with_columns(fate=pl.lit("lost")),
+        lost.group_by("strategy", "kind", "cause").len("messages").with_columns(fate=pl.lit("lost")),
         _counted(work.filter(pl.col("outcome") == "pending"), "pending", pl.len()),
         _counted(work.filter(pl.col("late").fill_null(False)), "late", pl.len()),
         _counted(work.filter(pl.col("arrivals") > 1), "duplicate", (pl.col("arrivals") - 1).sum()),
     ]
     columns = ("strategy", "kind", "fate", "cause", "messages")
-    rows = pl.concat([part.select(columns[:4] + (pl.col("messages").cast(pl.Int64),)) for part in parts])  # type: ignore[operator]
+    rows = pl.concat([part.select(*columns[:4], pl.col("messages").cast(pl.Int64)) for part in parts])
     created = work.group_by("strategy").len("created").with_columns(pl.col("created").cast(pl.Int64))
     order = list(strategies) if strategies is not None else work["strategy"].unique(maintain_order=True).to_list()
     places = {name: place for place, name in enumerate(order)}
@@ -81,20 +83,23 @@ def loss_ledger(messages: pl.DataFrame, strategies: Sequence[str] | None = None)
     axes.set_axisbelow(True)
     axes.set_xlabel("messages in all drives (log scale)")
     if not lines:
-        axes.text(0.5, 0.5, "nothing was lost, late, pending or doubled", transform=axes.transAxes, ha="center", va="center", color=MUTED)
+        words = "nothing was lost, late, pending or doubled"
+        axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", va="center", color=MUTED)
     left_of_axes = -1.7 / 1.98
     at, last = 0.0, ""
+    beside: Any = {"transform": axes.get_yaxis_transform(), "va": "center"}
     for name, words, n, created in lines:
         look = looks[name]
         if name != last:
             at += 0.3
-            axes.text(left_of_axes, at - 0.1, shortened(name, 40), transform=axes.get_yaxis_transform(), va="center", fontsize=TEXT_PT, color=INK, fontweight="bold")  # fmt: skip
+            axes.text(left_of_axes, at - 0.1, shortened(name, 40), fontsize=TEXT_PT, color=INK, fontweight="bold", **beside)
             at += 0.04
             last = name
         y = at + 0.115
+        face = "none" if look.hollow else look.colour
         axes.plot((0.8, n), (y, y), color=look.colour, linewidth=1.1, alpha=0.6)
-        axes.plot((n,), (y,), marker=look.marker, markersize=5.5, color=look.colour, markerfacecolor="none" if look.hollow else look.colour, clip_on=False)  # fmt: skip
-        axes.text(-0.03, y, shortened(words, 26), transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=SMALL_PT, color=MUTED)  # fmt: skip
-        axes.text(1.06, y, f"{n:,}  ·  {percent(n / created)}", transform=axes.get_yaxis_transform(), va="center", fontsize=SMALL_PT, color=INK)  # fmt: skip
+        axes.plot((n,), (y,), marker=look.marker, markersize=5.5, color=look.colour, markerfacecolor=face, clip_on=False)
+        axes.text(-0.03, y, shortened(words, 26), ha="right", fontsize=SMALL_PT, color=MUTED, **beside)
+        axes.text(1.06, y, f"{n:,}  ·  {percent(n / created)}", fontsize=SMALL_PT, color=INK, **beside)
         at += 0.23
     return figure

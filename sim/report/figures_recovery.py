@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -59,15 +60,13 @@ def recovery_bars(metrics: Mapping[str, Any], strategies: Sequence[str] | None =
 def _axis_end(means: list[float]) -> float:
     """Length of the axis in s: of the longest bar, or of the longest that the others can be read beside."""
     longest = means[-1] if means else 1.0
-    for shorter, longer in zip(means[:-1], means[1:], strict=True):
+    for shorter, longer in itertools.pairwise(means):
         if longer > 8.0 * max(shorter, 1e-3):
             return max(shorter, 1e-3)
     return max(longest, 1e-3)
 
 
-def _bar(
-    axes: Axes, row: int, name: str, look: Style, numbers: Mapping[str, Any], longest: float, points_per_s: float
-) -> None:
+def _bar(axes: Axes, row: int, name: str, look: Style, numbers: Mapping[str, Any], longest: float, points_per_s: float) -> None:
     high, low = row + 0.46, row + 0.88
     at = 0.0
     for label in LABELS:
@@ -79,21 +78,43 @@ def _bar(
         axes.add_patch(
             Rectangle((at, high), shown, low - high, facecolor=fill.colour, edgecolor=MUTED, linewidth=0.5, hatch=fill.hatch)
         )
-        text = next((word for word in (f"{fill.short} {seconds(length)}", seconds(length)) if _fits(word, shown * points_per_s)), "")
+        text = next(
+            (word for word in (f"{fill.short} {seconds(length)}", seconds(length)) if _fits(word, shown * points_per_s)), ""
+        )
         if text:
             box = {"facecolor": PAPER, "edgecolor": "none", "pad": 1.0} if fill.hatch else None
-            axes.text(at + shown / 2, (high + low) / 2, text, ha="center", va="center", fontsize=SMALL_PT - 0.6, color=fill.text, bbox=box)
+            axes.text(
+                at + shown / 2,
+                (high + low) / 2,
+                text,
+                ha="center",
+                va="center",
+                fontsize=SMALL_PT - 0.6,
+                color=fill.text,
+                bbox=box,
+            )
         at += shown
     mean = float(numbers["mean"])
     broken = mean > longest * 1.0001
     axes.text(
-        at + longest * 0.012, (high + low) / 2, ("→ " if broken else "") + seconds(mean), ha="left", va="center",
-        fontsize=TEXT_PT - 0.5, color=INK, fontweight="bold",
-    )  # fmt: skip
+        at + longest * 0.012,
+        (high + low) / 2,
+        ("→ " if broken else "") + seconds(mean),
+        ha="left",
+        va="center",
+        fontsize=TEXT_PT - 0.5,
+        color=INK,
+        fontweight="bold",
+    )
     axes.plot(
-        (longest * 0.008,), (row + 0.27,), marker=look.marker, markersize=5, color=look.colour, clip_on=False,
+        (longest * 0.008,),
+        (row + 0.27,),
+        marker=look.marker,
+        markersize=5,
+        color=look.colour,
+        clip_on=False,
         markerfacecolor="none" if look.hollow else look.colour,
-    )  # fmt: skip
+    )
     count = f"{numbers['n']:,} episode{'s' if numbers['n'] != 1 else ''}"
     if numbers["censored"]:
         count += f", {numbers['censored']:,} did not end in the run"

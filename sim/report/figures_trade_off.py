@@ -20,7 +20,7 @@ from sim.report.spread import joined_names, spread
 COST = "mb_per_vehicle_month"
 DELIVERY = "all.delivered_within_60s"
 LATENCY = "all.latency_s.mean_capped"
-_MOST = 29  # characters of a name in the column on the right
+_MOST = 27  # characters of a name in the column on the right
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +85,7 @@ def trade_off(metrics: Mapping[str, Any], strategies: Sequence[str] | None = Non
         _dot(axes, point, looks[point.strategy], point.strategy in grey)
     _names(axes, groups, looks, grey)
     axes.set_xlabel("MB per vehicle and month")
-    figure.text(
-        0.02, 1 - 0.1 / (height + 0.75), _TITLES[name], ha="left", va="top", fontsize=TEXT_PT, color=MUTED
-    )
+    figure.text(0.02, 1 - 0.1 / (height + 0.75), _TITLES[name], ha="left", va="top", fontsize=TEXT_PT, color=MUTED)
     return figure
 
 
@@ -174,18 +172,24 @@ def _dot(axes: Axes, point: Point, look: Style, grey: bool) -> None:
     axes.plot((x_low, x_high), (y, y), color=colour, linewidth=1.2, alpha=0.75, zorder=3)
     axes.plot((x, x), (y_low, y_high), color=colour, linewidth=1.2, alpha=0.75, zorder=3)
     axes.plot(
-        (x,), (y,), marker=look.marker, markersize=7, color=colour, markeredgewidth=1.2, linestyle="none", clip_on=False,
-        markerfacecolor="none" if look.hollow or grey else colour, zorder=4,
-    )  # fmt: skip
+        (x,),
+        (y,),
+        marker=look.marker,
+        markersize=7,
+        color=colour,
+        markeredgewidth=1.2,
+        linestyle="none",
+        clip_on=False,
+        markerfacecolor="none" if look.hollow or grey else colour,
+        zorder=4,
+    )
 
 
 def _names(axes: Axes, groups: list[list[Point]], looks: Mapping[str, Style], grey: set[str]) -> None:
     """Names in a column on the right, joined to their dots by thin lines."""
     height = axes.bbox.height / axes.figure.dpi
     to_display = axes.transData.transform
-    inches = [
-        (to_display((group[0].cost[0], group[0].shortfall[0]))[1] - axes.bbox.y0) / axes.figure.dpi for group in groups
-    ]
+    inches = [(to_display((group[0].cost[0], group[0].shortfall[0]))[1] - axes.bbox.y0) / axes.figure.dpi for group in groups]
     for group, at in zip(groups, spread(inches, 0.21, 0.05, height - 0.02), strict=True):
         point = group[0]
         name = joined_names([one.strategy for one in group], _MOST)
@@ -198,7 +202,14 @@ def _names(axes: Axes, groups: list[list[Point]], looks: Mapping[str, Style], gr
             va="center",
             fontsize=SMALL_PT + 0.2,
             color=MUTED if faint else INK,
-            arrowprops={"arrowstyle": "-", "color": MUTED if faint else looks[point.strategy].colour, "linewidth": 0.6, "alpha": 0.7,
-                        "shrinkA": 1.0, "shrinkB": 5.0, "relpos": (0.0, 0.5)},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": MUTED if faint else looks[point.strategy].colour,
+                "linewidth": 0.6,
+                "alpha": 0.7,
+                "shrinkA": 1.0,
+                "shrinkB": 5.0,
+                "relpos": (0.0, 0.5),
+            },
             annotation_clip=False,
-        )  # fmt: skip
+        )

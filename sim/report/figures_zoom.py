@@ -51,7 +51,7 @@ def zoom_events(run: Run, episodes: Mapping[str, Sequence[Episode]]) -> list[dic
     Of several the one with the longest recovery is shown, and of equal ones the longest, a minute before the end of the drive
     where there is one and with no other near. A handover is shown only where none is, so that it is seen for itself.
     """
-    found = []
+    found: list[dict[str, Any]] = []
     events = run.disruptions.filter(pl.col("vehicle") == 0)
     ends = dict(run.vehicles.filter(pl.col("vehicle") == 0).select("replication", "end_s").iter_rows())
     deaths = events.filter(pl.col("kind").is_in([kind for kind in KINDS if kind not in _HARMLESS]))
@@ -72,7 +72,11 @@ def zoom_events(run: Run, episodes: Mapping[str, Sequence[Episode]]) -> list[dic
 
 
 def _telling(row: Mapping[str, Any], episodes: Mapping[str, Sequence[Episode]]) -> tuple[float, float, float]:
-    return longest_recovery_s(row, episodes, ended=True), row["end_s"] - row["start_s"], -row["replication"] * 1e6 - row["start_s"]
+    return (
+        longest_recovery_s(row, episodes, ended=True),
+        row["end_s"] - row["start_s"],
+        -row["replication"] * 1e6 - row["start_s"],
+    )
 
 
 def _near(row: Mapping[str, Any], others: pl.DataFrame) -> bool:
@@ -146,11 +150,17 @@ def zoom(run: Run, disruption: Mapping[str, Any], episodes: Mapping[str, Sequenc
 def _head(axes: Axes, run: Run, disruption: Mapping[str, Any], start: float, end: float, inch_per_s: float) -> None:
     """What happened, and the cells or addresses it happened between."""
     kind = str(disruption["kind"])
-    timeline = run.timeline.filter((pl.col("replication") == disruption["replication"]) & (pl.col("vehicle") == disruption["vehicle"]))
+    timeline = run.timeline.filter(
+        (pl.col("replication") == disruption["replication"]) & (pl.col("vehicle") == disruption["vehicle"])
+    )
     words = f"{KINDS.get(kind, kind)} at {disruption['start_s']:,.1f}{NBSP}s of drive {disruption['replication']}"
     axes.text(start, 0.51, words, ha="left", va="center", fontsize=TEXT_PT, color=ALERT)
     column = "address" if kind in ("reassignment", "detach") else "cell"
-    spans = [(max(a, start), min(b, end), name) for a, b, name in spans_of(timeline.sort("start_s"), column, end) if b > start and a < end]
+    spans = [
+        (max(a, start), min(b, end), name)
+        for a, b, name in spans_of(timeline.sort("start_s"), column, end)
+        if b > start and a < end
+    ]
     blocks(axes, spans, 0.36, 0.14, inch_per_s)
 
 
@@ -162,10 +172,16 @@ def _lane(
     axes.add_patch(Rectangle((zero, top - 0.74), until - zero, 0.5, facecolor=SOFT, edgecolor="none", zorder=0))
     axes.plot((zero, zero), (top - 0.76, top - 0.22), color=ALERT, linewidth=0.9, zorder=0.6)
     axes.plot(
-        (start + 0.05 / inch_per_s,), (top - 0.12,), marker=look.marker, markersize=5, color=look.colour,
+        (start + 0.05 / inch_per_s,),
+        (top - 0.12,),
+        marker=look.marker,
+        markersize=5,
+        color=look.colour,
         markerfacecolor="none" if look.hollow else look.colour,
-    )  # fmt: skip
-    axes.text(start + 0.15 / inch_per_s, top - 0.12, shortened(row.strategy, 32), ha="left", va="center", fontsize=TEXT_PT, color=INK)
+    )
+    axes.text(
+        start + 0.15 / inch_per_s, top - 0.12, shortened(row.strategy, 32), ha="left", va="center", fontsize=TEXT_PT, color=INK
+    )
     axes.text(end, top - 0.12, _back(row, disruption), ha="right", va="center", fontsize=SMALL_PT, color=MUTED)
     state_bar(axes, row.segments, look, top - 0.31, top - 0.46, inch_per_s, words=True)
     for mark in row.marks:

@@ -38,12 +38,20 @@ def illustrations(evidence: Evidence) -> Iterator[Illustration]:
     metric, points = trade_off_points(evidence.metrics, strategies)
     if len(points) > 1:
         yield Illustration(
-            "trade_off", "trade_off", "What delivery costs", captions.trade_off_caption(metric, points),
+            "trade_off",
+            "trade_off",
+            "What delivery costs",
+            captions.trade_off_caption(metric, points),
             trade_off(evidence.metrics, strategies),
-        )  # fmt: skip
+        )
     if run.timeline.height:
         yield Illustration(
-            "drive_lanes", "drive", "The drive", captions.drive_caption(evidence, 0), drive_lanes(run, evidence.episodes), wide=True
+            "drive_lanes",
+            "drive",
+            "The drive",
+            captions.drive_caption(evidence, 0),
+            drive_lanes(run, evidence.episodes),
+            wide=True,
         )
     for event in zoom_events(run, evidence.episodes):
         kind = str(event["kind"])
@@ -52,22 +60,36 @@ def illustrations(evidence: Evidence) -> Iterator[Illustration]:
         )
     if any(evidence.of(name)["recovery_s"]["n"] for name in strategies):
         yield Illustration(
-            "recovery_bars", "recovery", "Where the time of a recovery goes", captions.recovery_caption(evidence),
+            "recovery_bars",
+            "recovery",
+            "Where the time of a recovery goes",
+            captions.recovery_caption(evidence),
             recovery_bars(evidence.metrics, strategies),
-        )  # fmt: skip
+        )
     curves = survival(run.messages, strategies)
     if curves:
         yield Illustration(
-            "latency_distribution", "latency", "How long messages take", captions.latency_caption(curves),
+            "latency_distribution",
+            "latency",
+            "How long messages take",
+            captions.latency_caption(curves),
             latency_distribution(run.messages, strategies),
-        )  # fmt: skip
+        )
     rows = ledger_rows(run.messages, strategies)
     if rows.height:
         yield Illustration(
-            "loss_ledger", "ledger", "What did not simply arrive", captions.ledger_caption(evidence, rows), loss_ledger(run.messages, strategies)
+            "loss_ledger",
+            "ledger",
+            "What did not simply arrive",
+            captions.ledger_caption(evidence, rows),
+            loss_ledger(run.messages, strategies),
         )
     waits = captions.waits_shown(run.connections, strategies)
     if waits:
         yield Illustration(
-            "backoff_ladder", "backoff", "Attempts and waits", captions.backoff_caption(waits), backoff_ladder(run.connections, strategies)
+            "backoff_ladder",
+            "backoff",
+            "Attempts and waits",
+            captions.backoff_caption(waits),
+            backoff_ladder(run.connections, strategies),
         )

@@ -46,7 +46,9 @@ def ledger_lines(evidence: Evidence) -> list[Row]:
     rows = []
     words = {**CAUSES, UNATTRIBUTED: "the cause cannot be seen from outside"}
     found = ledger_rows(evidence.run.messages, evidence.strategies)
-    for name, kind, fate, cause, n, created in found.select("strategy", "kind", "fate", "cause", "messages", "created").iter_rows():
+    for name, kind, fate, cause, n, created in found.select(
+        "strategy", "kind", "fate", "cause", "messages", "created"
+    ).iter_rows():
         rows.append(
             {
                 "strategy": name,
@@ -63,9 +65,7 @@ def ledger_lines(evidence: Evidence) -> list[Row]:
 def cost_rows(evidence: Evidence) -> tuple[list[str], list[Row]]:
     """Purposes that cost anything, and a row per strategy with MB per drive for each of them."""
     purposes = [
-        purpose
-        for purpose in PURPOSES
-        if any(sum(evidence.of(name)["bytes"][purpose].values()) for name in evidence.strategies)
+        purpose for purpose in PURPOSES if any(sum(evidence.of(name)["bytes"][purpose].values()) for name in evidence.strategies)
     ]
     rows = []
     for name in evidence.strategies:

@@ -34,7 +34,9 @@ def text_width_in(text: str, size_pt: float) -> float:
     return len(text) * _CHARACTER * size_pt / 72.0
 
 
-def state_bar(axes: Axes, segments: Iterable[Segment], look: Style, top: float, bottom: float, inch_per_s: float, words: bool) -> None:
+def state_bar(
+    axes: Axes, segments: Iterable[Segment], look: Style, top: float, bottom: float, inch_per_s: float, words: bool
+) -> None:
     """One lane's segments between two heights; with `words` those with room for it carry their name.
 
     A thin line in the strategy's colour where messages can flow, a block where they cannot: what is rare is what stands out.
@@ -45,13 +47,28 @@ def state_bar(axes: Axes, segments: Iterable[Segment], look: Style, top: float, 
         if part.label == REACHABLE:
             middle = (top + bottom) / 2
             axes.add_patch(
-                Rectangle((part.start_s, middle - _LINE_IN / 2), part.end_s - part.start_s, _LINE_IN, facecolor=fill.colour, edgecolor="none")
+                Rectangle(
+                    (part.start_s, middle - _LINE_IN / 2),
+                    part.end_s - part.start_s,
+                    _LINE_IN,
+                    facecolor=fill.colour,
+                    edgecolor="none",
+                )
             )
             continue
         edge = look.colour if part.label == POLLING else MUTED
         length = max(part.end_s - part.start_s, _LEAST_IN / inch_per_s)
         axes.add_patch(
-            Rectangle((part.start_s, bottom), length, top - bottom, facecolor=fill.colour, edgecolor=edge, linewidth=0.4, hatch=fill.hatch, zorder=2)
+            Rectangle(
+                (part.start_s, bottom),
+                length,
+                top - bottom,
+                facecolor=fill.colour,
+                edgecolor=edge,
+                linewidth=0.4,
+                hatch=fill.hatch,
+                zorder=2,
+            )
         )
         room = (part.end_s - part.start_s) * inch_per_s - 0.06
         if not words:
@@ -60,7 +77,17 @@ def state_bar(axes: Axes, segments: Iterable[Segment], look: Style, top: float, 
         if text:
             at = (part.start_s + part.end_s) / 2
             box = {"facecolor": PAPER, "edgecolor": "none", "pad": 1.0} if fill.hatch else None
-            axes.text(at, (top + bottom) / 2, text, ha="center", va="center", fontsize=SMALL_PT - 1.0, color=fill.text, bbox=box, zorder=4)
+            axes.text(
+                at,
+                (top + bottom) / 2,
+                text,
+                ha="center",
+                va="center",
+                fontsize=SMALL_PT - 1.0,
+                color=fill.text,
+                bbox=box,
+                zorder=4,
+            )
 
 
 def blocks(
@@ -71,11 +98,13 @@ def blocks(
     for begin, end, name in spans:
         tone = tones.setdefault(name, (SOFT, PAPER, RULE)[len(tones) % 3])
         if not name:
-            axes.add_patch(Rectangle((begin, bottom), end - begin, top - bottom, facecolor=PAPER, edgecolor=MUTED, linewidth=0.4, hatch="////"))
+            axes.add_patch(
+                Rectangle(
+                    (begin, bottom), end - begin, top - bottom, facecolor=PAPER, edgecolor=MUTED, linewidth=0.4, hatch="////"
+                )
+            )
             continue
-        axes.add_patch(
-            Rectangle((begin, bottom), end - begin, top - bottom, facecolor=tone, edgecolor=MUTED, linewidth=0.5)
-        )
+        axes.add_patch(Rectangle((begin, bottom), end - begin, top - bottom, facecolor=tone, edgecolor=MUTED, linewidth=0.5))
         if text_width_in(name, size_pt) <= (end - begin) * inch_per_s - 0.08:
             axes.text((begin + end) / 2, (top + bottom) / 2, name, ha="center", va="center", fontsize=size_pt, color=INK)
 

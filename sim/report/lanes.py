@@ -65,9 +65,14 @@ def lanes(
             *(Segment(begin, end, label) for one in own for begin, end, label in one.spans),
         ]
         found.append(
-            Lane(name, _painted(start_s, end_s, layers), tuple(own), _marks(connections.filter(mine), start_s, end_s),
-                 messages.filter(mine & (pl.col("kind") != "probe")))
-        )  # fmt: skip
+            Lane(
+                name,
+                _painted(start_s, end_s, layers),
+                tuple(own),
+                _marks(connections.filter(mine), start_s, end_s),
+                messages.filter(mine & (pl.col("kind") != "probe")),
+            )
+        )
     return found
 
 
@@ -107,7 +112,9 @@ def _fallback(states: pl.DataFrame, end_s: float) -> list[Segment]:
 
 def _marks(connections: pl.DataFrame, start_s: float, end_s: float) -> tuple[Mark, ...]:
     begun = connections.with_columns(pl.coalesce("asked_s", "started_s").alias("begun_s")).filter(pl.col("begun_s").is_not_null())
-    begun = begun.with_columns(pl.coalesce(pl.when(pl.col("outcome") == "failed").then("noticed_s").otherwise("ready_s"), "begun_s").alias("done_s"))
+    begun = begun.with_columns(
+        pl.coalesce(pl.when(pl.col("outcome") == "failed").then("noticed_s").otherwise("ready_s"), "begun_s").alias("done_s")
+    )
     rows = begun.filter((pl.col("begun_s") <= end_s) & (pl.col("done_s") >= start_s)).sort("begun_s", "attempt")
     return tuple(
         Mark(begin, done, purpose, outcome == "failed")

@@ -67,19 +67,25 @@ def _assumptions(evidence: Evidence, how: dict[str, Any]) -> list[str]:
         mutual = ", client certificates on each handshake" if tls.get("mutual") else ""
         lines.append(f"TLS profile {tls['profile']}{mutual}, resumption {tls.get('resumption', 'off')}.")
     lines.append(
-        f"Intervals are {percent(float(how['confidence']))} percentile bootstrap intervals over drives ({int(how['resamples']):,} resamples);"
-        " a cell without one has a value that did not vary, or a single drive."
+        f"Intervals are {percent(float(how['confidence']))} percentile bootstrap intervals over drives"
+        f" ({int(how['resamples']):,} resamples); a value without one did not vary, or comes from a single drive."
     )
-    count = len(evidence.metrics["comparisons"])
-    if count:
-        lines.append(f"Strategies are compared by paired differences on the same drives; none of the comparisons ({count} in metrics.json) is corrected for their number.")
+    if len(evidence.strategies) > 1:
+        lines.append(
+            "Strategies are compared by paired differences on the same drives; no interval is corrected for the number of"
+            f" comparisons ({len(evidence.metrics['comparisons'])} in metrics.json)."
+        )
     lines.append("Latency quantiles are over all created messages; what was not delivered lies beyond the end of the run.")
     lines.append(
-        f"A vehicle-month is {how['hours_a_day']:g}{NBSP}h of driving a day on {how['days_a_month']:g} days, at the rate of bytes of these drives."
+        f"A vehicle-month is {how['hours_a_day']:g}{NBSP}h of driving a day on {how['days_a_month']:g} days,"
+        " at the rate of bytes of these drives."
     )
     within = f"{significant(float(how['probe_within_s']))}{NBSP}s"
     if any((evidence.of(name)["reachability"] or {}).get("n") for name in evidence.strategies):
-        lines.append(f"Reachability is the share of the lab's own probe requests answered within {within}; their bytes are not in the cost.")
+        lines.append(
+            f"Reachability is the share of the lab's own probe requests answered within {within};"
+            " their bytes are not in the cost."
+        )
     return lines
 
 

@@ -14,8 +14,8 @@ import markupsafe
 
 from sim.record.read import RunFolderError
 from sim.report.answer import answer, objective_rows
-from sim.report.captions import failures_in_words
 from sim.report.canvas import inline_svg, png_bytes, svg_bytes
+from sim.report.captions import failures_in_words
 from sim.report.comparison_table import comparison_table
 from sim.report.evidence import Evidence, read_evidence
 from sim.report.illustrations import SECTIONS, Illustration, illustrations
@@ -73,7 +73,9 @@ def _render(one: Illustration, output: _Output) -> _Shown:
     svg = svg_bytes(one.figure)
     output.files[f"figures/{one.name}.svg"] = svg
     output.files[f"figures/{one.name}.png"] = png_bytes(one.figure)
-    return _Shown(one.name, one.title, one.caption, inline_svg(svg, one.name, f"{one.title}. {one.caption}"), one.wide, one.section)
+    return _Shown(
+        one.name, one.title, one.caption, inline_svg(svg, one.name, f"{one.title}. {one.caption}"), one.wide, one.section
+    )
 
 
 def _content(evidence: Evidence, shown: list[_Shown], found: list[Any]) -> dict[str, Any]:
@@ -115,9 +117,13 @@ def _content(evidence: Evidence, shown: list[_Shown], found: list[Any]) -> dict[
 
 def _page(template: str, content: dict[str, Any], autoescape: bool) -> bytes:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=autoescape, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
-    )  # fmt: skip
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=autoescape,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
     environment.filters["md"] = _markdown
     environment.filters["breakable"] = _breakable
     environment.filters["unbroken"] = _unbroken
@@ -125,7 +131,9 @@ def _page(template: str, content: dict[str, Any], autoescape: bool) -> bytes:
 
 
 def _breakable(name: str) -> markupsafe.Markup:
-    """A name that may be broken where its parts meet."""
+    """A long name may be broken where its parts meet."""
+    if len(name) <= 24:
+        return markupsafe.escape(name)
     return markupsafe.Markup("<wbr>").join(re.split(r"(?<=[_,=/:-])(?=.)", name))
 
 

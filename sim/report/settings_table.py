@@ -61,9 +61,17 @@ def variants(evidence: Evidence) -> list[Variant]:
             continue
         before = flat(base.get("config") or {})
         changed = {key: before.get(key) for key, value in config.items() if before.get(key) != value}
-        effects = tuple(text for key, words in EFFECTS.items() if (text := _effect(evidence, key, name, str(base["name"]), words)))
+        effects = tuple(
+            text for key, words in EFFECTS.items() if (text := _effect(evidence, key, name, str(base["name"]), words))
+        )
         found.append(
-            Variant(name, str(base["name"]), _knobs(use, config, changed), effects, _effect(evidence, COST, name, str(base["name"]), "", True))
+            Variant(
+                name,
+                str(base["name"]),
+                _knobs(use, config, changed),
+                effects,
+                _effect(evidence, COST, name, str(base["name"]), "", True),
+            )
         )
     return found
 
@@ -74,9 +82,14 @@ def _knobs(use: str, config: Mapping[str, Any], changed: Mapping[str, Any]) -> t
         line = paste_line(key, config[key], config)
         seed = seed_value(use, key)
         rows.append(
-            Knob(_key(key), "" if seed is UNKNOWN else setting_text(key, seed), setting_text(key, base), setting_text(key, config[key]),
-                 "" if line in pasted else line)
-        )  # fmt: skip
+            Knob(
+                _key(key),
+                "" if seed is UNKNOWN else setting_text(key, seed),
+                setting_text(key, base),
+                setting_text(key, config[key]),
+                "" if line in pasted else line,
+            )
+        )
         pasted.add(line)
     return tuple(rows)
 
@@ -112,7 +125,9 @@ def _effect(evidence: Evidence, name: str, variant: str, base: str, words: str, 
         return "no difference" if cost else f"{words}: no difference"
     text = difference(name, interval.mean, interval.low, interval.high, signed=True)
     verdict = {"better": "better", "worse": "worse"}.get(compared.verdict, "one drive" if evidence.drives == 1 else "no evidence")
-    return f"{words}: {text}, {verdict}" if words else f"{text}, {verdict.replace('better', 'cheaper').replace('worse', 'dearer')}"
+    return (
+        f"{words}: {text}, {verdict}" if words else f"{text}, {verdict.replace('better', 'cheaper').replace('worse', 'dearer')}"
+    )
 
 
 def paste_block(found: list[Variant]) -> str:

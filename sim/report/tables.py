@@ -18,20 +18,37 @@ def csv_tables(evidence: Evidence, found: list[Variant]) -> dict[str, pl.DataFra
         "metrics": _metrics(evidence),
         "comparisons": _frame(
             evidence.metrics["comparisons"],
-            {"metric": pl.String, "a": pl.String, "b": pl.String, "difference": pl.Float64, "low": pl.Float64, "high": pl.Float64,
-             "verdict": pl.String, "n": pl.Int64, "note": pl.String},
+            {
+                "metric": pl.String,
+                "a": pl.String,
+                "b": pl.String,
+                "difference": pl.Float64,
+                "low": pl.Float64,
+                "high": pl.Float64,
+                "verdict": pl.String,
+                "n": pl.Int64,
+                "note": pl.String,
+            },
         ),
         "objectives": _frame(
             evidence.metrics["objectives"],
-            {"strategy": pl.String, "metric": pl.String, "bound": pl.String, "value": pl.Float64, "low": pl.Float64, "high": pl.Float64,
-             "verdict": pl.String, "note": pl.String},
+            {
+                "strategy": pl.String,
+                "metric": pl.String,
+                "bound": pl.String,
+                "value": pl.Float64,
+                "low": pl.Float64,
+                "high": pl.Float64,
+                "verdict": pl.String,
+                "note": pl.String,
+            },
         ),
         "ledger": ledger_rows(evidence.run.messages, evidence.strategies),
         "recovery": _recovery(evidence),
         "cost": _cost(evidence),
         "attempts": _attempts(evidence),
         "settings": _settings(found),
-    }  # fmt: skip
+    }
 
 
 def _frame(rows: list[dict[str, Any]], schema: dict[str, Any]) -> pl.DataFrame:
@@ -45,8 +62,17 @@ def _metrics(evidence: Evidence) -> pl.DataFrame:
             found = evidence.interval(strategy, name)
             if found is not None:
                 rows.append({"strategy": strategy, "metric": name, "unit": one.unit, "doc": one.doc, **found})
-    schema = {"strategy": pl.String, "metric": pl.String, "unit": pl.String, "mean": pl.Float64, "low": pl.Float64, "high": pl.Float64,
-              "n": pl.Int64, "note": pl.String, "doc": pl.String}  # fmt: skip
+    schema = {
+        "strategy": pl.String,
+        "metric": pl.String,
+        "unit": pl.String,
+        "mean": pl.Float64,
+        "low": pl.Float64,
+        "high": pl.Float64,
+        "n": pl.Int64,
+        "note": pl.String,
+        "doc": pl.String,
+    }
     return _frame(rows, schema)
 
 
@@ -56,7 +82,13 @@ def _recovery(evidence: Evidence) -> pl.DataFrame:
         numbers = evidence.of(strategy)["recovery_s"]
         for label, mean_s in numbers["phases"].items():
             rows.append(
-                {"strategy": strategy, "label": label, "mean_s": mean_s, "episodes": numbers["n"], "did_not_end": numbers["censored"]}
+                {
+                    "strategy": strategy,
+                    "label": label,
+                    "mean_s": mean_s,
+                    "episodes": numbers["n"],
+                    "did_not_end": numbers["censored"],
+                }
             )
     schema = {"strategy": pl.String, "label": pl.String, "mean_s": pl.Float64, "episodes": pl.Int64, "did_not_end": pl.Int64}
     return _frame(rows, schema)
@@ -84,8 +116,17 @@ def _settings(found: list[Variant]) -> pl.DataFrame:
     for one in found:
         for knob in one.knobs:
             rows.append(
-                {"strategy": one.name, "base": one.base, "setting": knob.name, "seed": knob.seed, "base_value": knob.base,
-                 "value": knob.value, "effect": "; ".join(one.effects), "cost": one.cost, "paste": knob.paste}
-            )  # fmt: skip
+                {
+                    "strategy": one.name,
+                    "base": one.base,
+                    "setting": knob.name,
+                    "seed": knob.seed,
+                    "base_value": knob.base,
+                    "value": knob.value,
+                    "effect": "; ".join(one.effects),
+                    "cost": one.cost,
+                    "paste": knob.paste,
+                }
+            )
     columns = ("strategy", "base", "setting", "seed", "base_value", "value", "effect", "cost", "paste")
     return _frame(rows, dict.fromkeys(columns, pl.String))

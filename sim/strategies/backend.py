@@ -31,6 +31,7 @@ from sim.protocols.pending import PendingMessages
 from sim.strategies.config import Hybrid as HybridSettings
 from sim.strategies.context import LAN, Context
 from sim.strategies.ota import OTAPublisher
+from sim.subclassing import mypyc_attr
 
 Out = list[Any]
 
@@ -47,6 +48,7 @@ class UplinkSubscriber:
         self._backend.arrived(now, message, "mqtt", out)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class MQTTBackend:
     """Publishes what the server's applications create, takes what the vehicle publishes."""
 
@@ -148,6 +150,7 @@ _HANDLERS: dict[type, Callable[..., None]] = {
 }
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class HybridBackend(MQTTBackend):
     """With the pending-messages API: each message is written once and seen by the MQTT session and by the poll."""
 

@@ -67,6 +67,9 @@ def _none(_b: Backoff, _n: int, _draw: float, _before: float) -> float:
     return 0.0
 
 
+#: Simplification: no client spins: an attempt without an address fails at once, and `none` would try again at the same instant for ever.
+SHORTEST_WAIT_S = 0.01
+
 #: name -> (function, one line for `list`)
 POLICIES: dict[str, tuple[Callable[[Backoff, int, float, float], float], str]] = {
     "exponential": (_exponential, "base x multiplier^n up to cap, no jitter (the seed's: 1, 2, 4 ... 60 s)"),
@@ -76,14 +79,14 @@ POLICIES: dict[str, tuple[Callable[[Backoff, int, float, float], float], str]] =
     "equal_jitter": (_equal_jitter, "half the exponential wait and a uniform half"),
     "decorrelated_jitter": (_decorrelated, "uniform between base and three times the wait before, up to cap"),
     "fixed": (_fixed, "base, always"),
-    "none": (_none, "no wait at all"),
+    "none": (_none, "no wait but 10 ms, so that a client without an address does not spin"),
     "never_reset": (_exponential, "as exponential, but a success does not reset it (a bug seen in the field, F17)"),
 }
 
 
 def wait_s(backoff: Backoff, n: int, draw: float, before_s: float) -> float:
     """Seconds to wait after failed attempt `n` (from 0); `draw` is uniform in (0, 1), `before_s` the wait before."""
-    return POLICIES[backoff.policy][0](backoff, n, draw, before_s)
+    return max(SHORTEST_WAIT_S, POLICIES[backoff.policy][0](backoff, n, draw, before_s))
 
 
 def resets(backoff: Backoff) -> bool:

@@ -28,6 +28,7 @@ from sim.strategies.config import Hybrid as HybridSettings
 from sim.strategies.context import Context
 from sim.strategies.mqtt_vehicle import MQTTVehicle, TransportIds
 from sim.strategies.mqtt_vehicle import State as MQTTState
+from sim.subclassing import mypyc_attr
 
 
 class Mode(Enum):
@@ -49,6 +50,7 @@ _RECEIPTS = 100  # ids beyond the contiguous ones that a poll tells
 _POST_BATCH = 20
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class HybridVehicle:
     """Owns the MQTT machine, a poller and, where uplink is posted, a second HTTP client."""
 
@@ -125,6 +127,8 @@ class HybridVehicle:
                 self._poller.deadline_passed(now, out)
             elif name == "post_timeout":
                 self._poster.deadline_passed(now, out)
+            elif name == "post":
+                self._post_waiting(now, out)
             else:
                 self._mqtt.deadline_passed(now, name, out)
         return out
@@ -189,6 +193,7 @@ class HybridVehicle:
                 self._mqtt.send(now, reply, out)
         if not response.messages:
             return
+        self._post_waiting(now, out)
         full = len(response.messages) >= self._config.poll_batch and self._config.poll_drains
         if full and self.mode is Mode.HTTPS_FALLBACK:
             self._poll(now, "full_batch", out)  # it acknowledges too
@@ -213,6 +218,8 @@ class HybridVehicle:
 
     def _posted(self, now: float, response: HTTPResponse, out: Out) -> None:
         self._posting = ()
+        # not from within on_response: the transport may be kept open and would be seen as going on
+        self.deadlines.set("post", now)
 
     def _post_failed(self, now: float, reason: str, out: Out) -> None:
         posting, self._posting = self._posting, ()

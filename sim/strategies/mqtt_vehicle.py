@@ -54,6 +54,7 @@ from sim.strategies.backoff import resets, wait_s
 from sim.strategies.config import MQTTConnection
 from sim.strategies.context import Context
 from sim.strategies.outbox import Outbox
+from sim.subclassing import mypyc_attr
 
 UPLINK_WINDOW = 20  # unacknowledged uplink messages: paho-python's max_inflight_messages (failure-modes 5)
 
@@ -87,6 +88,7 @@ _STATE_NOTES = {state: state.value for state in State}  # `.value` of an Enum is
 _ATTEMPTING = frozenset({State.RESOLVING, State.OPENING, State.CONNECTING, State.SUBSCRIBING})
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class MQTTVehicle:
     """A machine; also a part of the hybrid strategy, which passes its own Deadlines and is told of `on_change`."""
 
@@ -212,7 +214,7 @@ class MQTTVehicle:
             self._attempt_failed(now, "name_failed", out)
 
     def _on_opened(self, now: float, event: TransportOpened, out: Out) -> None:
-        if event.transport != self.transport:
+        if event.transport != self.transport or self.state is not State.OPENING:
             return
         config = self._config
         v5 = config.version == "5"
@@ -326,6 +328,8 @@ class MQTTVehicle:
             self.send(now, reply, out)
 
     def _on_connack(self, now: float, packet: ConnAck, out: Out) -> None:
+        if self.state is not State.CONNECTING:
+            return  # a second one is a fault of the server
         if packet.code != ACCEPTED:
             self._attempt_failed(now, "refused", out)
             return

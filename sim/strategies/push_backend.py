@@ -40,6 +40,7 @@ from sim.strategies.config import DDNSHeartbeat, StaticPush
 from sim.strategies.context import VEHICLE_PORT, Context
 from sim.strategies.mqtt_vehicle import TransportIds
 from sim.strategies.ota import OTAPublisher
+from sim.subclassing import mypyc_attr
 
 Out = list[Any]
 
@@ -63,6 +64,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 }
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class PushBackend:
     """A machine: the OTA server of the strategies that push."""
 

@@ -32,6 +32,7 @@ from sim.strategies.config import DDNSHeartbeat, StaticPush
 from sim.strategies.context import VEHICLE_PORT, Context
 from sim.strategies.mqtt_vehicle import TransportIds
 from sim.strategies.outbox import Outbox
+from sim.subclassing import mypyc_attr
 
 HEARTBEAT_BYTES = 180  # JSON of vin, ip, status, timestamp, location, battery as in the seed
 Out = list[Any]
@@ -54,6 +55,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 }
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class PushVehicle:
     """Listens on VEHICLE_PORT. With `DDNSHeartbeat` settings it posts heartbeats, with `StaticPush` it does not."""
 

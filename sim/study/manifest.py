@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from sim import compiled
 from sim.protocols.broker_presets import PRESETS
 from sim.scenario.scenario import Scenario
 from sim.strategies.catalog import STRATEGIES
@@ -117,6 +118,6 @@ def manifest(
         "inputs": inputs,
         "command": command,
         "versions": {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in _PACKAGES}},
-        "environment": {"platform": sys.platform, "machine": platform.machine()},
+        "environment": {"platform": sys.platform, "machine": platform.machine(), "compiled": compiled.in_use()},
         "digest": "",
     }

@@ -1,0 +1,259 @@
+"""The forwarder: a process of its own that makes both namespaces, moves packets between their TUN devices, and cleans up.
+
+A process, because the event loop of a live run (and Python's lock) would delay packets by what it happens to do. It is
+also the guardian: when its standard input ends, by `stop` or because the lab was killed, it deletes what it made.
+First line of its standard input: the plan. Lines of its output: {"ready": true}, {"changes": n}, {"ended": report}.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import gc
+import json
+import math
+import os
+import select
+import signal
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+from sim.live.packet.namespaces import TUN, delete, entered, make, open_tun, set_sysctl
+from sim.live.packet.netlink import InterfaceWatch, Netlink
+from sim.live.packet.path import Path
+from sim.live.packet.plan import Plan, changes
+
+_QUEUE_PACKETS = 10_000  # of a TUN device: a burst waits there until it is read; losses belong to the path alone
+_AT_ONCE = 32  # packets read from one side before the other, and what is due, have their turn
+_LOOK_UP_S = 1.0  # the lab's end is looked for at least this often
+_PR_SET_TIMERSLACK = 29
+
+
+class Lateness:
+    """How much later than planned packets were handed over: a histogram in steps of 20 us up to 0.2 s."""
+
+    _STEP_S = 20e-6
+
+    def __init__(self) -> None:
+        self._counts = [0] * 10_001
+        self._n = 0
+        self._most_s = 0.0
+
+    def add(self, late_s: float) -> None:
+        self._counts[min(int(late_s / self._STEP_S), 10_000)] += 1
+        self._n += 1
+        if late_s > self._most_s:
+            self._most_s = late_s
+
+    def summary(self) -> dict[str, float]:
+        return {"n": self._n, "p50_ms": self._quantile(0.5), "p99_ms": self._quantile(0.99), "max_ms": 1e3 * self._most_s}
+
+    def _quantile(self, share: float) -> float:
+        below = 0
+        for step, count in enumerate(self._counts):
+            below += count
+            if count and below >= share * self._n:
+                return 1e3 * min((step + 1) * self._STEP_S, self._most_s)
+        return math.nan
+
+
+class Forwarder:
+    """Owns both TUN devices and the vehicle's address."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._path = Path(plan)
+        self._lateness = Lateness()
+        with entered(plan.vehicle):
+            self._vehicle_tun = open_tun()
+            self._vehicle_net = self._prepare()
+            self._watch = InterfaceWatch(self._vehicle_net.index)
+        with entered(plan.server):
+            self._server_tun = open_tun()
+            server_net = self._prepare()
+            server_net.add_address(plan.server_address)
+            server_net.default_route(plan.server_address, plan.initial_window)
+            server_net.close()
+        self._rows = changes(plan.address)
+        self._changed_s = [-math.inf, *(plan.start_s[row] for row in self._rows[1:]), math.inf]
+        self._changes = 0  # how many have begun
+        self._address = ""
+        self._begun_s = self._now()
+        self._changes_late_ms: list[float] = []
+
+    def _prepare(self) -> Netlink:
+        plan = self._plan
+        net = Netlink(TUN)
+        with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
+            set_sysctl("ipv6/conf/all/disable_ipv6", 1)
+        set_sysctl("ipv4/tcp_retries2", plan.retries2)
+        set_sysctl("ipv4/tcp_slow_start_after_idle", int(plan.slow_start_after_idle))
+        net.interface_up(mtu_bytes=65_536, queue_packets=1_000, index=1)  # the loopback interface
+        net.interface_up(mtu_bytes=plan.mtu_bytes, queue_packets=_QUEUE_PACKETS)
+        return net
+
+    def run(self) -> None:
+        """Until the lab closes our standard input, or is no more."""
+        self._apply(self._begun_s)
+        say({"ready": True})
+        sources: list[Any] = [0, self._vehicle_tun, self._server_tun, self._watch]
+        while True:
+            now = self._now()
+            due = min(self._path.next_due(), self._changed_s[self._changes])
+            readable, _, _ = select.select(sources, [], [], max(0.0, min(due - now, _LOOK_UP_S)))
+            if 0 in readable and not os.read(0, 4096):
+                return
+            if self._vehicle_tun in readable:
+                self._read(self._vehicle_tun, self._path.from_vehicle)
+            if self._server_tun in readable:
+                self._read(self._server_tun, self._path.from_server)
+            if self._watch in readable and self._watch.came_up():
+                self._route()
+            self._forward()
+            if not readable and os.getppid() != self._plan.lab_pid:
+                return
+
+    def _now(self) -> float:
+        return time.monotonic() - self._plan.origin
+
+    def _read(self, tun: int, take: Callable[[float, bytes], None]) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                packet = os.read(tun, 65_536)
+            except BlockingIOError:
+                return
+            take(self._now(), packet)
+
+    def _forward(self) -> None:
+        """Hand over what is due, and change the address between the packets before and after that instant."""
+        now = self._now()
+        while True:
+            changes_s = self._changed_s[self._changes]
+            arrived = self._path.due(min(now, changes_s))
+            if arrived is None:
+                if changes_s > now:
+                    return
+                self._apply(now)
+                continue
+            at, to_vehicle, packet = arrived
+            try:
+                os.write(self._vehicle_tun if to_vehicle else self._server_tun, packet)
+            except OSError:
+                self._path.fates["interface_down"] += 1
+            self._lateness.add(max(0.0, self._now() - at))
+
+    def _apply(self, now: float) -> None:
+        """Give the vehicle the address that the drive has now."""
+        while self._changed_s[self._changes] <= now:
+            self._changes += 1
+        address = self._plan.address[self._rows[self._changes - 1]]
+        if self._address:
+            with ignored(errno.EADDRNOTAVAIL):  # somebody in the namespace deleted it
+                self._vehicle_net.delete_address(self._address)
+        self._address = address
+        if address:
+            self._vehicle_net.add_address(address)
+            self._route()
+        planned_s = self._changed_s[self._changes - 1]
+        if planned_s > self._begun_s:
+            self._changes_late_ms.append(round(1e3 * (self._now() - planned_s), 3))
+        say({"changes": self._changes})
+
+    def _route(self) -> None:
+        """The default route. It goes with the interface and comes back with it, as a modem's network manager would do."""
+        if self._address:
+            with ignored(errno.ENETDOWN):
+                self._vehicle_net.default_route(self._address, self._plan.initial_window)
+
+    def close(self) -> dict[str, Any]:
+        """Let go of the devices; returns what there is to report."""
+        os.close(self._vehicle_tun)
+        os.close(self._server_tun)
+        self._watch.close()
+        self._vehicle_net.close()
+        return {
+            "packets": dict(self._path.fates),
+            "lateness": self._lateness.summary(),
+            "address_changes_late_ms": self._changes_late_ms,
+        }
+
+
+@contextlib.contextmanager
+def ignored(number: int) -> Iterator[None]:
+    """Ignore one error number."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != number:
+            raise
+
+
+def say(message: dict[str, Any]) -> None:
+    """One line to the lab; nobody hears it where the lab was killed."""
+    with contextlib.suppress(BrokenPipeError):
+        os.write(1, json.dumps(message).encode() + b"\n")
+
+
+def read_plan() -> Plan:
+    """The first line of standard input; raises EOFError where the lab ended before it was through."""
+    parts = []
+    while True:
+        part = os.read(0, 1 << 20)
+        if not part:
+            raise EOFError
+        parts.append(part)
+        if part.endswith(b"\n"):
+            return Plan.from_line(b"".join(parts))
+
+
+def be_on_time() -> bool:
+    """Ask for exact timers and for precedence over programs that merely compute; returns whether that was granted.
+
+    Measured on two cores shared with four busy loops, packets handed over later than planned (p50 / p99 / most): with
+    precedence 0.04 / 0.18 / 0.3 ms, without 0.14 / 47 / 47 ms, and once 176 ms.
+    """
+    gc.freeze()
+    gc.disable()  # packets make no cycles
+    ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+    except OSError:  # a container without CAP_SYS_NICE
+        return False
+    return True
+
+
+def main() -> int:
+    def end(*_: object) -> NoReturn:
+        raise SystemExit(1)
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        plan = read_plan()
+    except EOFError:
+        return 1
+    report: dict[str, Any] = {}
+    try:
+        make(plan.vehicle)
+        make(plan.server)
+        forwarder = Forwarder(plan)
+        precedence = be_on_time()
+        try:
+            forwarder.run()
+        finally:
+            report = {"precedence": precedence, **forwarder.close()}
+    except Exception:
+        report["failed"] = traceback.format_exc()
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        delete(plan.vehicle)
+        delete(plan.server)
+        say({"ended": report})
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,51 @@
+"""The carrier's NAT as both ends meet it: who may send to the vehicle, and mappings that end when idle (RFC 4787, RFC 5382).
+
+Simplification: addresses are not rewritten, so the server sees the vehicle's own. What matters to a strategy is kept:
+nobody can connect inward, and an idle connection is cut without a word. Simplification: one idle time for all states of a
+mapping and for UDP, too; RST ends a mapping, FIN does not.
+"""
+
+from __future__ import annotations
+
+from sim.live.packet.headers import RST, SYN, flow, tcp_flags
+
+_AT_MOST = 65_536  # mappings kept
+
+
+class Mappings:
+    """Flows that the vehicle opened, each with the instant of its last packet."""
+
+    def __init__(self, idle_timeout_s: float) -> None:
+        self._idle_timeout_s = idle_timeout_s
+        self._used_s: dict[bytes, float] = {}
+
+    def outward(self, now: float, packet: bytes) -> bool:
+        """Whether a packet of the vehicle passes: it opens a mapping, or has one."""
+        key = flow(packet, from_vehicle=True)
+        flags = tcp_flags(packet)
+        opens = flags < 0 or flags & SYN
+        if not opens and not self._stands(now, key):
+            self._used_s.pop(key, None)
+            return False
+        if flags >= 0 and flags & RST:
+            self._used_s.pop(key, None)
+            return True
+        if len(self._used_s) >= _AT_MOST and key not in self._used_s:
+            del self._used_s[next(iter(self._used_s))]
+        self._used_s[key] = now
+        return True
+
+    def inward(self, now: float, packet: bytes) -> bool:
+        """Whether a packet to the vehicle passes: only on a mapping that stands."""
+        key = flow(packet, from_vehicle=False)
+        if not self._stands(now, key):
+            return False
+        if tcp_flags(packet) & RST and tcp_flags(packet) >= 0:
+            del self._used_s[key]
+        else:
+            self._used_s[key] = now
+        return True
+
+    def _stands(self, now: float, key: bytes) -> bool:
+        used_s = self._used_s.get(key)
+        return used_s is not None and now - used_s <= self._idle_timeout_s

@@ -1,0 +1,53 @@
+"""Retained messages (MQTT 3.1.1 3.3.1.3, MQTT 5 3.3.1.3): the last of each topic, kept for later subscribers."""
+
+from __future__ import annotations
+
+from sim.machine import Message
+from sim.protocols.mqtt_subscriptions import levels_match
+
+
+class RetainedMessages:
+    """At most `most` messages of `most_bytes` together."""
+
+    __slots__ = ("_bytes", "_messages", "_most", "_most_bytes")
+
+    def __init__(self, most: int, most_bytes: int) -> None:
+        self._most = most
+        self._most_bytes = most_bytes
+        self._messages: dict[str, tuple[Message, int]] = {}
+        self._bytes = 0
+
+    def put(self, message: Message, qos: int) -> bool:
+        """Replace what the topic had; without payload remove it [MQTT-3.3.1-10]. False: no room, the topic has none now."""
+        before = self._messages.pop(message.topic, None)
+        if before is not None:
+            self._bytes -= _size(before[0])
+        if not message.size_bytes:
+            return True
+        size = _size(message)
+        if len(self._messages) >= self._most or self._bytes + size > self._most_bytes:
+            return False
+        self._messages[message.topic] = (message, qos)
+        self._bytes += size
+        return True
+
+    def matching(self, filters: list[str], now: float) -> list[tuple[Message, int, list[str]]]:
+        """The messages that match any of the filters, each once, with those that it matches; expired ones are removed."""
+        found: dict[str, tuple[Message, int, list[str]]] = {}
+        for name in dict.fromkeys(filters):
+            if "+" not in name and "#" not in name:
+                candidates = [name] if name in self._messages else []
+            else:
+                candidates = [topic for topic in self._messages if levels_match(name, topic.split("/"))]
+            for topic in candidates:
+                message, qos = self._messages[topic]
+                if message.expires_s <= now:  # MQTT 5 3.3.2.3.3
+                    self._bytes -= _size(message)
+                    del self._messages[topic]
+                else:
+                    found.setdefault(topic, (message, qos, []))[2].append(name)
+        return list(found.values())
+
+
+def _size(message: Message) -> int:
+    return message.size_bytes + len(message.topic)

@@ -1,0 +1,152 @@
+"""Compile the hot modules with mypyc (sim/compiled.py says which, and when the result is used): `make compile`.
+
+Does nothing where the build that fits the sources is there already. The sources are copied first and the build gets its
+name last, so that neither an edit nor a kill half-way leaves a build that does not fit.
+
+    python tools/compile.py                 an error (exit 1) where it is not possible
+    python tools/compile.py --if-possible   one line and exit 0 where it is not possible
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from sim import compiled
+
+KEPT = 6  # builds, of all interpreters; older ones are deleted
+ABANDONED_S = 3600.0  # a build that was killed leaves a folder, which the next one deletes after this time
+LOG = compiled.BUILDS / "compile.log"
+
+
+def missing() -> str:
+    """What is missing for a build, "" where nothing is."""
+    if find_spec("mypyc") is None or find_spec("setuptools") is None:
+        return "mypy and setuptools (pip install -e '.[fast]')"
+    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
+    if shutil.which(compiler) is None:
+        return f"a C compiler, {compiler}"
+    if not Path(sysconfig.get_path("include"), "Python.h").exists():
+        return "the C headers of Python (Debian: python3-dev)"
+    return ""
+
+
+def build() -> str:
+    """Build and return "", or why it failed."""
+    compiled.BUILDS.mkdir(parents=True, exist_ok=True)
+    clear_away()
+    with tempfile.TemporaryDirectory(prefix=".building-", dir=compiled.BUILDS) as name:
+        work = Path(name)
+        sources = work / "sources"
+        shutil.copytree(compiled.ROOT / "sim", sources / "sim", ignore=shutil.ignore_patterns("__pycache__"))
+        key = compiled.key(sources)
+        for module in compiled.MODULES:
+            path = compiled.source_of(module, sources)
+            path.write_text(with_constructors(path.read_text()))
+        done = subprocess.run(
+            [sys.executable, str(Path(__file__).resolve()), "--work", str(work)],
+            cwd=sources, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+            env={**os.environ, compiled.PURE: "1"},
+        )  # fmt: skip
+        LOG.write_text(done.stdout)
+        if done.returncode:
+            return f"the compiler failed, see {LOG.relative_to(compiled.ROOT)}"
+        try:
+            (work / "built").rename(compiled.BUILDS / key)
+        except OSError:
+            if not (compiled.BUILDS / key).is_dir():  # somebody else may have built the same in the meantime
+                raise
+    return ""
+
+
+def clear_away() -> None:
+    """Delete what builds that were killed have left, and all but the newest builds."""
+    for path in compiled.BUILDS.glob(".building-*"):
+        if time.time() - path.stat().st_mtime > ABANDONED_S:
+            shutil.rmtree(path, ignore_errors=True)
+    builds = sorted(compiled.BUILDS.glob("[0-9a-f]" * 16), key=lambda path: path.stat().st_mtime)
+    for path in builds[: 1 - KEPT]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def with_constructors(source: str) -> str:
+    """Write out the constructors that `@dataclass` would make: mypyc leaves those to the interpreter.
+
+    Each goes into the blank line after the fields, so that the numbers of the lines, in tracebacks too, stay those of the
+    source.
+    """
+    lines = source.split("\n")
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.ClassDef) or not any("dataclass" in ast.unparse(mark) for mark in node.decorator_list):
+            continue
+        declared = [item for item in node.body if isinstance(item, ast.AnnAssign)]
+        fields = [item for item in declared if "ClassVar" not in ast.unparse(item.annotation)]
+        last = fields[-1] if fields else node.body[0]
+        place = last.end_lineno or 0  # counted from 0: the line after it
+        plain = all(field.value is None or "field(" not in ast.unparse(field.value) for field in fields)
+        frozen = any("frozen" in ast.unparse(mark) for mark in node.decorator_list)
+        if not plain or frozen or place >= len(lines) or lines[place].strip():
+            continue
+        arguments = ["self"]
+        for field in fields:
+            default = f" = {ast.unparse(field.value)}" if field.value is not None else ""
+            arguments.append(f"{ast.unparse(field.target)}: {ast.unparse(field.annotation)}{default}")
+        names = [ast.unparse(field.target) for field in fields]
+        body = "; ".join(f"self.{name} = {name}" for name in names) or "pass"
+        lines[place] = f"{' ' * (node.col_offset + 4)}def __init__({', '.join(arguments)}) -> None: {body}"
+    return "\n".join(lines)
+
+
+def compile_here(work: Path) -> None:
+    """In a process of its own, in the folder of the copied sources: run mypyc and the C compiler."""
+    from mypyc.build import mypycify
+    from setuptools import Distribution
+    from setuptools.command.build_ext import build_ext  # type: ignore[import-untyped]
+
+    options = ["--ignore-missing-imports", f"--cache-dir={compiled.BUILDS / 'mypy_cache'}"]
+    extensions = mypycify(
+        [*options, *(str(compiled.source_of(module, Path())) for module in compiled.MODULES)],
+        opt_level=os.environ.get("OPT","1"), debug_level="0", target_dir=str(work / "c"),
+        group_name=compiled.LIBRARY.removesuffix("__mypyc"),
+    )  # fmt: skip
+    command = build_ext(Distribution({"ext_modules": extensions}))
+    command.build_lib = str(work / "lib")
+    command.build_temp = str(work / "objects")
+    command.ensure_finalized()
+    command.run()
+    for module in (compiled.LIBRARY, *compiled.MODULES):
+        target = compiled.extension_of(module, work / "built")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(compiled.extension_of(module, work / "lib"), target)
+
+
+def main(arguments: list[str]) -> int:
+    if arguments[:1] == ["--work"]:
+        compile_here(Path(arguments[1]))
+        return 0
+    if (compiled.BUILDS / compiled.key()).is_dir():
+        return 0
+    failed = missing()
+    if not failed:
+        print("compiling the simulation, once after each change of its sources ...", flush=True)
+        begun = time.monotonic()
+        failed = build()
+    if failed:
+        print(f"not compiled, the simulation runs as plain Python: {failed}")
+        return 0 if "--if-possible" in arguments else 1
+    print(f"compiled in {time.monotonic() - begun:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
