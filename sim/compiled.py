@@ -1,7 +1,7 @@
 """The compiled form of the hot modules: an option that changes the speed and nothing else.
 
-`make compile` (tools/compile.py) has mypyc turn MODULES, as they are, into extension modules below build/compiled/<key>/.
-The key is a hash of their sources, of the sources whose types they are compiled against, and of the interpreter. They are
+`make compile` (tools/compile.py) has mypyc turn their sources, as they are, into extension modules below build/compiled/<key>/.
+The key is a hash of those sources, of the sources whose types they are compiled against, and of the interpreter. They are
 used only while the key of the present sources is the name of that folder: an edited source is never shadowed by an older build.
 HANDOVER_LAB_PURE=1 in the environment switches the compiled form off.
 """
@@ -15,51 +15,14 @@ from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader, ModuleS
 from importlib.util import spec_from_file_location
 from pathlib import Path
 
-#: What is compiled: all that runs once per event. Modules of settings are not, pydantic reads their classes.
-MODULES = (
-    "sim.machine",
-    "sim.model.driver",
-    "sim.model.link",
-    "sim.model.network",
-    "sim.protocols.http",
-    "sim.protocols.mqtt_broker",
-    "sim.protocols.mqtt_packets",
-    "sim.protocols.mqtt_session",
-    "sim.protocols.pending",
-    "sim.protocols.registry",
-    "sim.record.recorder",
-    "sim.strategies.application",
-    "sim.strategies.backend",
-    "sim.strategies.data_centre",
-    "sim.strategies.hybrid",
-    "sim.strategies.mqtt_vehicle",
-    "sim.strategies.ota",
-    "sim.strategies.outbox",
-    "sim.strategies.push_backend",
-    "sim.strategies.push_vehicle",
-    "sim.strategies.sources",
-    "sim.streams",
-)
+#: Compiled: what runs once per event. Of the two rooms all but the modules of settings, whose classes pydantic reads.
+ROOMS = ("sim.protocols", "sim.strategies")
+SINGLE = ("sim.machine", "sim.model.driver", "sim.model.link", "sim.model.network", "sim.record.recorder", "sim.streams")
 
-#: What they import of the lab beside each other: the compiler trusts these types (a test compares with the import statements).
-TYPES = (
-    "sim.drive.config",
-    "sim.drive.timeline",
-    "sim.protocols.broker_presets",
-    "sim.protocols.dns",
-    "sim.protocols.mqtt_properties",
-    "sim.protocols.server",
-    "sim.protocols.tcp",
-    "sim.protocols.tls",
-    "sim.record.causes",
-    "sim.strategies.backoff",
-    "sim.strategies.config",
-    "sim.strategies.context",
-    "sim.strategies.workload",
-    "sim.subclassing",
-)
+#: What these import of the rest of the lab: the compiler trusts its types (a test compares with the import statements).
+TYPES = ("sim.drive.config", "sim.drive.timeline", "sim.record.causes", "sim.settings", "sim.subclassing")
 
-LIBRARY = "handover_lab__mypyc"  # the extension module that holds the code of all MODULES
+LIBRARY = "handover_lab__mypyc"  # the extension module that holds the code of all of them
 ROOT = Path(__file__).resolve().parent.parent
 BUILDS = ROOT / "build" / "compiled"
 SUFFIX = EXTENSION_SUFFIXES[0]  # names the interpreter's version, its binary interface and the platform
@@ -76,21 +39,39 @@ def extension_of(module: str, folder: Path) -> Path:
     return folder.joinpath(*module.split(".")).with_name(module.rpartition(".")[2] + SUFFIX)
 
 
-def key(root: Path = ROOT) -> str:
-    """Name of the build that fits the sources below `root` and this interpreter."""
+def sources(root: Path = ROOT) -> dict[str, bytes]:
+    """Module -> source, for all that a build depends on."""
+    names = [*SINGLE, *TYPES]
+    for room in ROOMS:
+        folder = root.joinpath(*room.split("."))
+        names += [f"{room}.{name[:-3]}" for name in os.listdir(folder) if name.endswith(".py") and name != "__init__.py"]
+    return {name: source_of(name, root).read_bytes() for name in sorted(names)}
+
+
+def modules(found: dict[str, bytes]) -> list[str]:
+    """Those of `sources()` that are compiled."""
+    return [name for name, source in found.items() if name not in TYPES and b"\nfrom sim.settings import " not in source]
+
+
+def key(found: dict[str, bytes]) -> str:
+    """Name of the build that fits these sources and this interpreter."""
     total = hashlib.blake2b(SUFFIX.encode(), digest_size=8)
-    for module in (*MODULES, *TYPES):
-        source = source_of(module, root).read_bytes()
-        total.update(f"\0{module}\0{len(source)}\0".encode())
+    for name, source in found.items():
+        total.update(f"\0{name}\0{len(source)}\0".encode())
         total.update(source)
     return total.hexdigest()
 
 
-class Finder:
-    """Serves MODULES and their LIBRARY from the folder of a build; everything else is left to Python."""
+def build_folder(root: Path = ROOT) -> Path:
+    """Where the build is, or would be, that fits the present sources below `root`."""
+    return BUILDS / key(sources(root))
 
-    def __init__(self, folder: Path) -> None:
-        self._paths = {module: str(extension_of(module, folder)) for module in (LIBRARY, *MODULES)}
+
+class Finder:
+    """Serves the compiled modules and their LIBRARY from the folder of a build; everything else is left to Python."""
+
+    def __init__(self, folder: Path, modules: list[str]) -> None:
+        self._paths = {module: str(extension_of(module, folder)) for module in (LIBRARY, *modules)}
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """Contract of sys.meta_path."""
@@ -101,12 +82,13 @@ class Finder:
 
 
 def install() -> None:
-    """Have this process use the compiled form, if there is one that fits. Called once, before MODULES are imported."""
+    """Have this process use the compiled form, if there is one that fits. Called once, before any of it is imported."""
     if not BUILDS.is_dir() or os.environ.get(PURE, "") not in ("", "0"):
         return
-    folder = BUILDS / key()
+    found = sources()
+    folder = BUILDS / key(found)
     if folder.is_dir():
-        sys.meta_path.insert(0, Finder(folder))
+        sys.meta_path.insert(0, Finder(folder, modules(found)))
 
 
 def in_use() -> bool:

@@ -47,24 +47,25 @@ def build() -> str:
     clear_away()
     with tempfile.TemporaryDirectory(prefix=".building-", dir=compiled.BUILDS) as name:
         work = Path(name)
-        sources = work / "sources"
-        shutil.copytree(compiled.ROOT / "sim", sources / "sim", ignore=shutil.ignore_patterns("__pycache__"))
-        key = compiled.key(sources)
-        for module in compiled.MODULES:
-            path = compiled.source_of(module, sources)
+        copy = work / "sources"
+        shutil.copytree(compiled.ROOT / "sim", copy / "sim", ignore=shutil.ignore_patterns("__pycache__"))
+        final = compiled.build_folder(copy)
+        modules = compiled.modules(compiled.sources(copy))
+        for module in modules:
+            path = compiled.source_of(module, copy)
             path.write_text(with_constructors(path.read_text()))
         done = subprocess.run(
-            [sys.executable, str(Path(__file__).resolve()), "--work", str(work)],
-            cwd=sources, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+            [sys.executable, str(Path(__file__).resolve()), "--work", str(work), *modules],
+            cwd=copy, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
             env={**os.environ, compiled.PURE: "1"},
         )  # fmt: skip
         LOG.write_text(done.stdout)
         if done.returncode:
             return f"the compiler failed, see {LOG.relative_to(compiled.ROOT)}"
         try:
-            (work / "built").rename(compiled.BUILDS / key)
+            (work / "built").rename(final)
         except OSError:
-            if not (compiled.BUILDS / key).is_dir():  # somebody else may have built the same in the meantime
+            if not final.is_dir():  # somebody else may have built the same in the meantime
                 raise
     return ""
 
@@ -107,7 +108,7 @@ def with_constructors(source: str) -> str:
     return "\n".join(lines)
 
 
-def compile_here(work: Path) -> None:
+def compile_here(work: Path, modules: list[str]) -> None:
     """In a process of its own, in the folder of the copied sources: run mypyc and the C compiler."""
     from mypyc.build import mypycify
     from setuptools import Distribution
@@ -115,7 +116,7 @@ def compile_here(work: Path) -> None:
 
     options = ["--ignore-missing-imports", f"--cache-dir={compiled.BUILDS / 'mypy_cache'}"]
     extensions = mypycify(
-        [*options, *(str(compiled.source_of(module, Path())) for module in compiled.MODULES)],
+        [*options, *(str(compiled.source_of(module, Path())) for module in modules)],
         opt_level=os.environ.get("OPT","1"), debug_level="0", target_dir=str(work / "c"),
         group_name=compiled.LIBRARY.removesuffix("__mypyc"),
     )  # fmt: skip
@@ -124,7 +125,7 @@ def compile_here(work: Path) -> None:
     command.build_temp = str(work / "objects")
     command.ensure_finalized()
     command.run()
-    for module in (compiled.LIBRARY, *compiled.MODULES):
+    for module in (compiled.LIBRARY, *modules):
         target = compiled.extension_of(module, work / "built")
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(compiled.extension_of(module, work / "lib"), target)
@@ -132,9 +133,9 @@ def compile_here(work: Path) -> None:
 
 def main(arguments: list[str]) -> int:
     if arguments[:1] == ["--work"]:
-        compile_here(Path(arguments[1]))
+        compile_here(Path(arguments[1]), arguments[2:])
         return 0
-    if (compiled.BUILDS / compiled.key()).is_dir():
+    if compiled.build_folder().is_dir():
         return 0
     failed = missing()
     if not failed:

@@ -5,6 +5,10 @@ one. Each has a TUN device as its default route, and a process (sim.live.packet.
 other as the timeline says (sim.live.packet.path). Nothing of sim.model is used: this is evidence against which the model is
 held. No packet leaves the namespaces.
 
+On time: on two cores shared with four busy loops, packets were handed over 0.1 ms later than planned (p99 0.2 ms), an echo
+answered by the kernel of the other end took 80.3 ms at an RTT of 80 ms (p99 80.5), and the address changed 0.3 ms after its
+instant (p99 0.4; all ACKed by the kernel). What is slower is the event loop of the lab, as it would be anywhere.
+
 The lab's programs listen on loopback outside; a relay beside each end hands them the bytes (sim.live.packet.relay).
 """
 

@@ -206,7 +206,12 @@ class HTTPClient:
 
     def received(self, now: float, response: HTTPResponse, out: Out) -> None:
         """PacketReceived on this client's transport."""
-        if self.state is not State.WAITING:
+        if self.state is not State.WAITING or not isinstance(response, HTTPResponse):
+            return
+        if response.status >= 400:
+            out.append(CloseTransport(self.transport, reason="refused"))
+            self.transport = -1
+            self._fail(now, "refused", out)
             return
         self._deadlines.clear(self._deadline)
         self.state = State.IDLE

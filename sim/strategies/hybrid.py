@@ -223,4 +223,4 @@ class HybridVehicle:
 
     def _post_failed(self, now: float, reason: str, out: Out) -> None:
         posting, self._posting = self._posting, ()
-        self._mqtt.put_back(posting)
+        self._mqtt.put_back(posting, out)

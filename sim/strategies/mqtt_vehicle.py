@@ -443,8 +443,8 @@ class MQTTVehicle:
         """For the hybrid strategy, which may post what waits here."""
         return self._outbox.take(n)
 
-    def put_back(self, messages: tuple[Message, ...]) -> None:
-        self._outbox.put_back(messages)
+    def put_back(self, messages: tuple[Message, ...], out: Out) -> None:
+        self._outbox.put_back(messages, out)
 
     def _take_packet_id(self) -> int:
         packet_id = self._next_packet_id

@@ -37,9 +37,12 @@ class Outbox:
         """Remove and return up to n messages, oldest first."""
         return tuple(self._messages.popleft() for _ in range(min(n, len(self._messages))))
 
-    def put_back(self, messages: tuple[Message, ...]) -> None:
-        """Return messages that could not be sent to the front, in their order."""
+    def put_back(self, messages: tuple[Message, ...], out: list[Any]) -> None:
+        """Return messages that could not be sent to the front, in their order; what came meanwhile may leave them no room."""
         self._messages.extendleft(reversed(messages))
+        while len(self._messages) > self._settings.limit:
+            drop = self._messages.pop if self._settings.drop == "newest" else self._messages.popleft
+            out.append(Drop(drop(), "outbox_full"))
 
     def held(self) -> Iterator[Message]:
         yield from self._messages

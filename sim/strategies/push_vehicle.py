@@ -211,7 +211,7 @@ class PushVehicle:
 
     def _post_failed(self, now: float, reason: str, out: Out) -> None:
         posting, self._posting = self._posting, ()
-        self._outbox.put_back(posting)
+        self._outbox.put_back(posting, out)
         # the next message tries again; a second one here in case none comes
         self.deadlines.set("post_retry", now + 10.0)
 

@@ -32,7 +32,7 @@ SERVER = Server(dns=DNS(retry_s=0.5))
 OLD, NEW = "10.1.1.100", "10.2.5.200"
 PORT = 8883
 RTT_S = 0.080
-SLACK_S = 0.060  # for this process' own lateness
+SLACK_S = 0.150  # for this process' own lateness
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -80,7 +80,7 @@ class Lab:
         self.program = await asyncio.start_server(lambda *ends: self.accepted.put_nowait(ends), "127.0.0.1", 0)
         self.real_port = self.program.sockets[0].getsockname()[1]
         # the drive begins once the link stands
-        self.clock = Clock(loop, -0.6)
+        self.clock = Clock(loop, -0.4)
         self.link = PacketLink(self._timeline, SERVER, self._access, self.clock, queue_bytes=262_144, **self._options)
         await self.link.start()
         await self.link.serve(PORT, "127.0.0.1", self.real_port)
@@ -114,15 +114,24 @@ class Lab:
         return reader, asyncio.StreamWriter(await made, protocol, reader, asyncio.get_running_loop())
 
 
+async def alive(case, timeline, *arguments, **options):
+    async with asyncio.timeout(25.0), Lab(timeline, *arguments, **options) as lab:
+        await case(lab)
+    return lab
+
+
 def live(case, timeline, *arguments, **options):
     """Run `case(lab)` on the link, within a bound."""
+    return asyncio.run(alive(case, timeline, *arguments, **options))
+
+
+def live_side_by_side(cases, timeline, *arguments, **options):
+    """Run each of `cases`, {case: more options}, on a link of its own, at the same time."""
 
     async def run():
-        async with asyncio.timeout(25.0), Lab(timeline, *arguments, **options) as lab:
-            await case(lab)
-        return lab
+        await asyncio.gather(*(alive(case, timeline, *arguments, **options, **more) for case, more in cases.items()))
 
-    return asyncio.run(run())
+    asyncio.run(run())
 
 
 async def timed(awaitable):
@@ -147,21 +156,19 @@ def connections(namespace):
 
 def test_connect_and_request_take_one_round_trip_each():
     async def case(lab):
-        taken = {"connect": [], "request": []}
+        connects, requests = [], []
         for _ in range(5):
             begun = time.perf_counter()
-            near, far = await lab.connect()
-            taken["connect"].append(time.perf_counter() - begun)
+            near = await lab.open(lambda factory: lab.link.connect_from_vehicle(SERVER.address, PORT, factory))
+            connects.append(time.perf_counter() - begun)
+            far = await lab.accepted.get()
             begun = time.perf_counter()
             near[1].write(b"?")
             far[1].write(await far[0].readexactly(1))
             await near[0].readexactly(1)
-            taken["request"].append(time.perf_counter() - begun)
-        for values in taken.values():
-            # the handshake's last ACK and the relay's own connection take half a round trip more until `accepted`
-            assert min(values) >= RTT_S
-        assert min(taken["request"]) < RTT_S + 0.02
-        assert min(taken["connect"]) < 1.5 * RTT_S + 0.02
+            requests.append(time.perf_counter() - begun)
+        for taken in (connects, requests):
+            assert RTT_S <= min(taken) < RTT_S + 0.02
 
     lab = live(case, drive((0.0, OLD)))
     assert lab.link.report["lateness"]["p50_ms"] < 1.0
@@ -183,7 +190,7 @@ def test_one_flow_without_a_rate_limit_reaches_tens_of_megabits():
 
 
 def test_one_flow_keeps_to_the_rate_both_ways():
-    rate_bps, size = 5e6, 1_250_000
+    rate_bps, size = 5e6, 1_000_000
 
     async def case(lab):
         near, far = await lab.connect()
@@ -199,13 +206,23 @@ def test_one_flow_keeps_to_the_rate_both_ways():
 # --- addresses -----------------------------------------------------------------------------------------------------------------
 
 
-def test_after_an_address_change_the_old_connection_is_silent_and_a_new_one_takes_two_round_trips():
+def test_after_an_address_change_old_connections_are_silent_until_a_timer_and_a_new_one_takes_two_round_trips():
+    async def hits_its_user_timeout(near):
+        begun = time.perf_counter()
+        near[1].write(b"into the hole")
+        with pytest.raises(OSError, match="Errno") as ended:
+            await near[0].read(1)
+        assert ended.value.errno == errno.ETIMEDOUT
+        assert 3.0 <= time.perf_counter() - begun < 4.2  # 10.2-10.6 s were measured for 10 s
+
     async def case(lab):
         near, far = await lab.connect()
+        impatient, _ = await lab.connect(user_timeout_s=3.0)
         near[1].write(b"before")
         assert await far[0].readexactly(6) == b"before"
         await lab.until(1.05)
         assert lab.link.address() == NEW
+        timed_out = asyncio.ensure_future(hits_its_user_timeout(impatient))
         near[1].write(b"lost")  # succeeds
         far[1].write(b"lost, too")
         begun = time.perf_counter()
@@ -220,8 +237,9 @@ def test_after_an_address_change_the_old_connection_is_silent_and_a_new_one_take
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(reader.read(1), 0.7)
         ends = connections(lab.link.server_namespace)
-        assert ends.count((SERVER.address, 1)) == 2  # ESTABLISHED, the old one too
+        assert ends.count((SERVER.address, 1)) == 3  # ESTABLISHED, the old ones too
         assert (OLD, 1) in connections(lab.link.vehicle_namespace)
+        await timed_out
 
     lab = live(case, drive((0.0, OLD), (1.0, NEW)))
     (late_ms,) = lab.link.report["address_changes_late_ms"]
@@ -229,26 +247,12 @@ def test_after_an_address_change_the_old_connection_is_silent_and_a_new_one_take
     assert lab.link.report["packets"]["down_old_address"] >= 1
 
 
-def test_a_user_timeout_ends_a_connection_with_pending_data():
-    async def case(lab):
-        near, _ = await lab.connect(user_timeout_s=3.0)
-        await lab.until(1.05)
-        begun = time.perf_counter()
-        near[1].write(b"into the hole")
-        with pytest.raises(OSError, match="") as ended:
-            await near[0].read(1)
-        assert ended.value.errno == errno.ETIMEDOUT
-        assert 3.0 <= time.perf_counter() - begun < 4.2  # 10.2-10.6 s were measured for 10 s
-
-    live(case, drive((0.0, OLD), (1.0, NEW)))
-
-
 def test_without_an_address_a_connect_fails_at_once_and_the_next_address_works_at_its_instant():
     async def case(lab):
         await lab.until(0.55)
         assert lab.link.address() == ""
         begun = time.perf_counter()
-        with pytest.raises(OSError, match="") as failed:
+        with pytest.raises(OSError, match="Errno") as failed:
             await lab.connect()
         assert failed.value.errno == errno.EADDRNOTAVAIL
         assert await lab.link.resolve(SERVER.name) == ""
@@ -271,25 +275,27 @@ def test_an_address_that_comes_back_revives_its_connection():
     live(case, drive((0.0, OLD), (0.5, "", LinkState.LOST), (1.0, OLD)))
 
 
-@pytest.mark.parametrize(("old_path", "error"), [("reset", errno.ECONNREFUSED), ("icmp", errno.EHOSTUNREACH)])
-def test_the_network_may_answer_for_an_old_address(old_path, error):
-    async def case(lab):
+def test_the_network_may_answer_for_an_old_address():
+    async def is_told(lab, error):
         _, far = await lab.connect()
-        await lab.until(0.6)
+        await lab.until(0.45)
         begun = time.perf_counter()
-        with pytest.raises(OSError, match="") as failed:
+        with pytest.raises(OSError, match="Errno") as failed:
             await lab.link.connect_from_server(OLD, 8443, asyncio.Protocol)
         assert failed.value.errno == error
         assert RTT_S <= time.perf_counter() - begun < RTT_S + SLACK_S
         far[1].write(b"anybody there?")
-        if old_path == "reset":
-            with pytest.raises(ConnectionResetError):
-                await asyncio.wait_for(far[0].read(1), 1.0)
-        else:  # a soft error for an established connection (RFC 1122 4.2.3.9)
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(far[0].read(1), 1.0)
+        return await asyncio.wait_for(far[0].read(1), 0.7)
 
-    live(case, drive((0.0, OLD), (0.5, NEW)), old_path=old_path)
+    async def reset(lab):
+        with pytest.raises(ConnectionResetError):
+            await is_told(lab, errno.ECONNREFUSED)
+
+    async def icmp(lab):
+        with pytest.raises(TimeoutError):  # a soft error for an established connection (RFC 1122 4.2.3.9)
+            await is_told(lab, errno.EHOSTUNREACH)
+
+    live_side_by_side({reset: {"old_path": "reset"}, icmp: {"old_path": "icmp"}}, drive((0.0, OLD), (0.4, NEW)))
 
 
 # --- holds and losses ------------------------------------------------------------------------------------------------------------
@@ -353,30 +359,31 @@ def test_the_server_reaches_the_vehicle_unless_a_nat_is_between():
     live(case, drive((0.0, OLD)), "public")
 
 
-@pytest.mark.parametrize("after_expiry", ["reset", "drop"])
-def test_a_nat_lets_nobody_in_and_forgets_idle_connections(after_expiry):
-    async def case(lab):
+def test_a_nat_lets_nobody_in_and_forgets_idle_connections():
+    async def answer_after_expiry(lab):
         near, far = await lab.connect()
         await lab.link.serve_vehicle(8443, lab.real_port)
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(lab.link.connect_from_server(OLD, 8443, asyncio.Protocol), 0.5)
+            await asyncio.wait_for(lab.link.connect_from_server(OLD, 8443, asyncio.Protocol), 0.3)
         far[1].write(b"in time")
         assert await near[0].readexactly(7) == b"in time"
-        await asyncio.sleep(1.3)
+        await asyncio.sleep(1.1)
         far[1].write(b"too late")
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(near[0].read(1), 0.5)
-        begun = time.perf_counter()
+            await asyncio.wait_for(near[0].read(1), 0.4)
         near[1].write(b"?")
-        if after_expiry == "reset":
-            with pytest.raises(ConnectionResetError):
-                await near[0].read(1)
-            assert RTT_S <= time.perf_counter() - begun < RTT_S + SLACK_S
-        else:
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(near[0].read(1), 0.5)
+        return await asyncio.wait_for(near[0].read(1), 0.5)
 
-    live(case, drive((0.0, OLD)), "cgnat", cgnat=CGNAT(idle_timeout_s=1.0, after_expiry=after_expiry))
+    async def reset(lab):
+        with pytest.raises(ConnectionResetError):
+            await answer_after_expiry(lab)
+
+    async def dropped(lab):
+        with pytest.raises(TimeoutError):
+            await answer_after_expiry(lab)
+
+    cases = {reset: {"cgnat": CGNAT(1.0, "reset")}, dropped: {"cgnat": CGNAT(1.0, "drop")}}
+    live_side_by_side(cases, drive((0.0, OLD)), "cgnat")
 
 
 # --- the relay beside the server, and programs in the vehicle ----------------------------------------------------------------------
@@ -442,7 +449,11 @@ asyncio.run(run())
 def a_lab():
     """A lab in another process: (process, its namespaces, id of its forwarder, id of its client)."""
     process = subprocess.Popen(
-        [sys.executable, "-c", _A_LAB], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=Path(__file__).parents[2]
+        [sys.executable, "-c", _A_LAB],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=Path(__file__).parents[2],
     )
     vehicle, server, forwarder, client = process.stdout.readline().split()
     return process, {vehicle, server}, int(forwarder), int(client)

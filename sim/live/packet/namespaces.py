@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import itertools
 import os
@@ -18,7 +19,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 TUN = "tun0"
@@ -93,7 +94,7 @@ def _ip(*arguments: str) -> None:
     except subprocess.TimeoutExpired:
         raise OSError(f"ip {' '.join(arguments)} did not end within {_IP_AT_MOST_S:g} s") from None
     if done.returncode:
-        raise OSError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
+        raise OSError(f"ip {' '.join(arguments)}: {' '.join(done.stderr.split())}")
 
 
 def enter(name: str) -> None:
@@ -145,7 +146,10 @@ class Doorway:
 
     def socket(self, kind: socket.SocketKind) -> socket.socket:
         """A non-blocking IPv4 socket in the namespace. Waits for the thread: some microseconds."""
-        opened = self._thread.submit(socket.socket, socket.AF_INET, kind).result(_IP_AT_MOST_S)
+        try:
+            opened = self._thread.submit(socket.socket, socket.AF_INET, kind).result(_IP_AT_MOST_S)
+        except BrokenExecutor:  # it could not enter
+            raise OSError(errno.ENETDOWN, "the namespace is gone") from None
         opened.setblocking(False)
         return opened
 
