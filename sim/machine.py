@@ -103,14 +103,18 @@ class WriteResumed:
 
 @dataclass(slots=True)
 class NameResolved:
+    """The answer to a ResolveName; `transport` is what that named, so that a late answer meets no later attempt."""
+
     name: str
     address: str
+    transport: int = -1
 
 
 @dataclass(slots=True)
 class NameFailed:
     name: str
-    reason: str  # timed_out | no_such_name
+    reason: str  # timed_out | no_address
+    transport: int = -1
 
 
 @dataclass(slots=True)

@@ -131,4 +131,4 @@ def test_sync_keeps_what_could_not_be_sent() -> None:
 def _resolved() -> Any:
     from sim.machine import NameResolved
 
-    return NameResolved(Server().name, Server().address)
+    return NameResolved(Server().name, Server().address, 1)

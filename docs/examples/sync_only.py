@@ -158,10 +158,10 @@ class SyncVehicle:
             self._http.lost(now, event.reason, out)
 
     def _on_resolved(self, now: float, event: NameResolved, out: Out) -> None:
-        self._http.name_resolved(now, event.name, event.address, out)
+        self._http.name_resolved(now, event, out)
 
     def _on_name_failed(self, now: float, event: NameFailed, out: Out) -> None:
-        self._http.name_failed(now, event.name, out)
+        self._http.name_failed(now, event, out)
 
     def _on_accepted(self, now: float, event: TransportAccepted, out: Out) -> None:
         out.append(CloseTransport(event.transport, abort=True, reason="refused"))

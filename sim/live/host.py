@@ -185,16 +185,16 @@ class Host:
             self._journal.new_row(
                 self._side, action.transport, action.purpose, action.trigger, action.waited_s, self._address(), now
             )
-        task = asyncio.ensure_future(self._ask(action.name))
+        task = asyncio.ensure_future(self._ask(action.name, action.transport))
         self._names.add(task)  # the loop keeps weak references only
         task.add_done_callback(self._names.discard)
 
-    async def _ask(self, name: str) -> None:
+    async def _ask(self, name: str, transport: int) -> None:
         try:
             address = await self._resolve(name)
         except OSError:
             address = ""
-        self.input(NameResolved(name, address) if address else NameFailed(name, "timed_out"))
+        self.input(NameResolved(name, address, transport) if address else NameFailed(name, "timed_out", transport))
 
     def _create(self, now: float, action: Create) -> None:
         self._journal.record.created(action.message)

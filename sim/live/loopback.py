@@ -198,6 +198,14 @@ class _End(asyncio.Protocol):
         self._waiting.clear()
 
     def data_received(self, data: bytes) -> None:
+        # a read may hold a short packet and the beginning of a long one; the first segment does not wait for the rest
+        mss = self._pair.owner._server.tcp.mss_bytes
+        self._release(data[:mss])
+        if len(data) > mss:
+            self._release(data[mss:])
+
+    def _release(self, data: bytes) -> None:
+        """Let bytes arrive at the other end when the link does."""
         if self._dead:
             return
         owner = self._pair.owner

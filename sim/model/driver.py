@@ -471,9 +471,9 @@ class Driver:
             self._new_row(0, action.transport, action.purpose, action.trigger, action.waited_s, now)
         at, address = self.network.resolve(action.name, now)
         if address:
-            self._post(at, self._named, side, NameResolved(action.name, address))
+            self._post(at, self._named, side, NameResolved(action.name, address, action.transport))
         else:
-            self._post(at, self._named, side, NameFailed(action.name, "timed_out" if at > now else "no_address"))
+            self._post(at, self._named, side, NameFailed(action.name, "timed_out" if at > now else "no_address", action.transport))
 
     def _named(self, now: float, side: int, event: Any) -> None:
         self._input(side, now, event)

@@ -90,7 +90,7 @@ class Network:
         self._idle_timeout_s = settings.cgnat.idle_timeout_s if settings.access == "cgnat" else NEVER
         self._cache = Cache()
         if server.dns.cached:
-            self._cache.put(0.0, server.name, server.address, NEVER)
+            self._cache.put(-1e9, server.name, server.address, NEVER)
         self._ticket_s = -NEVER
         self._ticket_died = False
         self._up_cells: dict[str, list[int]] = {}

@@ -51,13 +51,13 @@ class Cache:
     __slots__ = ("_answers",)
 
     def __init__(self) -> None:
-        self._answers: dict[str, tuple[str, float]] = {}
+        self._answers: dict[str, tuple[str, float, float]] = {}
 
     def put(self, now: float, name: str, address: str, ttl_s: float) -> None:
-        """Store an answer; an address of "" is a negative one."""
-        self._answers[name] = (address, now + ttl_s)
+        """Store an answer that arrives at `now`; an address of "" is a negative one."""
+        self._answers[name] = (address, now, now + ttl_s)
 
     def get(self, now: float, name: str) -> str | None:
         """Return the cached address, "" for a cached negative answer, None where nothing is cached."""
-        address, until_s = self._answers.get(name, ("", -math.inf))
-        return address if now < until_s else None
+        address, since_s, until_s = self._answers.get(name, ("", -math.inf, -math.inf))
+        return address if since_s <= now < until_s else None

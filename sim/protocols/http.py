@@ -15,6 +15,8 @@ from sim.machine import (
     CloseTransport,
     Deadlines,
     Message,
+    NameFailed,
+    NameResolved,
     Note,
     OpenTransport,
     ResolveName,
@@ -188,12 +190,12 @@ class HTTPClient:
         self._enter(State.OPENING)
         out.append(OpenTransport(self.transport, address, self._endpoint.port, self._endpoint.peer, self._purpose, self._trigger))
 
-    def name_resolved(self, now: float, name: str, address: str, out: Out) -> None:
-        if self.state is State.RESOLVING and name == self._endpoint.name:
-            self._open(address, out)
+    def name_resolved(self, now: float, event: NameResolved, out: Out) -> None:
+        if self.state is State.RESOLVING and event.transport == self._asked:
+            self._open(event.address, out)
 
-    def name_failed(self, now: float, name: str, out: Out) -> None:
-        if self.state is State.RESOLVING and name == self._endpoint.name:
+    def name_failed(self, now: float, event: NameFailed, out: Out) -> None:
+        if self.state is State.RESOLVING and event.transport == self._asked:
             out.append(Note("failed", self._asked, "name_failed"))
             self._fail(now, "name_failed", out)
 

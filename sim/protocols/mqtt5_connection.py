@@ -144,9 +144,9 @@ def with_identifiers(message: Message, identifiers: tuple[int, ...]) -> Message:
 def will_message(now: float, topic: str, payload: bytes, payload_bytes: int, qos: int, properties: Properties | None) -> Message:
     """The message that a will becomes when it is published (3.1.3.2)."""
     body = payload if len(payload) == payload_bytes else None  # the model knows sizes alone
-    message = Message(-1, "will", topic, payload_bytes, qos, now, uplink=True, body=body)
-    if properties:
-        if "message_expiry_interval" in properties:
-            message.expires_s = now + properties["message_expiry_interval"]
-        message.properties = {name: properties[name] for name in PASSED_ON if name in properties} or None
-    return message
+    said = properties or {}
+    expires_s = now + said["message_expiry_interval"] if "message_expiry_interval" in said else NEVER
+    passed_on = {name: said[name] for name in PASSED_ON if name in said}
+    return Message(
+        -1, "will", topic, payload_bytes, qos, now, uplink=True, expires_s=expires_s, body=body, properties=passed_on or None
+    )

@@ -107,9 +107,9 @@ class HybridVehicle:
         if kind in (NameResolved, NameFailed):
             for client in (self._poller, self._poster):
                 if kind is NameResolved:
-                    client.name_resolved(now, event.name, event.address, out)
+                    client.name_resolved(now, event, out)
                 else:
-                    client.name_failed(now, event.name, out)
+                    client.name_failed(now, event, out)
         self._mqtt.input(now, event, out)
         if kind is MessageCreated:
             self._post_waiting(now, out)

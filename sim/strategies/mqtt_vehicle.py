@@ -192,7 +192,7 @@ class MQTTVehicle:
         out.append(ResolveName(self._context.server.name, self.transport, "mqtt", trigger, self._waited_s))
 
     def _on_resolved(self, now: float, event: NameResolved, out: Out) -> None:
-        if self.state is not State.RESOLVING or event.name != self._context.server.name:
+        if self.state is not State.RESOLVING or event.transport != self.transport:
             return
         server = self._context.server
         self._enter(State.OPENING, now, out)
@@ -210,7 +210,7 @@ class MQTTVehicle:
         )
 
     def _on_name_failed(self, now: float, event: NameFailed, out: Out) -> None:
-        if self.state is State.RESOLVING and event.name == self._context.server.name:
+        if self.state is State.RESOLVING and event.transport == self.transport:
             self._attempt_failed(now, "name_failed", out)
 
     def _on_opened(self, now: float, event: TransportOpened, out: Out) -> None:

@@ -231,11 +231,11 @@ class PushVehicle:
 
     def _on_resolved(self, now: float, event: NameResolved, out: Out) -> None:
         for client in (self._heartbeat, self._poster):
-            client.name_resolved(now, event.name, event.address, out)
+            client.name_resolved(now, event, out)
 
     def _on_name_failed(self, now: float, event: NameFailed, out: Out) -> None:
         for client in (self._heartbeat, self._poster):
-            client.name_failed(now, event.name, out)
+            client.name_failed(now, event, out)
 
     def _on_write(self, now: float, event: Any, out: Out) -> None:
         """One exchange at a time: there is nothing to hold back."""

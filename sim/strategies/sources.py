@@ -42,25 +42,25 @@ def creations(context: Context, probe_gap: Callable[[int], float]) -> list[Messa
     """
     workload: Workload = context.workload
     end_s = context.drive_end_s
+    ota, d = workload.ota, workload.diagnostics
+    chunks_s: list[float] = []
+    if ota is not None and ota.window is None:
+        chunks_s = list(ota.at_s) if ota.at_s is not None else periodic(ota.every_s or 1.0, context.phase("ota"), end_s, chunks(ota))
+    requests_s = periodic(d.every_s, context.phase("diagnostics"), end_s) if d is not None else []
+    # ids count in the order of time, chunks before requests of the same instant
+    order = sorted([(t, 0, i) for i, t in enumerate(chunks_s) if t < end_s] + [(t, 1, i) for i, t in enumerate(requests_s)])
+    ota_topic, request_topic = context.topic("down/ota"), context.topic("down/diagnostics")
     found: list[Message] = []
-    if workload.ota is not None and workload.ota.window is None:
-        ota = workload.ota
-        instants = (
-            list(ota.at_s) if ota.at_s is not None else periodic(ota.every_s or 1.0, context.phase("ota"), end_s, chunks(ota))
-        )
-        topic = context.topic("down/ota")
-        found += [Message(0, "ota", topic, chunk_bytes(ota, i), ota.qos, t) for i, t in enumerate(instants) if t < end_s]
-    if workload.diagnostics is not None:
-        d = workload.diagnostics
-        topic = context.topic("down/diagnostics")
-        for t in periodic(d.every_s, context.phase("diagnostics"), end_s):
+    for number, (t, is_request, i) in enumerate(order, 1):
+        if is_request and d is not None:
             expires_s = t + d.timeout_s if d.expire else NEVER
             found.append(
-                Message(0, "diagnostics", topic, d.request_bytes, d.qos, t, expires_s=expires_s, reply_bytes=d.response_bytes)
+                Message(
+                    number, "diagnostics", request_topic, d.request_bytes, d.qos, t, expires_s=expires_s, reply_bytes=d.response_bytes
+                )
             )
-    found.sort(key=lambda message: message.created_s)
-    for i, message in enumerate(found):
-        message.id = i + 1
+        elif ota is not None:
+            found.append(Message(number, "ota", ota_topic, chunk_bytes(ota, i), ota.qos, t))
     if workload.telemetry is not None:
         source = workload.telemetry
         topic = context.topic("up/telemetry")

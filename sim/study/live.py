@@ -117,7 +117,8 @@ def run_live(
         }  # fmt: skip
         write_json(work / "manifest.json", content)
         numbers = metrics(read_run(work))
-        content["digest"] = digest(tables, write_json(work / "metrics.json", numbers))
+        write_json(work / "metrics.json", numbers)
+        content["digest"] = digest(tables, numbers)
         write_json(work / "manifest.json", content)
         work.chmod(0o755)
         work.rename(final)

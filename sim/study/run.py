@@ -144,8 +144,8 @@ def run_scenario(
         content = manifest(scenario, measured=measured, notes=notes, command=command, keep_inputs=keep_inputs, folder=work)
         write_json(work / "manifest.json", content)
         numbers = metrics(read_run(work))
-        encoded = write_json(work / "metrics.json", numbers)
-        content["digest"] = digest(tables, encoded)
+        write_json(work / "metrics.json", numbers)
+        content["digest"] = digest(tables, numbers)
         write_json(work / "manifest.json", content)
         if report:
             from sim.report.page import write_report

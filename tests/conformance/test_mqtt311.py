@@ -135,7 +135,7 @@ def test_a_clean_session_leaves_nothing(port, topic):
     assert client.quiet() == []
 
 
-@pytest.mark.differs("mosquitto 2.0.11 sends one copy with the QoS of the subscription it finds last")
+@pytest.mark.differs("mosquitto 2.0.11 sends one copy with the QoS of the subscription it finds first")
 def test_overlapping_subscriptions(port, topic):
     """3.3.5: one copy with the highest QoS, or a copy for each subscription."""
     client = connected(port, topic)

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from sim.protocols.mqtt_packets import PubAck, Publish, PubRec
+from sim.protocols.mqtt_packets import PubAck, PubCompWithReason, Publish, PubRec, PubRel, PubRelWithReason
 from tests.live.wire_client import connected5
 
 
@@ -105,6 +105,7 @@ def test_client_topic_alias(port, topic):
     assert client.refused_with() in (0x82, 0x94)
 
 
+@pytest.mark.differs("mosquitto 2.0.11 answers alias 0 with 0x81")
 @pytest.mark.parametrize("alias", [0, 65_535])
 def test_a_topic_alias_that_is_not_allowed(port, topic, alias):
     """[MQTT-3.3.2-8], [MQTT-3.3.2-9]: 0x94."""
@@ -136,9 +137,19 @@ def test_no_server_topic_alias(port, topic, properties):
     assert all(not packet.properties for packet in client.expect_payloads(b"0", b"1", b"2"))
 
 
-@pytest.mark.parametrize("qos", [0, 1, 2])
-def test_maximum_packet_size_of_the_client(port, topic, qos):
+def test_maximum_packet_size_of_the_client(port, topic):
     """[MQTT-3.1.2-24], [MQTT-3.1.2-25]: a larger packet is not sent, as if it had been; the next one is."""
+    client = connected5(port, topic, properties={"maximum_packet_size": 128})
+    client.subscribe(topic)
+    for body in (b"." * 64, b"." * 128, b"next"):
+        client.publish(topic, body, 1)
+    client.expect_payloads(b"." * 64, b"next")
+
+
+@pytest.mark.differs("mosquitto 2.0.11 is a few bytes off")
+@pytest.mark.parametrize("qos", [0, 1, 2])
+def test_maximum_packet_size_of_the_client_to_the_byte(port, topic, qos):
+    """3.1.2.11.4: the whole packet counts, fixed header included."""
     client = connected5(port, topic, properties={"maximum_packet_size": 128})
     client.subscribe(topic)
     room = 128 - 2 - 2 - len(topic) - 1 - (2 if qos else 0)
@@ -148,6 +159,7 @@ def test_maximum_packet_size_of_the_client(port, topic, qos):
     client.expect_payloads(b"." * room, b"next")
 
 
+@pytest.mark.differs("mosquitto 2.0.11 sends two more after one acknowledgement")
 def test_receive_maximum_of_the_client(port, topic):
     """[MQTT-3.3.4-9]: no more than that many unacknowledged; one more for each acknowledgement."""
     client = connected5(port, topic, receive_maximum=2, acknowledges=False)
@@ -164,6 +176,7 @@ def test_receive_maximum_of_the_client(port, topic):
     client.expect_payloads(b"3")
 
 
+@pytest.mark.differs("mosquitto 2.0.11 answers PUBREC 0x97 and stays connected")
 def test_receive_maximum_of_the_server(port, topic):
     """[MQTT-3.3.4-7]: DISCONNECT 0x93 for the client that sends more."""
     client = connected5(port, topic)
@@ -178,10 +191,9 @@ def test_receive_maximum_of_the_server(port, topic):
     assert client.refused_with() == 0x93
 
 
+@pytest.mark.differs("mosquitto 2.0.11 answers PUBCOMP without a reason")
 def test_an_acknowledgement_for_nothing(port, topic):
     """3.6.2.1, 3.7.2.1: PUBREL and PUBREC with an unknown identifier are answered with 0x92."""
-    from sim.protocols.mqtt_packets import PubCompWithReason, PubRel, PubRelWithReason
-
     client = connected5(port, topic)
     client.send(PubRel(77))
     assert client.expect(PubCompWithReason).code == 0x92

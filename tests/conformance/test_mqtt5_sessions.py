@@ -5,7 +5,7 @@ import time
 import pytest
 
 from sim.live.mqtt_codec import encode
-from sim.protocols.mqtt_packets import V5, Auth, ConnAck, Connect, Disconnect, PingResp, Publish, PubRec, PubRel, Will
+from sim.protocols.mqtt_packets import V5, Auth, ConnAck, Connect, Disconnect, PingResp, Publish, PubRecWithReason, PubRel, Will
 from tests.live.wire_client import WireClient, connected5
 
 FOR_EVER = 4_294_967_295.0
@@ -129,14 +129,11 @@ def test_redelivery_on_reconnect(port, topic):
 
 def test_a_qos_2_exchange_that_was_refused_is_over(port, topic):
     """4.3.3: PUBREC with 0x80 or more; no PUBREL, nothing again."""
-    from sim.protocols.mqtt_packets import PubRecWithReason
-
     client = connected5(port, topic, session_expiry_s=60.0, acknowledges=False)
     client.subscribe(topic)
-    client.publish(topic, b"refused", 2, wait=False)
+    connected5(port, topic + "-publisher").publish(topic, b"refused", 2)
     packet = client.expect(Publish)
     client.send(PubRecWithReason(packet.packet_id, 0x97))
-    client.expect(PubRec)
     client.quiet()
     assert not any(isinstance(packet, PubRel) for packet in client.received)
     client.vanish()
@@ -162,6 +159,7 @@ def test_will_message_with_properties(port, topic, broker):
         assert silent.refused_with() == 0x8D  # 4.13.2
 
 
+@pytest.mark.differs("mosquitto 2.0.11 does not send the will at the end of the session")
 def test_will_delay(port, topic):
     """3.1.3.2.2: after the interval or at the end of the session, whichever is first."""
     watcher = connected5(port, topic)

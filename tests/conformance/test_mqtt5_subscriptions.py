@@ -75,6 +75,7 @@ def test_a_retained_message_has_the_identifier_too(port, topic):
     client.publish(topic, b"", 0, retain=True)
 
 
+@pytest.mark.differs("mosquitto 2.0.11 sends retained messages to shared subscriptions")
 def test_shared_subscriptions(port, topic):
     """4.8.2: one copy for all of a group, plain subscriptions beside it get theirs; no retained messages."""
     members = [connected5(port, f"{topic}-{i}") for i in range(2)]
@@ -98,6 +99,7 @@ def test_shared_subscriptions(port, topic):
     publisher.publish(f"{topic}/x", b"", 1, retain=True)
 
 
+@pytest.mark.differs("mosquitto 2.0.11 gives members that are away their turn")
 def test_a_shared_subscription_goes_to_a_member_that_is_connected(port, topic):
     here, away = connected5(port, topic + "-here"), connected5(port, topic + "-away", session_expiry_s=60.0)
     for member in (here, away):
@@ -142,7 +144,7 @@ def test_unsubscribe_says_what_there_was(port, topic):
     assert client.quiet() == []
 
 
-@pytest.mark.differs("mosquitto 2.0.11 sends one copy with the QoS of the subscription it finds last")
+@pytest.mark.differs("mosquitto 2.0.11 sends one copy with the QoS of the subscription it finds first")
 def test_overlapping_subscriptions(port, topic):
     """3.3.4."""
     client = connected5(port, topic)
@@ -175,10 +177,12 @@ def test_dollar_topics(port, topic):
         pytest.param(b"\x30\x06\x00\x01a\x02\x0b\x01", {0x81, 0x82}, id="subscription identifier from a client"),
     ],
 )
-def test_what_is_malformed_is_answered_and_closed(port, topic, data, codes):
+def test_what_is_malformed_is_answered_and_closed(port, broker, topic, data, codes):
     """4.13: a reason in DISCONNECT, or none, and the connection is closed; the broker serves on."""
     client = connected5(port, topic)
     client.send_bytes(data)
+    if broker == "mosquitto" and data.endswith(b"\x0b\x01"):
+        pytest.xfail("mosquitto 2.0.11 takes it")
     code = client.refused_with()
     assert code is None or code in codes
     WireClient(port, V5).connect(topic)

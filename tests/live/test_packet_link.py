@@ -1,4 +1,4 @@
-"""The packet link on a real kernel: round trips, rates, address changes, holds and losses, and that nothing stays behind.
+"""The packet link on a real kernel: round trips, rates, address changes, holds and losses.
 
 Figures are those of docs/sources.md ("Live network", "Linux TCP"). Upper bounds leave room for a machine that is busy with
 other tests: the path itself is on time within a millisecond, this test's event loop may not be.
@@ -6,152 +6,40 @@ other tests: the path itself is on time within a millisecond, this test's event 
 
 import asyncio
 import errno
-import os
 import re
 import signal
 import socket
 import subprocess
-import sys
 import time
-from pathlib import Path
 
-import numpy as np
 import pytest
 
 from sim.drive.config import CGNAT
-from sim.drive.timeline import LinkState, LinkTimeline
-from sim.live.clock import Clock
-from sim.live.packet import namespaces
-from sim.live.packet_link import PacketLink
-from sim.protocols.dns import DNS
-from sim.protocols.server import Server
+from sim.drive.timeline import LinkState
+from tests.live.packet_lab import (
+    NEW,
+    OLD,
+    PORT,
+    RTT_S,
+    SERVER,
+    SLACK_S,
+    connections,
+    drive,
+    live,
+    live_side_by_side,
+    skip_where_impossible,
+    timed,
+)
 
 pytestmark = pytest.mark.slow
 
-SERVER = Server(dns=DNS(retry_s=0.5))
-OLD, NEW = "10.1.1.100", "10.2.5.200"
-PORT = 8883
-RTT_S = 0.080
-SLACK_S = 0.150  # for this process' own lateness
-
 
 @pytest.fixture(autouse=True, scope="module")
-def _packet_link_is_possible():
-    missing = PacketLink.missing()
-    if missing:
-        pytest.skip(missing)
+def _possible():
+    skip_where_impossible()
 
 
-def drive(*rows):
-    """A timeline of rows (start_s, address, state, rate in bit/s, the same both ways)."""
-    n = len(rows)
-    starts, held, states, rates = zip(*(row + (LinkState.UP, np.inf)[len(row) - 2 :] for row in rows), strict=True)
-    addresses = tuple(dict.fromkeys(address for address in held if address))
-    unknown = np.full(n, np.nan)
-    return LinkTimeline(
-        start_s=np.array(starts, float),
-        cell=np.zeros(n, np.int32),
-        gateway=np.zeros(n, np.int32),
-        address=np.array([addresses.index(address) if address else -1 for address in held], np.int32),
-        link=np.array(states, np.int8),
-        rtt_s=np.full(n, RTT_S),
-        downlink_bps=np.array(rates, float),
-        uplink_bps=np.array(rates, float),
-        x_m=unknown,
-        y_m=unknown.copy(),
-        rsrp_dbm=unknown.copy(),
-        cells=("cell",),
-        gateways=("gateway",),
-        addresses=addresses,
-        disruptions=(),
-        end_s=60.0,
-    )
-
-
-class Lab:
-    """A link, and a server program on loopback whose connections wait in `accepted`."""
-
-    def __init__(self, timeline, access="private_apn", **options):
-        self._timeline, self._access, self._options = timeline, access, options
-        self.accepted: asyncio.Queue = asyncio.Queue()
-
-    async def __aenter__(self):
-        loop = asyncio.get_running_loop()
-        self.program = await asyncio.start_server(lambda *ends: self.accepted.put_nowait(ends), "127.0.0.1", 0)
-        self.real_port = self.program.sockets[0].getsockname()[1]
-        # the drive begins once the link stands
-        self.clock = Clock(loop, -0.4)
-        self.link = PacketLink(self._timeline, SERVER, self._access, self.clock, queue_bytes=262_144, **self._options)
-        await self.link.start()
-        await self.link.serve(PORT, "127.0.0.1", self.real_port)
-        await self.until(0.0)
-        return self
-
-    async def __aexit__(self, *_):
-        await self.link.stop()
-        self.program.close()
-        assert self.link.failure == ""
-        left = [name for name in os.listdir("/run/netns") if name in (self.link.vehicle_namespace, self.link.server_namespace)]
-        assert left == []
-
-    async def until(self, at_s):
-        await asyncio.sleep(max(0.0, at_s - self.clock.now()))
-
-    async def connect(self, **options):
-        """((reader, writer) of the vehicle, the same of the server)."""
-        near = await self.open(lambda factory: self.link.connect_from_vehicle(SERVER.address, PORT, factory, **options))
-        return near, await asyncio.wait_for(self.accepted.get(), 2.0)
-
-    async def open(self, connect):
-        reader = asyncio.StreamReader(limit=1 << 20)
-        protocol = asyncio.StreamReaderProtocol(reader)
-        made = asyncio.get_running_loop().create_future()
-        protocol.connection_made = lambda transport: (
-            asyncio.StreamReaderProtocol.connection_made(protocol, transport),
-            made.set_result(transport),
-        )
-        await connect(lambda: protocol)
-        return reader, asyncio.StreamWriter(await made, protocol, reader, asyncio.get_running_loop())
-
-
-async def alive(case, timeline, *arguments, **options):
-    async with asyncio.timeout(25.0), Lab(timeline, *arguments, **options) as lab:
-        await case(lab)
-    return lab
-
-
-def live(case, timeline, *arguments, **options):
-    """Run `case(lab)` on the link, within a bound."""
-    return asyncio.run(alive(case, timeline, *arguments, **options))
-
-
-def live_side_by_side(cases, timeline, *arguments, **options):
-    """Run each of `cases`, {case: more options}, on a link of its own, at the same time."""
-
-    async def run():
-        await asyncio.gather(*(alive(case, timeline, *arguments, **options, **more) for case, more in cases.items()))
-
-    asyncio.run(run())
-
-
-async def timed(awaitable):
-    begun = time.perf_counter()
-    await awaitable
-    return time.perf_counter() - begun
-
-
-def connections(namespace):
-    """(local address, state) of the TCP sockets of a namespace, as /proc/net/tcp has them; 1: ESTABLISHED."""
-    with namespaces.entered(namespace):
-        lines = Path("/proc/thread-self/net/tcp").read_text().splitlines()[1:]
-    found = []
-    for line in lines:
-        _, local, _, state, *_ = line.split()
-        found.append((socket.inet_ntoa(bytes.fromhex(local.split(":")[0])[::-1]), int(state, 16)))
-    return found
-
-
-# --- delay and rate --------------------------------------------------------------------------------------------------------
+# --- delay and rate ---------------------------------------------------------------------------------------------------------
 
 
 def test_connect_and_request_take_one_round_trip_each():
@@ -203,7 +91,7 @@ def test_one_flow_keeps_to_the_rate_both_ways():
     live(case, drive((0.0, OLD, LinkState.UP, rate_bps)))
 
 
-# --- addresses -----------------------------------------------------------------------------------------------------------------
+# --- addresses --------------------------------------------------------------------------------------------------------------
 
 
 def test_after_an_address_change_old_connections_are_silent_until_a_timer_and_a_new_one_takes_two_round_trips():
@@ -298,7 +186,7 @@ def test_the_network_may_answer_for_an_old_address():
     live_side_by_side({reset: {"old_path": "reset"}, icmp: {"old_path": "icmp"}}, drive((0.0, OLD), (0.4, NEW)))
 
 
-# --- holds and losses ------------------------------------------------------------------------------------------------------------
+# --- holds and losses -------------------------------------------------------------------------------------------------------
 
 
 def test_a_hold_delays_and_loses_nothing():
@@ -345,7 +233,7 @@ def test_a_name_is_asked_for_again_where_the_link_lost_the_query():
     live(case, drive((0.0, OLD), (0.2, OLD, LinkState.LOST), (0.7, OLD)))
 
 
-# --- reaching the vehicle, NAT ---------------------------------------------------------------------------------------------------
+# --- reaching the vehicle, NAT ----------------------------------------------------------------------------------------------
 
 
 def test_the_server_reaches_the_vehicle_unless_a_nat_is_between():
@@ -386,7 +274,7 @@ def test_a_nat_lets_nobody_in_and_forgets_idle_connections():
     live_side_by_side(cases, drive((0.0, OLD)), "cgnat")
 
 
-# --- the relay beside the server, and programs in the vehicle ----------------------------------------------------------------------
+# --- the relay beside the server, and programs in the vehicle ---------------------------------------------------------------
 
 
 def test_the_relay_passes_on_fin_and_reset():
@@ -425,83 +313,3 @@ def test_a_client_runs_as_the_vehicle_and_an_interface_that_was_down_comes_back_
 
     lab = live(case, drive((0.0, OLD)))
     assert lab.client.returncode == -signal.SIGTERM  # ended with the link
-
-
-# --- nothing stays behind ------------------------------------------------------------------------------------------------------------
-
-_A_LAB = """
-import asyncio
-from sim.live.clock import Clock
-from sim.live.packet_link import PacketLink
-from tests.live.test_packet_link import OLD, SERVER, drive
-
-async def run():
-    link = PacketLink(drive((0.0, OLD)), SERVER, "public", Clock(asyncio.get_running_loop(), 0.0), queue_bytes=1 << 18)
-    await link.start()
-    client = await link.run_client(["sleep", "300"])
-    print(link.vehicle_namespace, link.server_namespace, link._forwarder.pid, client.pid, flush=True)
-    await asyncio.sleep(300)
-
-asyncio.run(run())
-"""
-
-
-def a_lab():
-    """A lab in another process: (process, its namespaces, id of its forwarder, id of its client)."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", _A_LAB],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        cwd=Path(__file__).parents[2],
-    )
-    vehicle, server, forwarder, client = process.stdout.readline().split()
-    return process, {vehicle, server}, int(forwarder), int(client)
-
-
-def gone_within(seconds, still_there):
-    until = time.monotonic() + seconds
-    while still_there() and time.monotonic() < until:
-        time.sleep(0.05)
-    return not still_there()
-
-
-@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_lab_that_was_killed_leaves_no_namespace_and_no_process(sign):
-    process, made, forwarder, client = a_lab()
-    assert made <= set(os.listdir("/run/netns"))
-    process.send_signal(sign)
-    process.wait(10.0)
-    assert gone_within(5.0, lambda: made & set(os.listdir("/run/netns")))
-    assert gone_within(5.0, lambda: any(Path("/proc", str(pid)).exists() for pid in (forwarder, client)))
-
-
-def test_what_a_lab_left_whose_forwarder_was_killed_too_goes_with_the_next_start():
-    process, made, forwarder, _ = a_lab()
-    process.send_signal(signal.SIGSTOP)
-    os.kill(forwarder, signal.SIGKILL)
-    process.kill()
-    process.wait(10.0)
-    assert made <= set(os.listdir("/run/netns"))
-    live(lambda lab: lab.connect(), drive((0.0, OLD)))
-    assert not made & set(os.listdir("/run/netns"))
-
-
-def test_a_link_whose_forwarder_dies_says_so_and_still_cleans_up():
-    async def case():
-        loop = asyncio.get_running_loop()
-        link = PacketLink(drive((0.0, OLD)), SERVER, "public", Clock(loop, 0.0), queue_bytes=262_144)
-        await link.start()
-        os.kill(link._forwarder.pid, signal.SIGKILL)
-        await asyncio.sleep(0.3)
-        with pytest.raises(OSError, match="the packet link broke"):
-            await link.connect_from_vehicle(SERVER.address, PORT, asyncio.Protocol)
-        await link.stop()
-        assert not {link.vehicle_namespace, link.server_namespace} & set(os.listdir("/run/netns"))
-
-    asyncio.run(asyncio.wait_for(case(), 20.0))
-
-
-def test_only_namespaces_of_the_lab_are_deleted():
-    with pytest.raises(ValueError, match="not a namespace of the lab"):
-        namespaces.delete("somebody-elses")

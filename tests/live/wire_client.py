@@ -27,8 +27,8 @@ from sim.protocols.mqtt_packets import (
 )
 
 P = TypeVar("P")
-PATIENCE_S = 4.0  # how long an answer may take before a test fails
-QUIET_S = 0.25  # how long nothing must come for a test to believe that nothing will
+PATIENCE_S = 2.5  # how long an answer may take before a test fails
+QUIET_S = 0.2  # how long nothing must come for a test to believe that nothing will
 
 
 class WireClient:

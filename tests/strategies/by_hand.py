@@ -117,8 +117,8 @@ class World:
 
     def __call__(self, now: float, action: Any) -> list[tuple[float, Any]]:
         if type(action) is ResolveName:
-            known = NameResolved(action.name, "52.78.123.45")
-            return [(0.0, known if self.names == "known" else NameFailed(action.name, "no_address"))]
+            known = NameResolved(action.name, "52.78.123.45", action.transport)
+            return [(0.0, known if self.names == "known" else NameFailed(action.name, "no_address", action.transport))]
         if type(action) is OpenTransport:
             return {
                 "at once": [(0.0, TransportOpened(action.transport))],

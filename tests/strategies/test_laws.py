@@ -140,7 +140,7 @@ class World:
         if type(action) is OpenTransport:
             self.put(TransportOpened(action.transport))
         elif type(action) is ResolveName:
-            self.put(NameResolved(action.name, "52.78.123.45") if number != 1 else NameFailed(action.name, "timed_out"))
+            self.put(NameResolved(action.name, "52.78.123.45", action.transport) if number != 1 else NameFailed(action.name, "timed_out", action.transport))
         elif not isinstance(action.packet, HTTPResponse):
             self.put(PacketReceived(action.transport, self.reply(action.packet, number)))
 
