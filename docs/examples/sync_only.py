@@ -136,7 +136,7 @@ class SyncVehicle:
             self._enter(State.RESTING, out)
 
     def _failed(self, now: float, reason: str, out: Out) -> None:
-        self._outbox.put_back(self._sending)
+        self._outbox.put_back(self._sending, out)
         self._sending = ()
         self._enter(State.RESTING, out)
 
