@@ -296,19 +296,35 @@ def validate(
     until: Annotated[str | None, typer.Option(metavar="TIME", help="end of the part of the drive")] = None,
     strategy: Annotated[list[str] | None, typer.Option(help="validate this one only; repeatable")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change a key; repeatable")] = None,
+    against: Annotated[
+        Path | None, typer.Option(metavar="EVENTS.CSV", help="compare the model with a field log instead of a live run")
+    ] = None,
     out: Annotated[Path, typer.Option(help="folder of all results")] = Path("results"),
     json: JsonOption = False,
 ) -> int:
     """Run model and live on the same drive and print how far they disagree; exit code 1 beyond the tolerance."""
     from sim.report.page import write_report
+    from sim.measure.field_log import FieldLogError
+    from sim.study.live import Validation, validate_against
     from sim.study.live import validate as run_validation
     from sim.terminal import nothing_else_on_stdout, print_validation, say, validation_json
 
+    if against is not None:
+        try:
+            found = Validation(validate_against(_plan(file, strategy, set_, from_, until), against), None)
+        except FieldLogError as error:
+            raise BadUsage(str(error)) from None
+        if json:
+            say(validation_json(found))
+        else:
+            print_validation(found)
+        return OK if found.agrees else MISSED
     with nothing_else_on_stdout(json):
         planned = _plan(file, strategy, set_, from_, until)
         with _live_errors():
             found = run_validation(planned, broker, link, out=out, command=_said(), say=lambda text: say(text, error=True))
-        write_report(found.run_dir)
+        if found.run_dir is not None:
+            write_report(found.run_dir)
     if json:
         say(validation_json(found))
     else:

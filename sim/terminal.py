@@ -221,7 +221,8 @@ def print_validation(found: Any) -> None:
         say(
             f"first record where the two part: {first.strategy}, {first.where}, {first.what}: model {_cell(first.model)}, live {_cell(first.live)}"
         )
-    say(f"live run and validation.csv: {found.run_dir}")
+    if found.run_dir is not None:
+        say(f"live run and validation.csv: {found.run_dir}")
 
 
 def validation_json(found: Any) -> str:
@@ -229,7 +230,9 @@ def validation_json(found: Any) -> str:
     import dataclasses
 
     rows = [{**dataclasses.asdict(row), "at_s": row.at_s if math.isfinite(row.at_s) else None} for row in found.rows]
-    return json.dumps({"agrees": found.agrees, "results_dir": str(found.run_dir), "rows": rows}, allow_nan=False)
+    return json.dumps(
+        {"agrees": found.agrees, "results_dir": str(found.run_dir) if found.run_dir else None, "rows": rows}, allow_nan=False
+    )
 
 
 def _cell(value: Any) -> str:

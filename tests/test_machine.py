@@ -12,8 +12,13 @@ from sim.machine import NEVER, Action, Deadlines, Input
 NAMES = st.sampled_from(["a", "b", "c", "d"])
 TIMES = st.sampled_from([0.0, 1.0, 1.0, 2.0, 3.5, 10.0, NEVER])
 STEPS = st.lists(
-    st.one_of(st.tuples(st.just("set"), NAMES, TIMES), st.tuples(st.just("clear"), NAMES), st.tuples(st.just("due"), TIMES.filter(lambda at: at < NEVER))), max_size=40
-)  # fmt: skip
+    st.one_of(
+        st.tuples(st.just("set"), NAMES, TIMES),
+        st.tuples(st.just("clear"), NAMES),
+        st.tuples(st.just("due"), TIMES.filter(lambda at: at < NEVER)),
+    ),
+    max_size=40,
+)
 
 
 @given(STEPS)

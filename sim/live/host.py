@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sim.live.clock import Clock
 from sim.live.wire import Codec, Wire, reason_of
@@ -34,8 +34,13 @@ from sim.machine import (
 )
 from sim.record.journal import VEHICLE, Journal
 
+if TYPE_CHECKING:  # at run time only where TLS is used: it needs more packages
+    from sim.live.tls import TLSStream
+
 #: Opens a connection to (address, port) for a wire; raises OSError. The link decides from which address it leaves.
 Connector = Callable[[str, int, Callable[[], asyncio.Protocol]], Awaitable[None]]
+#: A TLS client's end: (name the peer has to bear, maker of what speaks inside).
+Securer = Callable[[str, Callable[[str], asyncio.Protocol]], "TLSStream"]
 #: Resolves a name, or returns "" where it cannot.
 Resolver = Callable[[str], Awaitable[str]]
 _OPEN_AT_MOST_S = 140.0  # a connect that the machine forgot: longer than Linux keeps trying (131 s)
@@ -55,8 +60,12 @@ class Host:
         resolve: Resolver,
         codec_for: Callable[[int, bool], Codec],
         address: Callable[[], str] = lambda: "",
+        secure: Securer | None = None,
     ) -> None:
-        """`codec_for(port, accepted)` makes the codec of what is spoken there; `address()` is the vehicle's, for the records."""
+        """`codec_for(port, accepted)` makes the codec of what is spoken there; `address()` is the vehicle's, for the records.
+
+        `secure`: what this host opens is TLS; what it accepts is the listener's business.
+        """
         self.machine = machine
         self._side = side
         self._clock = clock
@@ -67,7 +76,9 @@ class Host:
         self._address = address
         self._wires: dict[int, Wire] = {}
         self._ids: dict[Wire, int] = {}
+        self._secure = secure
         self._opening: dict[int, asyncio.Task[None]] = {}
+        self._openers: set[asyncio.Task[None]] = set()  # the loop keeps weak references only
         self._names: set[asyncio.Task[None]] = set()
         self._next_accepted_id = 1_000_000
         self._armed = NEVER
@@ -149,26 +160,55 @@ class Host:
             )
         row.started_s = now
         row.target = f"{action.address}:{action.port}"
-        self._opening[action.transport] = asyncio.ensure_future(self._open_wire(action))
+        task = asyncio.ensure_future(self._open_wire(action))
+        self._opening[action.transport] = task
+        self._openers.add(task)
+        task.add_done_callback(self._openers.discard)
 
     async def _open_wire(self, action: OpenTransport) -> None:
+        """TCP, then TLS where asked for; the machine is told by the wire itself once it is made (`_opened`)."""
         transport = action.transport
-        wire = Wire(self._codec_for(action.port, False), on_packet=self._received, on_lost=self._lost, on_blocked=self._blocked)
+        wire = self._announced(action.port, accepted=False)
+        stream = None if self._secure is None else self._secure(action.peer, lambda _peer: wire)
+        wire.made = lambda: self._opened(transport, wire, stream)
         try:
-            await asyncio.wait_for(self._connect(action.address, action.port, lambda: wire), _OPEN_AT_MOST_S)
+            async with asyncio.timeout(_OPEN_AT_MOST_S):
+                await self._connect(action.address, action.port, lambda: stream or wire)
+                self._tcp_stands(transport)
+                if stream is not None:
+                    await stream.shaken
         except (OSError, TimeoutError) as error:
+            if stream is not None and not stream.shaken.done():
+                stream.abort()
             if self._opening.pop(transport, None) is not None:
                 self._told_lost(transport, reason_of(error))
-            return
+        except asyncio.CancelledError:
+            if stream is not None:
+                stream.abort()  # abandoned in the handshake
+            raise
+
+    def _tcp_stands(self, transport: int) -> None:
+        row = self._journal.row(self._side, transport)
+        if row is not None and row.tcp_s != row.tcp_s:
+            row.tcp_s = self._clock.now()
+
+    def _opened(self, transport: int, wire: Wire, stream: TLSStream | None) -> None:
         if self._opening.pop(transport, None) is None:
             wire.close(abort=True)  # abandoned while it opened
             return
         self._wires[transport] = wire
         self._ids[wire] = transport
+        self._tcp_stands(transport)
         row = self._journal.row(self._side, transport)
+        resumed = stream is not None and stream.resumed
         if row is not None:
-            row.tcp_s = row.opened_s = self._clock.now()
-        self.input(TransportOpened(transport))
+            row.opened_s = self._clock.now()
+            row.resumed = resumed
+        if stream is not None:
+            up = self._side == VEHICLE
+            self._book(transport, up=up, purpose="handshake", n_bytes=stream.bytes_out)
+            self._book(transport, up=not up, purpose="handshake", n_bytes=stream.bytes_in)
+        self.input(TransportOpened(transport, resumed))
 
     def _close(self, now: float, action: CloseTransport) -> None:
         task = self._opening.pop(action.transport, None)
@@ -214,7 +254,7 @@ class Host:
         """A wire for a connection that came in on `port`; the machine is told once it is made."""
         self._next_accepted_id += 1
         transport = self._next_accepted_id
-        wire = _AcceptedWire(self._codec_for(port, True), on_packet=self._received, on_lost=self._lost, on_blocked=self._blocked)
+        wire = self._announced(port, accepted=True)
         wire.made = lambda: self._accepted(wire, transport, port, peer)
         return wire
 
@@ -232,6 +272,10 @@ class Host:
     def wire(self, port: int) -> Wire:
         """A wire whose inputs go to this machine, for `adopt`."""
         return Wire(self._codec_for(port, False), on_packet=self._received, on_lost=self._lost, on_blocked=self._blocked)
+
+    def _announced(self, port: int, *, accepted: bool) -> _AnnouncedWire:
+        codec = self._codec_for(port, accepted)
+        return _AnnouncedWire(codec, on_packet=self._received, on_lost=self._lost, on_blocked=self._blocked)
 
     def _received(self, wire: Wire, packet: Any) -> None:
         transport = self._ids.get(wire)
@@ -257,7 +301,7 @@ class Host:
         self._stopped = True
         if self._timer is not None:
             self._timer.cancel()
-        tasks = [*self._opening.values(), *self._names]
+        tasks = [*self._openers, *self._names]
         for task in tasks:
             task.cancel()
         for wire in list(self._wires.values()):
@@ -265,7 +309,7 @@ class Host:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-class _AcceptedWire(Wire):
+class _AnnouncedWire(Wire):
     """Tells its owner when the connection is made."""
 
     made: Callable[[], None]

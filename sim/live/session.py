@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sim.drive.timeline import LinkTimeline
 from sim.live.brokers import RunningBroker, start_broker
@@ -24,6 +24,12 @@ from sim.strategies.build import build_machines
 from sim.strategies.context import LAN, VEHICLE_PORT, Context
 from sim.strategies.data_centre import DataCentre
 from sim.strategies.sources import creations
+
+if TYPE_CHECKING:  # TLS needs more packages; a run without it does not
+    from sim.live.certificates import Certificates
+    from sim.live.tls import TLSStream
+    from sim.live.tls_parties import Parties
+    from sim.live.tls_relay import TLSRelay
 
 SETTLE_S = 1.0  # for sockets and the server's own connection to stand before the vehicle starts
 
@@ -54,6 +60,7 @@ class LiveSetting:
     link: str
     horizon_s: float
     folder: Path
+    certificates: Certificates | None = None  # new ones are made where none are given and TLS needs them
 
 
 async def live_strategy(
@@ -87,14 +94,17 @@ async def live_strategy(
         machine = DataCentre(
             backend, MQTTBroker(setting.server.broker.behaviour(), context.phase("broker_tick")), setting.server.mqtt_port
         )
+    tls = _parties(setting, context.vin)
     server_host = Host(
-        machine, SERVER, clock, journal, connect=link.connect_from_server, resolve=_nowhere, codec_for=ports.of_server
-    )
+        machine, SERVER, clock, journal, connect=link.connect_from_server, resolve=_nowhere, codec_for=ports.of_server,
+        secure=tls.server_opens if tls else None,
+    )  # fmt: skip
     vehicle_host = Host(
         vehicle, VEHICLE, clock, journal, connect=link.connect_from_vehicle, resolve=link.resolve,
-        codec_for=ports.of_vehicle, address=link.address,
+        codec_for=ports.of_vehicle, address=link.address, secure=tls.vehicle_opens if tls else None,
     )  # fmt: skip
     broker: RunningBroker | None = None
+    relay: TLSRelay | None = None
     version = f"embedded, preset {setting.server.broker.preset}"
     listeners: list[asyncio.Server] = []
     interrupted = False
@@ -105,13 +115,17 @@ async def live_strategy(
             wire = server_host.wire(0)
             await loop.create_connection(lambda: wire, broker.host, broker.port)
             server_host.adopt(LAN, wire)
-            await link.serve(setting.server.mqtt_port, broker.host, broker.port)
+            if tls is None:
+                await link.serve(setting.server.mqtt_port, broker.host, broker.port)
+            else:
+                relay = _relay(tls, broker)
+                await link.serve(setting.server.mqtt_port, LOOPBACK, await relay.start())
         elif uses_broker:
-            listeners.append(await _listen(server_host, setting.server.mqtt_port))
+            listeners.append(await _listen(server_host, setting.server.mqtt_port, tls and tls.server_accepts))
             await link.serve(setting.server.mqtt_port, LOOPBACK, _port(listeners[-1]))
-        listeners.append(await _listen(server_host, setting.server.https_port))
+        listeners.append(await _listen(server_host, setting.server.https_port, tls and tls.server_accepts))
         await link.serve(setting.server.https_port, LOOPBACK, _port(listeners[-1]))
-        listeners.append(await _listen(vehicle_host, VEHICLE_PORT))
+        listeners.append(await _listen(vehicle_host, VEHICLE_PORT, tls and tls.vehicle_accepts))
         await link.serve_vehicle(VEHICLE_PORT, _port(listeners[-1]))
 
         _schedule(clock, timeline, context, vehicle_host, server_host, record)
@@ -123,6 +137,8 @@ async def live_strategy(
         await vehicle_host.stop()
         await server_host.stop()
         await link.stop()
+        if relay is not None:
+            relay.stop()
         for listener in listeners:
             listener.close()
         if broker is not None:
@@ -137,8 +153,31 @@ async def _nowhere(_name: str) -> str:
     return ""
 
 
-async def _listen(host: Host, port: int) -> asyncio.Server:
-    return await asyncio.get_running_loop().create_server(lambda: host.accept(port), LOOPBACK, 0)
+def _parties(setting: LiveSetting, vin: str) -> Parties | None:
+    if setting.server.tls.profile == "none":
+        return None
+    from sim.live.tls_context import TLSUnavailable
+    from sim.live.tls_parties import certificates_for, parties
+
+    try:
+        return parties(setting.server, vin, setting.certificates or certificates_for(setting.server, [vin]))
+    except TLSUnavailable as error:
+        raise LiveFailed(str(error)) from None
+
+
+def _relay(tls: Parties, broker: RunningBroker) -> TLSRelay:
+    from sim.live.tls_relay import TLSRelay
+
+    return TLSRelay(tls.server, broker.host, broker.port)
+
+
+async def _listen(host: Host, port: int, secure: Callable[[Callable[[str], Any]], TLSStream] | None) -> asyncio.Server:
+    """Accept connections for the host's machine; with TLS the machine is told of those whose handshake is done."""
+
+    def accepted() -> asyncio.Protocol:
+        return host.accept(port) if secure is None else secure(lambda peer: host.accept(port, peer))
+
+    return await asyncio.get_running_loop().create_server(accepted, LOOPBACK, 0)
 
 
 def _port(listener: asyncio.Server) -> int:

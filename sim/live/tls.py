@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from OpenSSL import SSL
 
-from sim.live.tls_context import Contexts, PeerCheck, peer_name, was_resumed
+from sim.live.tls_context import Contexts, PeerCheck, peer_name, session_secret, was_resumed
 from sim.live.wire import HandshakeFailed
 
 HANDSHAKE_AT_MOST_S = 60.0  # of an acceptor; an opener has its machine's own timeout
@@ -25,14 +25,17 @@ class TLSStream(asyncio.Protocol):
     """One TLS connection, client or server. `inner(peer)` makes the inner protocol once the handshake is done."""
 
     def __init__(
-        self, contexts: Contexts, inner: Callable[[str], asyncio.Protocol], *, client_of: str | None = None, accepts_only: str = ""
-    ) -> None:
+        self, contexts: Contexts, inner: Callable[[str], asyncio.Protocol], *, client_of: str | None = None,
+        resumes: bool = True, accepts_only: str = "",
+    ) -> None:  # fmt: skip
         """`client_of`: a client that expects this name of its peer ("": any); else a server.
 
+        `resumes`: whether this client keeps tickets and uses them, where the settings have resumption.
         `accepts_only`: the name a client's certificate must bear for this server, "" for any.
         """
         self._contexts = contexts
         self._is_client = client_of is not None
+        self._resumes = self._is_client and resumes and contexts.settings.resumption != "off"
         self._check = PeerCheck(client_of or accepts_only)
         self._make_inner = inner
         self._inner: asyncio.Protocol | None = None
@@ -48,7 +51,9 @@ class TLSStream(asyncio.Protocol):
         #: done when the handshake is (resumed or not); raises OSError where it fails
         self.shaken: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.shaken.add_done_callback(_looked_at)
-        self._connection: SSL.Connection | None = self._new_connection()
+        self._connection: SSL.Connection | None = None
+        self._session: SSL.Session | None = None  # of the tickets this client has got
+        self._secret = b""
 
     def _new_connection(self) -> SSL.Connection:
         contexts = self._contexts
@@ -61,8 +66,7 @@ class TLSStream(asyncio.Protocol):
         expected = self._check.expected
         if expected and not expected.replace(".", "").isdigit():
             connection.set_tlsext_host_name(expected.encode())
-        before = contexts.newest.get(expected)
-        session = before.get_session() if before is not None else None
+        session = contexts.sessions.get(expected) if self._resumes else None
         if session is not None:
             connection.set_session(session)
         return connection
@@ -72,6 +76,7 @@ class TLSStream(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._lower = cast(asyncio.Transport, transport)
         self._timer = asyncio.get_running_loop().call_later(HANDSHAKE_AT_MOST_S, self._handshake_timed_out)
+        self._connection = self._new_connection()
         self._shake()
 
     def data_received(self, data: bytes) -> None:
@@ -129,6 +134,7 @@ class TLSStream(asyncio.Protocol):
         self.peer = peer_name(connection)
         self.group = connection.get_group_name() or ""
         self.resumed = was_resumed(connection)
+        self._secret = session_secret(connection)
         self._flush()
         self._inner = self._make_inner(self.peer)
         self._inner.connection_made(_InnerTransport(self))
@@ -151,6 +157,8 @@ class TLSStream(asyncio.Protocol):
         self._error = HandshakeFailed(reason, _text(error))
         self._closing = True
         self._flush()
+        if not self.shaken.done():
+            self.shaken.set_exception(self._error)
         if self._lower is not None:
             self._lower.close()
 
@@ -177,6 +185,18 @@ class TLSStream(asyncio.Protocol):
         finally:
             self._reading = False
         self._flush()  # an answer of TLS itself, such as to a key update
+        self._keep_tickets()
+
+    def _keep_tickets(self) -> None:
+        """Each ticket of a server gives the session a new secret (RFC 8446 4.6.1): the sign that there is one."""
+        contexts, connection = self._contexts, self._connection
+        if not self._resumes or connection is None:
+            return
+        secret = session_secret(connection)
+        if secret and secret != self._secret:
+            self._secret, self._session = secret, connection.get_session()
+            if self._session is not None:
+                contexts.sessions[self._check.expected] = self._session
 
     def _eof(self) -> None:
         if self._told_eof or self._inner is None:
@@ -232,6 +252,7 @@ class TLSStream(asyncio.Protocol):
 
     def abort(self) -> None:
         self._closing = True
+        self._end_session()  # now, not when TCP says so: the next connection may be asked for before
         if self._lower is not None:
             self._lower.abort()
 
@@ -249,8 +270,8 @@ class TLSStream(asyncio.Protocol):
         if not self._cleanly and contexts.settings.resume_after_death:
             connection.set_shutdown(connection.get_shutdown() | SSL.SENT_SHUTDOWN)
             self._cleanly = True
-        if self._is_client and not self._cleanly and contexts.newest.get(self._check.expected) is connection:
-            del contexts.newest[self._check.expected]
+        if not self._cleanly and self._session is not None and contexts.sessions.get(self._check.expected) is self._session:
+            del contexts.sessions[self._check.expected]
 
     # --- for the inner transport ----------------------------------------------------------------------------------------------------
 

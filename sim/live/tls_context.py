@@ -42,7 +42,7 @@ class Contexts:
     client: SSL.Context
     server: SSL.Context
     settings: TLS
-    newest: dict[str, SSL.Connection] = field(default_factory=dict)  # by peer: whose tickets are the newest
+    sessions: dict[str, SSL.Session] = field(default_factory=dict)  # by peer: of the newest tickets
 
 
 def contexts(settings: TLS, root: bytes, party: Issued) -> Contexts:
@@ -124,7 +124,9 @@ def bears(certificate: x509.Certificate, name: str) -> bool:
         return ipaddress.ip_address(name) in alternatives.get_values_for_type(x509.IPAddress)
     except ValueError:
         wanted = name.lower().encode()
-        return any(hmac.compare_digest(wanted, found.lower().encode()) for found in alternatives.get_values_for_type(x509.DNSName))
+        return any(
+            hmac.compare_digest(wanted, found.lower().encode()) for found in alternatives.get_values_for_type(x509.DNSName)
+        )
 
 
 def peer_name(connection: SSL.Connection) -> str:
@@ -137,6 +139,14 @@ def peer_name(connection: SSL.Connection) -> str:
     except x509.ExtensionNotFound:
         return ""
     return next(iter(names.get_values_for_type(x509.DNSName)), "")
+
+
+def session_secret(connection: SSL.Connection) -> bytes:
+    """The secret of the session; empty where it cannot be resumed (yet)."""
+    try:
+        return connection.master_key() or b""
+    except SSL.Error:
+        return b""
 
 
 def _choose_group(context: Any, group: str) -> None:

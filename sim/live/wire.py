@@ -99,8 +99,18 @@ class Wire(asyncio.Protocol):
             self._on_lost(self, reason)
 
 
+class HandshakeFailed(OSError):
+    """TLS refused the peer, or the peer us. `reason`: tls_failed or wrong_peer."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
 def reason_of(error: BaseException) -> str:
     """An exception of the outside as a reason of TransportLost."""
+    if isinstance(error, HandshakeFailed):
+        return error.reason
     if isinstance(error, ConnectionRefusedError):
         return "refused"
     if isinstance(error, ConnectionResetError | BrokenPipeError | ConnectionAbortedError):

@@ -53,7 +53,7 @@ def compare_runs(model: Mapping[str, pl.DataFrame], live: Mapping[str, pl.DataFr
     return rows
 
 
-def _timing(
+def timing(
     strategy: str,
     where: str,
     what: str,
@@ -94,8 +94,8 @@ def _connections(strategy: str, model: pl.DataFrame, live: pl.DataFrame, toleran
     for number, (a, b) in enumerate(zip(mine, theirs, strict=False)):
         where = f"attempt {number}"
         at = a["asked_s"]
-        rows.append(_timing(strategy, where, "asked", at, b["asked_s"], at, tolerance, at - before))
-        rows.append(_timing(strategy, where, "ready", a["ready_s"], b["ready_s"], at, tolerance, (a["ready_s"] or at) - at))
+        rows.append(timing(strategy, where, "asked", at, b["asked_s"], at, tolerance, at - before))
+        rows.append(timing(strategy, where, "ready", a["ready_s"], b["ready_s"], at, tolerance, (a["ready_s"] or at) - at))
         for what in ("trigger", "outcome", "session_present"):
             rows.append(Row(strategy, where, what, a[what], b[what], None, a[what] == b[what], at))
         before = a["noticed_s"] or at
@@ -126,7 +126,7 @@ def _disruptions(
             found.append((gave_up, waited["delivered_s"].min(), waited["delivered_s"].max()))
         for what, a, b in zip(("detection", "first redelivery", "caught up"), *found, strict=True):
             if a is not None or b is not None:
-                rows.append(_timing(strategy, where, what, a, b, start, tolerance, (a if a is not None else start) - start))
+                rows.append(timing(strategy, where, what, a, b, start, tolerance, (a if a is not None else start) - start))
     return rows
 
 
@@ -142,7 +142,7 @@ def _messages(strategy: str, model: pl.DataFrame, live: pl.DataFrame, tolerance:
         rows.append(Row(strategy, where, "outcome", _fate(fate), _fate(fate_live), None, fate == fate_live, at))
         if row["outcome"] == "delivered" and row["outcome_live"] == "delivered":
             rows.append(
-                _timing(
+                timing(
                     strategy,
                     where,
                     "delivered",

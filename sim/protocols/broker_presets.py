@@ -54,7 +54,9 @@ class BrokerBehaviour:
     discards_after_disconnect: bool = setting(False, "the session ends with the connection even with clean session false")
     connack_delay_s: float = setting(0.0003, "CONNECT to CONNACK inside the broker", "brokers 6", at_least=0.0)
     takeover_reason: bool = setting(True, "MQTT 5: the old connection gets DISCONNECT 0x8E", "MQTT 5 3.1.4")
-    receive_maximum: int = setting(65535, "MQTT 5: QoS 1 and 2 messages taken from a client without acknowledging them", "MQTT 5 3.2.2.3.3", at_least=1)
+    receive_maximum: int = setting(
+        65535, "MQTT 5: QoS 1 and 2 messages taken from a client without acknowledging them", "MQTT 5 3.2.2.3.3", at_least=1
+    )
     topic_alias_maximum: int = setting(0, "MQTT 5: topic aliases a client may use", "MQTT 5 3.2.2.3.8", at_least=0)
 
 

@@ -53,6 +53,7 @@ from sim.protocols.mqtt_reasons import (
     PACKET_IDENTIFIER_NOT_FOUND,
     PACKET_TOO_LARGE,
     PROTOCOL_ERROR,
+    QOS_NOT_SUPPORTED,
     RECEIVE_MAXIMUM_EXCEEDED,
     SERVER_SHUTTING_DOWN,
     SESSION_TAKEN_OVER,
@@ -311,6 +312,9 @@ class MQTTSession:
         if message.size_bytes > self._behaviour.packet_limit_bytes:
             out.append(Drop(message, "payload_too_large"))
             self._protocol_error(now, out, PACKET_TOO_LARGE)
+            return
+        if self._v5 is not None and qos > self._behaviour.qos_max:
+            self._protocol_error(now, out, QOS_NOT_SUPPORTED)  # MQTT 5 [MQTT-3.2.2-11], the client was told Maximum QoS
             return
         if packet.properties is not None and self._v5 is not None:
             found = self._v5.incoming(now, packet)

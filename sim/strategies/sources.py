@@ -45,7 +45,9 @@ def creations(context: Context, probe_gap: Callable[[int], float]) -> list[Messa
     ota, d = workload.ota, workload.diagnostics
     chunks_s: list[float] = []
     if ota is not None and ota.window is None:
-        chunks_s = list(ota.at_s) if ota.at_s is not None else periodic(ota.every_s or 1.0, context.phase("ota"), end_s, chunks(ota))
+        chunks_s = (
+            list(ota.at_s) if ota.at_s is not None else periodic(ota.every_s or 1.0, context.phase("ota"), end_s, chunks(ota))
+        )
     requests_s = periodic(d.every_s, context.phase("diagnostics"), end_s) if d is not None else []
     # ids count in the order of time, chunks before requests of the same instant
     order = sorted([(t, 0, i) for i, t in enumerate(chunks_s) if t < end_s] + [(t, 1, i) for i, t in enumerate(requests_s)])
@@ -56,7 +58,14 @@ def creations(context: Context, probe_gap: Callable[[int], float]) -> list[Messa
             expires_s = t + d.timeout_s if d.expire else NEVER
             found.append(
                 Message(
-                    number, "diagnostics", request_topic, d.request_bytes, d.qos, t, expires_s=expires_s, reply_bytes=d.response_bytes
+                    number,
+                    "diagnostics",
+                    request_topic,
+                    d.request_bytes,
+                    d.qos,
+                    t,
+                    expires_s=expires_s,
+                    reply_bytes=d.response_bytes,
                 )
             )
         elif ota is not None:

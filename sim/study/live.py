@@ -239,7 +239,7 @@ class Validation:
     """Result of a validation: compared rows, the live run's folder, and whether all agree."""
 
     rows: list[Row]
-    run_dir: Path
+    run_dir: Path | None
 
     @property
     def agrees(self) -> bool:
@@ -278,3 +278,16 @@ def validate(
         + "\n"
     )
     return Validation(rows, live.run_dir)
+
+
+def validate_against(planned: LivePlan, log: Path, tolerance: Tolerance | None = None) -> list[Row]:
+    """The model's run of each strategy compared with a field log instead of a live run. Raises FieldLogError."""
+    from sim.measure.field_log import compare_field_log, read_field_log
+
+    events = read_field_log(log)
+    tables = model_tables(planned)
+    return [
+        row
+        for choice in planned.scenario.strategies
+        for row in compare_field_log(choice.name, tables, events, tolerance or Tolerance())
+    ]

@@ -159,8 +159,8 @@ def test_keep_alive(port, topic, broker):
 
 def test_a_client_that_pings_is_kept(port, topic):
     client = connected(port, topic, keep_alive_s=1)
-    for _ in range(5):
-        time.sleep(0.4)
+    for _ in range(4):
+        time.sleep(0.45)
         client.send_bytes(b"\xc0\x00")
     assert client.quiet() == []
     assert not client.closed

@@ -52,26 +52,19 @@ def test_zero_length_client_id_is_assigned(port):
 
 def test_session_expiry(port, topic):
     """3.1.2.11.2: absent and 0 end with the connection; a number of seconds; changed at DISCONNECT (3.14.2.2.2)."""
-    client = connected5(port, topic, session_expiry_s=0.0)
-    client.subscribe(topic)
-    client.disconnect()
+    connected5(port, topic).disconnect()
     assert not connected5_present(port, topic, 0.0)
-
-    client = connected5(port, topic, session_expiry_s=1.0)
-    client.disconnect()
-    time.sleep(0.3)
-    assert connected5_present(port, topic, 1.0)
+    short, longer, prolonged = (f"{topic}-{name}" for name in ("short", "longer", "prolonged"))
+    connected5(port, short, session_expiry_s=1.0).disconnect()
+    connected5(port, longer, session_expiry_s=60.0).disconnect()
+    connected5(port, prolonged, session_expiry_s=1.0).disconnect(properties={"session_expiry_interval": 60})
     time.sleep(2.3)  # mosquitto counts in whole seconds
-    assert not connected5_present(port, topic, 1.0)
-
-    client = connected5(port, topic, clean=False, session_expiry_s=1.0)
-    client.disconnect(properties={"session_expiry_interval": 10})
-    time.sleep(2.3)
-    client = connected5(port, topic, clean=False, session_expiry_s=1.0)
-    assert client.connack is not None
-    assert client.connack.session_present
+    assert not connected5_present(port, short, 1.0)
+    assert connected5_present(port, longer, 60.0)
+    assert connected5_present(port, prolonged, 60.0)
+    client = connected5(port, prolonged, clean=False, session_expiry_s=60.0)
     client.disconnect(properties={"session_expiry_interval": 0})
-    assert not connected5_present(port, topic, 0.0)
+    assert not connected5_present(port, prolonged, 0.0)
 
 
 def connected5_present(port: int, client_id: str, expiry_s: float) -> bool:

@@ -131,7 +131,7 @@ def test_no_local_on_a_shared_subscription(port, topic):
     """[MQTT-3.8.3-4]: a protocol error."""
     client = connected5(port, topic)
     client.send(Subscribe(1, ((f"$share/{topic}/x", 1 | NO_LOCAL),), V5))
-    assert client.refused_with() == 0x82
+    assert client.refused_with(1.0) == 0x82
 
 
 def test_unsubscribe_says_what_there_was(port, topic):

@@ -85,14 +85,23 @@ def telemetry(every_s: float, *, size: int = 100, qos: int = 1) -> Workload:
 
 
 def run(
-    timeline: LinkTimeline, config: Any = None, workload: Workload = NOTHING_TO_SEND, *, use: str = "mqtt_persistent", server: Server = PLAIN,
-    access: str = "public", drain_s: float = 0.0, queue_bytes: int = 262_144, network: Network | None = None, seed: int = 1,
-    phases_fixed: bool = True, trace: bool = True, fold: bool = True,
-) -> VehicleRun:  # fmt: skip
+    timeline: LinkTimeline,
+    config: Any = None,
+    workload: Workload = NOTHING_TO_SEND,
+    *,
+    use: str = "mqtt_persistent",
+    server: Server = PLAIN,
+    access: str = "public",
+    drain_s: float = 0.0,
+    queue_bytes: int = 262_144,
+    network: Network | None = None,
+    seed: int = 1,
+    phases_fixed: bool = True,
+    trace: bool = True,
+    fold: bool = True,
+) -> VehicleRun:
     """Run one vehicle. Phases are fixed, so that everything starts at 0 s, and a vehicle knows the server's name."""
-    setting = Setting(
-        server, network or Network(access=access), workload, queue_bytes, drain_s, seed, phases_fixed=phases_fixed
-    )  # fmt: skip
+    setting = Setting(server, network or Network(access=access), workload, queue_bytes, drain_s, seed, phases_fixed=phases_fixed)
     return simulate(setting, timeline, use, config or MQTTPersistent(), fold=fold, trace=trace)
 
 
@@ -102,7 +111,11 @@ def attempts(run: VehicleRun, purpose: str = "mqtt") -> list[Connection]:
 
 def traced(run: VehicleRun, source: str, kind: str, detail: str = "") -> list[float]:
     """Instants of trace rows of `source` (vehicle, server) and `kind` whose detail begins with `detail`."""
-    return [t for t, who, what, _transport, _message, text in run.record.trace if (who, what) == (source, kind) and text.startswith(detail)]
+    return [
+        t
+        for t, who, what, _transport, _message, text in run.record.trace
+        if (who, what) == (source, kind) and text.startswith(detail)
+    ]
 
 
 def delivered(run: VehicleRun) -> list[float]:

@@ -18,7 +18,7 @@ def paho(keep_alive_s: float, **other: object) -> MQTTPersistent:
     return MQTTPersistent(keep_alive_s=keep_alive_s, address_watch="off", connect_timeout_s=5.0, backoff=PAHO, **other)  # type: ignore[arg-type]
 
 
-#: keep alive, TCP_USER_TIMEOUT, hole after CONNECT, a publish so long after it (None: idle), measured range after the hole, reason
+#: keep alive, TCP_USER_TIMEOUT, hole after CONNECT, publish after the hole (None: idle), measured range after the hole, reason
 MEASURED = [
     pytest.param(10, 0, 2.0, None, (18.00, 18.03), "keep_alive", id="K=10 idle"),
     pytest.param(10, 0, 13.0, None, (16.99, 17.03), "keep_alive", id="K=10, hole 3 s after an answered ping"),
@@ -29,7 +29,7 @@ MEASURED = [
     pytest.param(10, 5, 2.0, 0.1, (5.45, 5.65), "timed_out", id="K=10 pending, user timeout 5 s"),
     pytest.param(10, 5, 2.0, None, (13.48, 13.48), "timed_out", id="K=10 idle, user timeout 5 s: the ping fails"),
     pytest.param(30, 10, 2.0, 0.1, (10.54, 10.67), "timed_out", id="K=30 pending, user timeout 10 s"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("keep_alive_s", "user_timeout_s", "hole_s", "publish_s", "measured_s", "reason"), MEASURED)

@@ -24,14 +24,19 @@ RECORDS = [
     http.HTTPResponse,
 ]
 EVERYTHING = Workload(
-    ota=OTA(chunk_bytes=20_000, image_bytes=400_000, every_s=5.0, qos=2), diagnostics=Diagnostics(every_s=15.0), telemetry=Telemetry(every_s=4.0),
+    ota=OTA(chunk_bytes=20_000, image_bytes=400_000, every_s=5.0, qos=2),
+    diagnostics=Diagnostics(every_s=15.0),
+    telemetry=Telemetry(every_s=4.0),
     probes=Probes(),
-)  # fmt: skip
+)
 WINDOW = replace(EVERYTHING, ota=OTA(chunk_bytes=20_000, image_bytes=400_000, window=3))
 BUMPY = drive(
-    Row(0.0, rtt_s=0.08, up_bps=1e6, down_bps=1e6), Row(40.0, -1, rtt_s=0.08), Row(42.0, 1, rtt_s=0.3, up_bps=1e5, down_bps=1e5),
-    Row(90.0, 0, rtt_s=0.08), end_s=150.0,
-)  # fmt: skip
+    Row(0.0, rtt_s=0.08, up_bps=1e6, down_bps=1e6),
+    Row(40.0, -1, rtt_s=0.08),
+    Row(42.0, 1, rtt_s=0.3, up_bps=1e5, down_bps=1e5),
+    Row(90.0, 0, rtt_s=0.08),
+    end_s=150.0,
+)
 STRATEGIES = {
     "mqtt_persistent": MQTTPersistent(),
     "mqtt_clean_session": MQTTCleanSession(version="5", address_watch="link_event"),
@@ -40,7 +45,9 @@ STRATEGIES = {
     "static_push": StaticPush(),
 }
 
-pytestmark = pytest.mark.skipif(not machine.__file__.endswith(".py"), reason="compiled classes cannot be frozen: HANDOVER_LAB_PURE=1")
+pytestmark = pytest.mark.skipif(
+    not machine.__file__.endswith(".py"), reason="compiled classes cannot be frozen: HANDOVER_LAB_PURE=1"
+)
 
 
 @pytest.fixture
@@ -51,18 +58,18 @@ def frozen(monkeypatch):
     def freeze(kind: type) -> None:
         construct = kind.__init__
 
-        def __init__(self, *args, **kwargs):
+        def construct_and_close(self, *args, **kwargs):
             begun.add(id(self))
             construct(self, *args, **kwargs)
             begun.discard(id(self))
 
-        def __setattr__(self, name, value):
+        def refuse(self, name, value):
             if id(self) not in begun:
                 raise dataclasses.FrozenInstanceError(f"{kind.__name__}.{name} was changed after construction")
             object.__setattr__(self, name, value)
 
-        monkeypatch.setattr(kind, "__init__", __init__)
-        monkeypatch.setattr(kind, "__setattr__", __setattr__)
+        monkeypatch.setattr(kind, "__init__", construct_and_close)
+        monkeypatch.setattr(kind, "__setattr__", refuse)
 
     for kind in RECORDS:
         freeze(kind)

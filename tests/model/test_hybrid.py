@@ -8,6 +8,7 @@ from sim.strategies.config import Hybrid
 from sim.strategies.workload import Diagnostics, Telemetry
 from tests.model.runs import NOTHING_TO_SEND, PLAIN, Row, attempts, chunks, delivered, drive, lost, run
 
+
 def modes(run) -> list[tuple[float, str]]:
     return [(round(t, 3), state) for t, machine, state, _ in run.record.states if state in ("mqtt_primary", "https_fallback")]
 
@@ -38,7 +39,9 @@ def test_a_reconnection_that_succeeds_at_once_never_falls_back():
     assert attempts(seen, "poll") == []
 
 
-@pytest.mark.parametrize(("poll_s", "expected"), [(60.0, [0, 60, 120]), (10.0, [0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120])])
+@pytest.mark.parametrize(
+    ("poll_s", "expected"), [(60.0, [0, 60, 120]), (10.0, [0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120])]
+)
 def test_polls_come_at_once_and_then_each_period(poll_s, expected):
     """Seed, strategy 3 A: every 60 s; its code's loop sleeps 10 s."""
     seen = hybrid(drive(Row(0.0, -1), end_s=125.0), poll_s=poll_s)
@@ -121,7 +124,7 @@ def test_a_lost_acknowledgement_makes_duplicates_by_id_and_the_next_poll_tells_w
 
 
 def test_a_message_that_comes_by_poll_and_by_mqtt_is_counted_once_and_as_a_duplicate():
-    """One message, two views: what the poll has delivered stays in the MQTT session, which sends it again after the reconnection."""
+    """One message, two views: what the poll has delivered stays in the MQTT session, which sends it again later."""
     rows = (Row(0.0, rtt_s=0.05), Row(20.0, -1, rtt_s=0.05), Row(34.0, 1, rtt_s=0.05))
     seen = hybrid(drive(*rows, end_s=150.0), chunks(5.0, 33.0), keep_alive_s=5.0, address_watch="off", poll_s=5.0)
     assert seen.record.via == ["mqtt", "poll"]

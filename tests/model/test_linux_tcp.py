@@ -110,7 +110,9 @@ def test_a_connection_attempt_without_any_answer_ends_after_131_seconds():
     assert attempts(seen)[0].reason == "timed_out"
 
 
-@pytest.mark.parametrize(("size", "rounds"), [(1_000, 1), (13_000, 1), (20_000, 2), (40_000, 2), (60_000, 3), (95_000, 3), (110_000, 4)])
+@pytest.mark.parametrize(
+    ("size", "rounds"), [(1_000, 1), (13_000, 1), (20_000, 2), (40_000, 2), (60_000, 3), (95_000, 3), (110_000, 4)]
+)
 @pytest.mark.parametrize("idle", [False, True])
 def test_a_write_takes_a_round_trip_for_each_doubling_of_the_initial_window(size, rounds, idle):
     """RFC 6928, RFC 5681 3.1 and 4.1: ten segments (14,480 bytes), then twice as many each round trip; anew after idle."""
@@ -134,7 +136,9 @@ def test_the_rate_of_the_link_adds_the_time_its_bytes_take(rate_bps):
     assert delivered(seen)[0] == pytest.approx(5.0 + wire * 8 / rate_bps + RTT_S / 2, abs=1e-6)
 
 
-@pytest.mark.xfail(strict=True, reason="Link compares IP bytes with a window of payload bytes: 13,960 to 14,480 bytes take a round trip too many")
+@pytest.mark.xfail(
+    strict=True, reason="Link compares IP bytes with a window of payload bytes: 13,960 to 14,480 bytes take a round trip too many"
+)
 def test_a_window_counts_payload_and_not_headers():
     """RFC 6928 counts segments of payload: 14,000 bytes fit into ten segments of 1448."""
     seen = run(drive(Row(0.0, rtt_s=1.0), end_s=60.0), SILENT, chunks(5.0, size=14_000))

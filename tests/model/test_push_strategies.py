@@ -18,7 +18,9 @@ def change_at(at_s: float, end_s: float = 120.0, without_s: float = 0.0):
     return drive(*(rows if without_s else (rows[0], rows[2])), end_s=end_s)
 
 
-def push(timeline, config=None, workload=NOTHING_TO_SEND, *, access="private_apn", use="ddns_heartbeat", server=TLS_SERVER, **other):
+def push(
+    timeline, config=None, workload=NOTHING_TO_SEND, *, access="private_apn", use="ddns_heartbeat", server=TLS_SERVER, **other
+):
     return run(timeline, config or DDNSHeartbeat(), workload, use=use, access=access, server=server, **other)
 
 
@@ -83,7 +85,9 @@ def test_an_address_that_is_another_vehicles_by_now_fails_in_tls(reuse_after_s, 
     assert delivered(seen)[0] == pytest.approx(60.0, abs=0.5), "kept until the next heartbeat"
 
 
-@pytest.mark.parametrize(("watch", "beat_s", "delivered_s"), [("link_event", 33.0, 33.6), ("poll", 40.0, 70.2), ("off", 60.0, 60.2)])
+@pytest.mark.parametrize(
+    ("watch", "beat_s", "delivered_s"), [("link_event", 33.0, 33.6), ("poll", 40.0, 70.2), ("off", 60.0, 60.2)]
+)
 def test_a_heartbeat_at_the_change_of_address_helps_where_it_comes_before_the_message(watch, beat_s, delivered_s):
     """A failure keeps the message until the next accepted heartbeat: that of the poll, at 40 s, comes while the server still
     knocks at the old address (33.5 to 43.5 s), and the next one 30 s later."""

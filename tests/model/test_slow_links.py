@@ -127,7 +127,9 @@ def test_a_connection_killed_by_its_own_payload_is_back_at_once():
     assert again.connack_s - again.asked_s < 3.0
 
 
-@pytest.mark.xfail(strict=True, reason="the link's time that a transport had reserved is not given back when its server end is told of a reset")
+@pytest.mark.xfail(
+    strict=True, reason="the link's time that a transport had reserved is not given back when its server end is told of a reset"
+)
 def test_a_connection_killed_by_its_own_payload_is_back_when_the_queue_of_the_link_has_drained():
     """A queue of 256 KiB takes 33 s at 64 kbit/s; what the server's kernel still held is gone with the connection."""
     link = {"down_bps": 64e3, "up_bps": 64e3}
@@ -159,6 +161,8 @@ def test_transports_share_the_rate_of_one_link():
     link = {"down_bps": 64e3, "up_bps": 64e3}
     free = run(drive(Row(0.0, **link), end_s=30.0), MQTTPersistent(), NOTHING_TO_SEND)
     assert attempts(free)[0].connack_s < 0.1
-    busy = run(drive(Row(0.0, **link), end_s=30.0), replace(MQTTPersistent(), address_watch="off"), chunks(5.0, 5.1, size=16 * KIB))
+    busy = run(
+        drive(Row(0.0, **link), end_s=30.0), replace(MQTTPersistent(), address_watch="off"), chunks(5.0, 5.1, size=16 * KIB)
+    )
     took_s = 8 * on_the_wire(16 * KIB, DOWN) / 64e3
     assert delivered(busy) == pytest.approx([5.0 + took_s + RTT_S / 2, 5.0 + 2 * took_s + RTT_S / 2], abs=1e-6)

@@ -140,9 +140,17 @@ class BrokerAtHand:
             self.perform(self.machine.handle(self.now, PacketReceived(transport, packet)))
 
     def connect(
-        self, client_id: str = "vehicle", *, keep_alive_s: int = 60, clean: bool = False, v5: bool = False, acknowledges: bool = True,
-        will: Will | None = None, session_expiry_s: float | None = None, receive_maximum: int | None = None,
-    ) -> Client:  # fmt: skip
+        self,
+        client_id: str = "vehicle",
+        *,
+        keep_alive_s: int = 60,
+        clean: bool = False,
+        v5: bool = False,
+        acknowledges: bool = True,
+        will: Will | None = None,
+        session_expiry_s: float | None = None,
+        receive_maximum: int | None = None,
+    ) -> Client:
         """Open a transport, send CONNECT and wait for the CONNACK (a second at most)."""
         transport = len(self.clients) + 1
         client = self.clients[transport] = Client(self, transport, client_id, acknowledges)
@@ -177,4 +185,3 @@ class BrokerAtHand:
     def publisher(self) -> Client:
         assert self._publisher is not None
         return self._publisher
-

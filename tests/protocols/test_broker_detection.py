@@ -1,4 +1,4 @@
-"""When a broker notices that a client is gone: docs/sources.md, Brokers 1. "Noticed" is the arrival of the will at an observer."""
+"""When a broker notices that a client is gone: docs/sources.md, Brokers 1. "Noticed": the will arrives at an observer."""
 
 import math
 
@@ -12,7 +12,9 @@ from tests.protocols.broker_at_hand import WILLS, BrokerAtHand
 WILL = Will(WILLS, 10)
 
 
-def noticed_after_s(preset: str, keep_alive_s: int, last_packet_s: float, tick_phase: float = 0.0, watched_s: float = 200.0) -> float:
+def noticed_after_s(
+    preset: str, keep_alive_s: int, last_packet_s: float, tick_phase: float = 0.0, watched_s: float = 200.0
+) -> float:
     """Seconds from the client's last packet to its will, CONNECT being at 0; inf where it does not come while watched."""
     broker = BrokerAtHand(preset, tick_phase, connack_delay_s=0.0)
     observer = broker.observer()
@@ -34,14 +36,31 @@ def noticed_after_s(preset: str, keep_alive_s: int, last_packet_s: float, tick_p
 #: mosquitto's groups ended 16.1, 22.1, 28.1 s after CONNECT, which is the phase of its tick in that run
 MOSQUITTO_PHASE = (16.07 % 6.0) / 6.0
 MEASURED = [
-    ("mosquitto", 10, 0.0, 16.09), ("mosquitto", 10, 2.5, 19.55), ("mosquitto", 10, 5.0, 17.04), ("mosquitto", 10, 7.5, 20.56),
-    ("mosquitto", 10, 9.0, 19.07), ("mosquitto", 30, 0.0, 46.13), ("mosquitto", 30, 8.0, 50.11),
-    ("rabbitmq", 10, 0.0, 30.01), ("rabbitmq", 10, 2.5, 27.47), ("rabbitmq", 10, 5.0, 24.97), ("rabbitmq", 10, 7.5, 22.48),
-    ("rabbitmq", 10, 9.0, 20.98), ("rabbitmq", 30, 0.0, 90.01), ("rabbitmq", 30, 8.0, 82.00),
-    ("aedes", 10, 0.0, 15.00), ("aedes", 10, 5.0, 15.08), ("aedes", 10, 9.0, 15.00), ("aedes", 30, 0.0, 45.01), ("aedes", 30, 8.0, 45.02),
-    ("aedes_redis", 10, 2.5, 15.00), ("aedes_redis", 30, 8.0, 45.02),
-    ("amqtt", 10, 0.0, math.inf), ("amqtt", 10, 9.0, math.inf), ("amqtt", 30, 8.0, math.inf),
-]  # fmt: skip
+    ("mosquitto", 10, 0.0, 16.09),
+    ("mosquitto", 10, 2.5, 19.55),
+    ("mosquitto", 10, 5.0, 17.04),
+    ("mosquitto", 10, 7.5, 20.56),
+    ("mosquitto", 10, 9.0, 19.07),
+    ("mosquitto", 30, 0.0, 46.13),
+    ("mosquitto", 30, 8.0, 50.11),
+    ("rabbitmq", 10, 0.0, 30.01),
+    ("rabbitmq", 10, 2.5, 27.47),
+    ("rabbitmq", 10, 5.0, 24.97),
+    ("rabbitmq", 10, 7.5, 22.48),
+    ("rabbitmq", 10, 9.0, 20.98),
+    ("rabbitmq", 30, 0.0, 90.01),
+    ("rabbitmq", 30, 8.0, 82.00),
+    ("aedes", 10, 0.0, 15.00),
+    ("aedes", 10, 5.0, 15.08),
+    ("aedes", 10, 9.0, 15.00),
+    ("aedes", 30, 0.0, 45.01),
+    ("aedes", 30, 8.0, 45.02),
+    ("aedes_redis", 10, 2.5, 15.00),
+    ("aedes_redis", 30, 8.0, 45.02),
+    ("amqtt", 10, 0.0, math.inf),
+    ("amqtt", 10, 9.0, math.inf),
+    ("amqtt", 30, 8.0, math.inf),
+]
 
 
 @pytest.mark.parametrize(("preset", "keep_alive_s", "last_packet_s", "measured_s"), MEASURED)
@@ -64,10 +83,16 @@ def test_mosquitto_of_another_run_lies_within_the_rule(keep_alive_s, cut_s):
 @pytest.mark.parametrize(
     ("preset", "earliest", "latest", "tick_s"),
     [
-        ("spec", 1.5, 1.5, 0.0), ("aedes", 1.5, 1.5, 0.0), ("aedes_redis", 1.5, 1.5, 0.0), ("emqx", 1.5, 1.5, 0.0),
-        ("hivemq", 1.5, 1.5, 0.0), ("aws_iot", 1.5, 1.5, 0.0), ("mosquitto", 1.5, 1.5, 6.0), ("rabbitmq", 1.5, 3.0, 0.0),
+        ("spec", 1.5, 1.5, 0.0),
+        ("aedes", 1.5, 1.5, 0.0),
+        ("aedes_redis", 1.5, 1.5, 0.0),
+        ("emqx", 1.5, 1.5, 0.0),
+        ("hivemq", 1.5, 1.5, 0.0),
+        ("aws_iot", 1.5, 1.5, 0.0),
+        ("mosquitto", 1.5, 1.5, 6.0),
+        ("rabbitmq", 1.5, 3.0, 0.0),
     ],
-)  # fmt: skip
+)
 def test_each_broker_notices_within_its_rule(preset, earliest, latest, tick_s, keep_alive_s, last, phase):
     """docs/sources.md, Brokers, fact 1: exact 1.5 K; mosquitto 1.5 K and a tick of 6 s; RabbitMQ 1.5 K to 3 K by phase."""
     last_s = round(last * keep_alive_s, 3)
@@ -75,7 +100,9 @@ def test_each_broker_notices_within_its_rule(preset, earliest, latest, tick_s, k
     assert earliest * keep_alive_s - 1e-6 <= seen_s <= latest * keep_alive_s + tick_s + 1e-6
 
 
-@pytest.mark.parametrize("preset", ["spec", "mosquitto", "rabbitmq", "aedes", "aedes_redis", "amqtt", "emqx", "hivemq", "aws_iot"])
+@pytest.mark.parametrize(
+    "preset", ["spec", "mosquitto", "rabbitmq", "aedes", "aedes_redis", "amqtt", "emqx", "hivemq", "aws_iot"]
+)
 def test_a_client_without_keep_alive_is_never_given_up(preset):
     """docs/sources.md, Brokers 1: K=0 not noticed while watched, any broker. MQTT 3.1.1 3.1.2.10."""
     assert noticed_after_s(preset, 0, 5.0, watched_s=100_000.0) == math.inf

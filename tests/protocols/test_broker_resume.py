@@ -202,7 +202,16 @@ def test_a_session_whose_backlog_exceeds_a_batch_still_gets_new_messages():
 
 
 #: preset -> unacknowledged messages of 300 that a client which never acknowledges gets
-WINDOWS = {"mosquitto": 20, "rabbitmq": 10, "aedes": 300, "aedes_redis": 300, "amqtt": 300, "emqx": 32, "aws_iot": 100, "spec": 300}
+WINDOWS = {
+    "mosquitto": 20,
+    "rabbitmq": 10,
+    "aedes": 300,
+    "aedes_redis": 300,
+    "amqtt": 300,
+    "emqx": 32,
+    "aws_iot": 100,
+    "spec": 300,
+}
 
 
 @pytest.mark.parametrize("offline", [False, True])
@@ -223,7 +232,9 @@ def test_how_many_messages_a_broker_sends_without_acknowledgement(preset, window
     assert len(client.published) == min(300, window + 1)
 
 
-@pytest.mark.parametrize(("preset", "again", "dup"), [("mosquitto", 20, True), ("rabbitmq", 10, True), ("aedes", 300, False), ("amqtt", 0, False)])
+@pytest.mark.parametrize(
+    ("preset", "again", "dup"), [("mosquitto", 20, True), ("rabbitmq", 10, True), ("aedes", 300, False), ("amqtt", 0, False)]
+)
 def test_a_client_that_closes_without_acknowledging_gets_the_same_again(preset, again, dup):
     """Brokers 4, below the table: the same 20 / 10 with DUP=1, aedes all 300 with DUP=0, amqtt none (lost)."""
     broker = BrokerAtHand(preset)
@@ -244,7 +255,10 @@ def test_a_message_for_nobody_is_dropped_with_that_cause():
     assert broker.drops == [("m", "no_subscription")]
 
 
-@pytest.mark.parametrize(("preset", "size", "dropped"), [("aws_iot", 200_000, True), ("emqx", 200_000, False), ("emqx", 2_000_000, True), ("mosquitto", 2_000_000, False)])
+@pytest.mark.parametrize(
+    ("preset", "size", "dropped"),
+    [("aws_iot", 200_000, True), ("emqx", 200_000, False), ("emqx", 2_000_000, True), ("mosquitto", 2_000_000, False)],
+)
 def test_a_packet_above_the_brokers_limit_is_refused(preset, size, dropped):
     """docs/sources.md, Real world 2.5: AWS IoT 128 KB, EMQX 1 MB, the protocol 256 MiB. The connection is closed."""
     broker = BrokerAtHand(preset)

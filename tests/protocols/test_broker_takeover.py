@@ -125,7 +125,7 @@ def test_a_message_published_after_the_takeover_is_delivered(preset):
 
 
 def test_amqtt_is_deaf_after_a_takeover_until_the_next_connection():
-    """Brokers 3, amqtt with a user name: nothing redelivered, connection stays up but deaf, message comes at the next reconnect."""
+    """Brokers 3, amqtt with a user name: nothing redelivered, connection up but deaf, message comes at the next reconnect."""
     broker, _, _ = half_open("amqtt")
     deaf = broker.connect(keep_alive_s=60)
     assert deaf.connack is not None
@@ -141,7 +141,9 @@ def test_amqtt_is_deaf_after_a_takeover_until_the_next_connection():
     assert {name for name, _cause in broker.drops} >= {"u0", "h1", "h3", "h4"}
 
 
-@pytest.mark.xfail(strict=True, reason="the broker routes with the lower of both QoS for every preset; amqtt uses the subscription's")
+@pytest.mark.xfail(
+    strict=True, reason="the broker routes with the lower of both QoS for every preset; amqtt uses the subscription's"
+)
 def test_amqtt_raises_every_message_to_the_qos_of_the_subscription():
     """Brokers 2, last bullet but one: QoS 0 arrives as QoS 2 if subscribed so; fact 5: so QoS 0 is not lost there."""
     broker = BrokerAtHand("amqtt")

@@ -27,7 +27,14 @@ from tests.protocols.broker_at_hand import TOPIC, BrokerAtHand, Client
 PRESETS = ["spec", "mosquitto", "rabbitmq", "aedes", "aedes_redis", "amqtt", "emqx", "hivemq", "aws_iot"]
 QOS = st.integers(0, 2)
 STEP = st.one_of(
-    st.tuples(st.just("connect"), st.booleans(), st.booleans(), st.sampled_from([None, 0.0, 20.0]), st.integers(1, 4), st.sampled_from([0, 5])),
+    st.tuples(
+        st.just("connect"),
+        st.booleans(),
+        st.booleans(),
+        st.sampled_from([None, 0.0, 20.0]),
+        st.integers(1, 4),
+        st.sampled_from([0, 5]),
+    ),
     st.tuples(st.just("publish"), QOS, st.sampled_from([None, 3.0])),
     st.tuples(st.just("publish"), QOS, st.none()),
     st.tuples(st.just("acknowledge"), st.integers(0, 9)),
@@ -36,7 +43,7 @@ STEP = st.one_of(
     st.tuples(st.just("write"), st.booleans()),
     st.tuples(st.just("wait"), st.sampled_from([0.0, 0.0001, 1.0, 6.0, 30.0])),
     st.tuples(st.just("early"), st.none()),
-)  # fmt: skip
+)
 
 
 class Play:
@@ -68,9 +75,14 @@ class Play:
         v5 = v5 and self.broker.behaviour.mqtt5
         self.receive_maximum = receive_maximum if v5 else 65535
         self.client = self.broker.connect(
-            "vehicle", clean=clean, v5=v5, session_expiry_s=expiry_s if v5 else None, receive_maximum=receive_maximum if v5 else None,
-            keep_alive_s=keep_alive_s, acknowledges=False,
-        )  # fmt: skip
+            "vehicle",
+            clean=clean,
+            v5=v5,
+            session_expiry_s=expiry_s if v5 else None,
+            receive_maximum=receive_maximum if v5 else None,
+            keep_alive_s=keep_alive_s,
+            acknowledges=False,
+        )
         self.client.subscribe(2)
 
     def publish(self, qos: int, expires_s: float | None) -> None:
@@ -98,7 +110,9 @@ class Play:
         if not waiting or self.client is None:
             return
         packet_id = waiting[number % len(waiting)]
-        (*_, last) = [p for _, p in self.client.received if getattr(p, "packet_id", None) == packet_id and type(p) in (Publish, PubRel)]
+        (*_, last) = [
+            p for _, p in self.client.received if getattr(p, "packet_id", None) == packet_id and type(p) in (Publish, PubRel)
+        ]
         if type(last) is PubRel:
             self.done.add(packet_id)
             self.client.send(PubComp(packet_id))
@@ -116,11 +130,20 @@ class Play:
         self.broker.names[5000] = "uplink"
         self.client.send(
             [
-                PubAck(packet_id), PubRec(packet_id), PubRel(packet_id), PubComp(packet_id), Subscribe(packet_id, (("a/#/b", 1), (TOPIC, 2))),
-                Unsubscribe(packet_id, ("nothing",)), PingReq(), Publish(message, 1, packet_id), Publish(message, 2, packet_id),
-                Connect("vehicle", False, 5), ConnAck(False), [Auth(), SubAck(packet_id, (0,))][packet_id % 2],
+                PubAck(packet_id),
+                PubRec(packet_id),
+                PubRel(packet_id),
+                PubComp(packet_id),
+                Subscribe(packet_id, (("a/#/b", 1), (TOPIC, 2))),
+                Unsubscribe(packet_id, ("nothing",)),
+                PingReq(),
+                Publish(message, 1, packet_id),
+                Publish(message, 2, packet_id),
+                Connect("vehicle", False, 5),
+                ConnAck(False),
+                [Auth(), SubAck(packet_id, (0,))][packet_id % 2],
             ][which]
-        )  # fmt: skip
+        )
 
     def lost(self, _none: None) -> None:
         if self.client is not None and not self.client.closed:
@@ -149,7 +172,9 @@ class Play:
         held = Counter(self.broker.names[message.id] for message in machine.held())
         dropped = Counter(name for name, _cause in self.broker.drops)
         assert max(held.values(), default=0) <= 1
-        received = {self.broker.names[p.message.id] for c in self.broker.clients.values() for _, p in c.received if type(p) is Publish}
+        received = {
+            self.broker.names[p.message.id] for c in self.broker.clients.values() for _, p in c.received if type(p) is Publish
+        }
         for name in self.offered:
             assert dropped[name] <= 1, f"{name} was dropped twice"
             assert not (held[name] and dropped[name]), f"{name} was dropped and is held"

@@ -14,7 +14,7 @@ from sim.protocols.tls import (
     sealed_bytes,
 )
 
-#: T1, chain leaf+1: profile, signature, mutual, ClientHello, server flight, client flight 2, tickets after, CPU us client and server
+#: T1, chain leaf+1: profile, signature, mutual, ClientHello, server flight, client flight 2, tickets, CPU us client and server
 FULL = [
     ("classical", "", False, 238, 1735, 80, 510, 474, 266),
     ("classical", "", True, 238, 1812, 1601, 1982, 496, 589),
@@ -83,18 +83,36 @@ MSS = (1460, 1448, 1380, 1368)
 
 #: T4, measured in the kernel with cubic: bytes of a flight, MSS, whether it arrived before any acknowledgement
 FIRST_WINDOW = [
-    (12442, 1448, True), (11229, 1448, True), (10607, 1448, True), (9394, 1448, True), (16389, 1448, False), (15176, 1448, False),
-    (13883, 1448, True), (12670, 1448, True), (21623, 1448, False), (20410, 1448, False), (12442, 1368, True), (11229, 1368, True),
-    (10607, 1368, True), (9394, 1368, True), (16389, 1368, False), (15176, 1368, False), (13883, 1368, False), (12670, 1368, True),
-    (21623, 1368, False), (20410, 1368, False),
-]  # fmt: skip
+    (12442, 1448, True),
+    (11229, 1448, True),
+    (10607, 1448, True),
+    (9394, 1448, True),
+    (16389, 1448, False),
+    (15176, 1448, False),
+    (13883, 1448, True),
+    (12670, 1448, True),
+    (21623, 1448, False),
+    (20410, 1448, False),
+    (12442, 1368, True),
+    (11229, 1368, True),
+    (10607, 1368, True),
+    (9394, 1368, True),
+    (16389, 1368, False),
+    (15176, 1368, False),
+    (13883, 1368, False),
+    (12670, 1368, True),
+    (21623, 1368, False),
+    (20410, 1368, False),
+]
 
 
 def tls(profile: str, signature: str, mutual: bool, **other: object) -> TLS:
     return TLS(profile=profile, mutual=mutual, **({"signature": signature} if signature else {}), **other)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("profile", "signature", "mutual", "hello", "server", "client", "tickets", "client_us", "server_us"), FULL)
+@pytest.mark.parametrize(
+    ("profile", "signature", "mutual", "hello", "server", "client", "tickets", "client_us", "server_us"), FULL
+)
 def test_a_full_handshake_takes_the_bytes_and_the_cpu_that_were_measured(
     profile, signature, mutual, hello, server, client, tickets, client_us, server_us
 ):
@@ -131,8 +149,9 @@ def test_every_setting_has_a_resumption_that_sends_no_certificate(profile, signa
 
 
 @pytest.mark.parametrize(
-    ("certificate", "mutual", "chain", "mode", "server_flight", "client_flight", "extra_server", "extra_client", "connack"), ROUND_TRIPS
-)  # fmt: skip
+    ("certificate", "mutual", "chain", "mode", "server_flight", "client_flight", "extra_server", "extra_client", "connack"),
+    ROUND_TRIPS,
+)
 @pytest.mark.parametrize("column", range(4))
 def test_the_initial_window_forces_the_round_trips_of_the_table(
     certificate, mutual, chain, mode, server_flight, client_flight, extra_server, extra_client, connack, column

@@ -27,7 +27,12 @@ ADDRESS = "10.1.1.100"
 
 
 def context(
-    workload: Workload | None = None, *, server: Server | None = None, seed: int = 1, replication: int = 0, drive_end_s: float = 1e9
+    workload: Workload | None = None,
+    *,
+    server: Server | None = None,
+    seed: int = 1,
+    replication: int = 0,
+    drive_end_s: float = 1e9,
 ) -> Context:
     """Everything starts at 0 s; draws are those of (seed, replication)."""
     streams: dict[str, Stream] = {}
@@ -150,4 +155,3 @@ def attempts(hand: ByHand) -> list[float]:
 
 def message(number: int, size: int = 100, qos: int = 1) -> Message:
     return Message(number, "telemetry", "vehicle/VIN123/up/telemetry", size, qos, 0.0, uplink=True)
-

@@ -26,8 +26,8 @@ from sim.machine import (
     WriteBlocked,
     WriteResumed,
 )
-from sim.protocols.http import HTTPRequest, HTTPResponse
 from sim.protocols.http import TRANSITIONS as HTTP_TRANSITIONS
+from sim.protocols.http import HTTPRequest, HTTPResponse
 from sim.protocols.http import State as HTTPState
 from sim.protocols.mqtt_packets import (
     ConnAck,
@@ -62,16 +62,22 @@ LIMIT = 3
 OUTBOX = OutboxSettings(limit=LIMIT)
 CONFIGS = {
     "mqtt_persistent": MQTTPersistent(outbox=OUTBOX),
-    "link_event, MQTT 5": MQTTPersistent(version="5", address_watch="link_event", outbox=OUTBOX, ping_timeout_s=5.0, resubscribe="always"),
+    "link_event, MQTT 5": MQTTPersistent(
+        version="5", address_watch="link_event", outbox=OUTBOX, ping_timeout_s=5.0, resubscribe="always"
+    ),
     "paho": MQTTPersistent(address_watch="off", backoff=Backoff(policy="paho"), ping_rule="idle", outbox=OUTBOX),
     "no wait": MQTTPersistent(backoff=Backoff(policy="none"), outbox=OUTBOX),
     "mqtt_clean_session": MQTTCleanSession(outbox=OUTBOX),
     "hybrid": Hybrid(outbox=OUTBOX, store_limit=LIMIT),
-    "hybrid, as the seed's code": Hybrid(outbox=OUTBOX, retry="with_poll", poll_s=10.0, ack="none", uplink="post", http="keep_alive"),
+    "hybrid, as the seed's code": Hybrid(
+        outbox=OUTBOX, retry="with_poll", poll_s=10.0, ack="none", uplink="post", http="keep_alive"
+    ),
     "ddns_heartbeat": DDNSHeartbeat(outbox=OUTBOX, push=Push(store_limit=LIMIT, batch=2)),
-    "ddns_heartbeat, dns": DDNSHeartbeat(locate="dns", address_watch="poll", heartbeat_timeout_s=None, http="keep_alive", outbox=OUTBOX),
+    "ddns_heartbeat, dns": DDNSHeartbeat(
+        locate="dns", address_watch="poll", heartbeat_timeout_s=None, http="keep_alive", outbox=OUTBOX
+    ),
     "static_push": StaticPush(outbox=OUTBOX, push=Push(store_limit=LIMIT)),
-}  # fmt: skip
+}
 WORKLOADS = [
     Workload(ota=OTA(chunk_bytes=100, image_bytes=400, window=2, give_up_s=20.0), diagnostics=Diagnostics()),
     Workload(ota=None, diagnostics=Diagnostics(timeout_s=5.0), telemetry=None, probes=None),
@@ -81,7 +87,11 @@ _ID = st.integers(0, 5)
 STEP = st.one_of(
     st.tuples(st.just("answer"), st.integers(0, 3)),
     st.tuples(st.just("answer"), st.just(0)),
-    st.tuples(st.just("lost"), st.integers(0, 3), st.sampled_from(["closed", "reset", "timed_out", "refused", "no_address", "wrong_peer"])),
+    st.tuples(
+        st.just("lost"),
+        st.integers(0, 3),
+        st.sampled_from(["closed", "reset", "timed_out", "refused", "no_address", "wrong_peer"]),
+    ),
     st.tuples(st.just("opened_again"), st.integers(0, 3)),
     st.tuples(st.just("packet"), st.integers(0, 3), st.integers(0, 13), st.integers(1, 4)),
     st.tuples(st.just("address"), st.sampled_from([None, ADDRESS, "10.2.5.200"])),
@@ -89,7 +99,7 @@ STEP = st.one_of(
     st.tuples(st.just("write"), st.integers(0, 3), st.booleans()),
     st.tuples(st.just("accepted"), st.sampled_from([VEHICLE_PORT, 443, 1])),
     st.tuples(st.just("wait"), st.sampled_from([0.0, 0.5, 1.0, 10.0, 45.0])),
-)  # fmt: skip
+)
 
 
 class World:
@@ -140,7 +150,11 @@ class World:
         if type(action) is OpenTransport:
             self.put(TransportOpened(action.transport))
         elif type(action) is ResolveName:
-            self.put(NameResolved(action.name, "52.78.123.45", action.transport) if number != 1 else NameFailed(action.name, "timed_out", action.transport))
+            self.put(
+                NameResolved(action.name, "52.78.123.45", action.transport)
+                if number != 1
+                else NameFailed(action.name, "timed_out", action.transport)
+            )
         elif not isinstance(action.packet, HTTPResponse):
             self.put(PacketReceived(action.transport, self.reply(action.packet, number)))
 
@@ -149,7 +163,9 @@ class World:
         if isinstance(packet, HTTPRequest):
             ids = tuple(m.id for m in packet.messages)
             fresh = (message(50 + number),) if packet.method == "GET" and number else ()
-            replies = tuple(Message(-1 - m.id, m.kind, "t", 10, 0, self.now, True, reply_to=m.id) for m in packet.messages if m.reply_bytes)
+            replies = tuple(
+                Message(-1 - m.id, m.kind, "t", 10, 0, self.now, True, reply_to=m.id) for m in packet.messages if m.reply_bytes
+            )
             return HTTPResponse(200, {"ids": ids}, messages=fresh or replies)
         if kind == "Connect":
             return ConnAck(number % 2 == 0, 5 if number == 3 else 0)
@@ -165,14 +181,33 @@ class World:
         self.put(TransportOpened(self.transport(number)))
 
     def packet(self, number: int, which: int, packet_id: int) -> None:
-        body = {"ip": "10.2.5.200", "through": packet_id, "beyond": (packet_id + 2,), "batch": 2, "ack": "explicit", "ids": (packet_id,)}
+        body = {
+            "ip": "10.2.5.200",
+            "through": packet_id,
+            "beyond": (packet_id + 2,),
+            "batch": 2,
+            "ack": "explicit",
+            "ids": (packet_id,),
+        }
         down = Message(60 + packet_id, "diagnostics", "vehicle/VIN123/down/diagnostics", 10, 1, self.now, reply_bytes=20)
         kinds = [
-            ConnAck(True), ConnAck(False, 3), SubAck(packet_id, (1,)), PubAck(packet_id), PubRec(packet_id), PubRel(packet_id), PubComp(packet_id),
-            PingResp(), Disconnect(0x8E), Publish(down, 0), Publish(down, 1, packet_id), Publish(down, 2, packet_id),
-            HTTPRequest("POST", "/api/v1/vehicles/VIN123/heartbeat", body) if not self.uplink else HTTPRequest("POST", "/messages", messages=(down,)),
+            ConnAck(True),
+            ConnAck(False, 3),
+            SubAck(packet_id, (1,)),
+            PubAck(packet_id),
+            PubRec(packet_id),
+            PubRel(packet_id),
+            PubComp(packet_id),
+            PingResp(),
+            Disconnect(0x8E),
+            Publish(down, 0),
+            Publish(down, 1, packet_id),
+            Publish(down, 2, packet_id),
+            HTTPRequest("POST", "/api/v1/vehicles/VIN123/heartbeat", body)
+            if not self.uplink
+            else HTTPRequest("POST", "/messages", messages=(down,)),
             HTTPRequest("GET", "/api/v1/vehicles/VIN123/pending-messages", body),
-        ]  # fmt: skip
+        ]
         chosen = kinds[which]
         transport = self.transport(number)
         if isinstance(chosen, HTTPRequest):
@@ -244,7 +279,11 @@ def test_whatever_the_world_does_nothing_raises_and_no_message_vanishes(name, si
         world.step(step)
 
 
-@given(st.lists(st.one_of(st.just("put"), st.integers(1, 4), st.just("put_back")), max_size=40), st.sampled_from(["oldest", "newest"]), st.integers(0, 4))
+@given(
+    st.lists(st.one_of(st.just("put"), st.integers(1, 4), st.just("put_back")), max_size=40),
+    st.sampled_from(["oldest", "newest"]),
+    st.integers(0, 4),
+)
 def test_an_outbox_holds_delivers_or_drops_each_message_once(steps, drop, limit):
     outbox = Outbox(OutboxSettings(limit=limit, drop=drop))
     out: list[Drop] = []
@@ -266,9 +305,17 @@ def test_an_outbox_holds_delivers_or_drops_each_message_once(steps, drop, limit)
 
 
 @given(
-    st.lists(st.one_of(st.tuples(st.just("put"), st.sampled_from([NEVER, 5.0])), st.tuples(st.just("oldest"), st.integers(1, 3)), st.tuples(st.just("through"), st.integers(0, 9)), st.tuples(st.just("ids"), st.integers(0, 9))), max_size=30),
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("put"), st.sampled_from([NEVER, 5.0])),
+            st.tuples(st.just("oldest"), st.integers(1, 3)),
+            st.tuples(st.just("through"), st.integers(0, 9)),
+            st.tuples(st.just("ids"), st.integers(0, 9)),
+        ),
+        max_size=30,
+    ),
     st.integers(1, 4),
-)  # fmt: skip
+)
 def test_a_store_holds_gives_or_drops_each_message_once_oldest_first(steps, limit):
     store = PendingMessages(limit)
     put, gone, drops = 0, set(), []

@@ -209,7 +209,7 @@ def test_a_qos_2_uplink_that_was_received_is_released_after_the_reconnection():
 
 
 def test_a_qos_2_uplink_in_a_session_that_is_gone_is_not_published_a_second_time():
-    """Failure modes F12: QoS 2 twice with a new session. What PUBREC was received for is at the server; there is no PUBREL for it."""
+    """Failure modes F12: QoS 2 twice with a new session. What PUBREC was received for is at the server."""
     hand, world = vehicle(MQTTPersistent(address_watch="link_event"))
     hand.run_until(1.0)
     hand.put(MessageCreated(message(1, qos=2)))

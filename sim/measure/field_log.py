@@ -1,0 +1,94 @@
+"""The model against a field log: a CSV with the columns `time_s`, `event` and, for `delivered`, `message`.
+
+event: connected | disconnected | delivered. Times are seconds since the start of the drive. `message` is an id as in
+messages.parquet, or kind:number (ota:3, the third chunk); where it is empty the n-th delivery meets the model's n-th.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import polars as pl
+
+from sim.measure.agreement import Row, Tolerance, timing
+
+EVENTS = ("connected", "disconnected", "delivered")
+
+
+class FieldLogError(ValueError):
+    """The log cannot be read; one line with file and line."""
+
+
+def read_field_log(path: Path) -> list[tuple[float, str, str]]:
+    """(time in s, event, message) of each line, in the order of time. Raises FieldLogError."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise FieldLogError(f"{path}: {error.strerror if isinstance(error, OSError) else 'is not UTF-8'}") from None
+    reader = csv.DictReader(text.splitlines())
+    missing = {"time_s", "event"} - set(reader.fieldnames or ())
+    if missing:
+        raise FieldLogError(
+            f"{path}:1: no column {' and '.join(sorted(missing))}, columns: {', '.join(reader.fieldnames or ('none',))}"
+        )
+    found = []
+    for number, line in enumerate(reader, 2):
+        event = (line["event"] or "").strip()
+        if event not in EVENTS:
+            raise FieldLogError(f"{path}:{number}: event: {event!r} is not one of {', '.join(EVENTS)}")
+        try:
+            found.append((float(line["time_s"]), event, (line.get("message") or "").strip()))
+        except (TypeError, ValueError):
+            raise FieldLogError(f"{path}:{number}: time_s: {line['time_s']!r} is not a number") from None
+    return sorted(found, key=lambda row: row[0])
+
+
+def compare_field_log(
+    strategy: str, model: dict[str, pl.DataFrame], log: list[tuple[float, str, str]], tolerance: Tolerance
+) -> list[Row]:
+    """Compare the model's run of one strategy (replication 0) with the log, event by event."""
+    mine = pl.col("strategy") == strategy
+    channel = model["connections"].filter(mine & pl.col("purpose").is_in(["mqtt", "heartbeat"]))
+    messages = model["messages"].filter(mine & (pl.col("kind") != "probe"))
+    instants = {
+        "connected": channel["ready_s"].drop_nulls().sort().to_list(),
+        "disconnected": channel.filter(pl.col("ready_s").is_not_null())["noticed_s"].drop_nulls().sort().to_list(),
+        "delivered": messages["delivered_s"].drop_nulls().sort().to_list(),
+    }
+    rows: list[Row] = []
+    for event in EVENTS:
+        seen = [(at, message) for at, kind, message in log if kind == event]
+        known = instants[event]
+        named = [(at, message) for at, message in seen if message]
+        if event == "delivered" and named:
+            rows += [_named(strategy, messages, at, message, tolerance) for at, message in named]
+            seen = [(at, message) for at, message in seen if not message]
+            if not seen:
+                continue
+        same = len(known) == len(seen)
+        rows.append(
+            Row(strategy, "all", f"{event}: number", len(known), len(seen), float(len(seen) - len(known)), same, float("inf"))
+        )
+        before = 0.0
+        for number, (a, (b, _message)) in enumerate(zip(known, seen, strict=False)):
+            rows.append(timing(strategy, f"{event} {number}", "time", a, b, a, tolerance, a - before))
+            before = a
+    return rows
+
+
+def _named(strategy: str, messages: pl.DataFrame, at: float, message: str, tolerance: Tolerance) -> Row:
+    """One delivery that names its message."""
+    kind, _, number = message.partition(":")
+    if number:
+        rows = messages.filter(pl.col("kind") == kind).sort("created_s", "message")
+        index = int(number) - 1 if number.isdigit() else -1
+        found = rows.row(index, named=True) if 0 <= index < len(rows) else None
+    else:
+        rows = messages.filter(pl.col("message") == int(message)) if message.isdigit() else messages.head(0)
+        found = rows.row(0, named=True) if len(rows) else None
+    if found is None:
+        return Row(strategy, f"message {message}", "delivered", "no such message", at, None, False, at)
+    created = found["created_s"]
+    model_s = found["delivered_s"]
+    return timing(strategy, f"message {message}", "delivered", model_s, at, created, tolerance, (model_s or at) - created)
