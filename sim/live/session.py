@@ -121,11 +121,11 @@ async def live_strategy(
                 relay = _relay(tls, broker)
                 await link.serve(setting.server.mqtt_port, LOOPBACK, await relay.start())
         elif uses_broker:
-            listeners.append(await _listen(server_host, setting.server.mqtt_port, tls and tls.server_accepts))
+            listeners.append(await _listen(server_host, setting.server.mqtt_port, tls.server_accepts if tls else None))
             await link.serve(setting.server.mqtt_port, LOOPBACK, _port(listeners[-1]))
-        listeners.append(await _listen(server_host, setting.server.https_port, tls and tls.server_accepts))
+        listeners.append(await _listen(server_host, setting.server.https_port, tls.server_accepts if tls else None))
         await link.serve(setting.server.https_port, LOOPBACK, _port(listeners[-1]))
-        listeners.append(await _listen(vehicle_host, VEHICLE_PORT, tls and tls.vehicle_accepts))
+        listeners.append(await _listen(vehicle_host, VEHICLE_PORT, tls.vehicle_accepts if tls else None))
         await link.serve_vehicle(VEHICLE_PORT, _port(listeners[-1]))
 
         _schedule(clock, timeline, context, vehicle_host, server_host, record)

@@ -71,7 +71,7 @@ class TLSStream(asyncio.Protocol):
             connection.set_session(session)
         return connection
 
-    # --- what the TCP transport tells ---------------------------------------------------------------------------------------
+    # --- what the TCP transport tells -----------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._lower = cast(asyncio.Transport, transport)
@@ -116,7 +116,7 @@ class TLSStream(asyncio.Protocol):
         if inner is not None:
             inner.connection_lost(cast(Exception | None, error))
 
-    # --- handshake ------------------------------------------------------------------------------------------------------------
+    # --- handshake ------------------------------------------------------------------------------------------------------
 
     def _shake(self) -> None:
         connection = self._connection
@@ -162,7 +162,7 @@ class TLSStream(asyncio.Protocol):
         if self._lower is not None:
             self._lower.close()
 
-    # --- application data -------------------------------------------------------------------------------------------------------
+    # --- application data -----------------------------------------------------------------------------------------------
 
     def _read(self) -> None:
         """Hand over what can be decrypted, as long as the inner protocol takes it."""
@@ -230,7 +230,7 @@ class TLSStream(asyncio.Protocol):
             return
         self._flush()
 
-    # --- the end ------------------------------------------------------------------------------------------------------------------
+    # --- the end --------------------------------------------------------------------------------------------------------
 
     def write_eof(self) -> None:
         """close_notify; the other direction stays open (RFC 8446 6.1)."""
@@ -273,7 +273,7 @@ class TLSStream(asyncio.Protocol):
         if not self._cleanly and self._session is not None and contexts.sessions.get(self._check.expected) is self._session:
             del contexts.sessions[self._check.expected]
 
-    # --- for the inner transport ----------------------------------------------------------------------------------------------------
+    # --- for the inner transport ----------------------------------------------------------------------------------------
 
     @property
     def lower(self) -> asyncio.Transport:
