@@ -12,6 +12,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,6 +35,17 @@ _debug = False
 FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="scenario file")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="folder of a run, below results/")]
 JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON object on stdout and nothing else there")]
+
+
+class TLSProfile(StrEnum):
+    CLASSICAL = "classical"
+    HYBRID = "hybrid"
+    PQC = "pqc"
+
+
+class TLSSignature(StrEnum):
+    ML_DSA_44 = "ml-dsa-44"
+    ML_DSA_65 = "ml-dsa-65"
 
 
 class BadUsage(Exception):
@@ -253,7 +265,7 @@ def report(run_dir: RunArgument) -> None:
         raise BadUsage(str(error)) from None
 
 
-_BROKER_HELP = "embedded (our own), mosquitto, or HOST:PORT of a running one"
+_BROKER_HELP = "embedded (our own), mosquitto, rabbitmq, aedes, aedes_memory, amqtt, or HOST:PORT of a running one"
 
 
 @app.command()
@@ -270,6 +282,7 @@ def live(
     json: JsonOption = False,
 ) -> int:
     """Run a scenario's strategies in real time over real sockets; the same report."""
+    _require_live()
     from sim.report.page import write_report
     from sim.study.live import run_live
     from sim.terminal import any_missed, json_object, nothing_else_on_stdout, print_summary, say
@@ -303,6 +316,7 @@ def validate(
     json: JsonOption = False,
 ) -> int:
     """Run model and live on the same drive and print how far they disagree; exit code 1 beyond the tolerance."""
+    _require_live()
     from sim.report.page import write_report
     from sim.measure.field_log import FieldLogError
     from sim.study.live import Validation, validate_against
@@ -342,7 +356,7 @@ def _plan(file: str, strategy: list[str] | None, sets: list[str] | None, from_: 
     try:
         start_s = parse_quantity(from_, "duration") if from_ else 0.0
         end_s = parse_quantity(until, "duration") if until else None
-        return plan(scenario, from_s=start_s, until_s=end_s)
+        return plan(scenario, from_s=start_s, until_s=end_s, sets=sets or ())
     except ValueError as error:
         raise BadUsage(f"--from, --until: {error}") from None
 
@@ -351,11 +365,21 @@ def _plan(file: str, strategy: list[str] | None, sets: list[str] | None, from_: 
 def _live_errors() -> Iterator[None]:
     """What is not to be had on this machine is said in one line."""
     from sim.live.brokers import BrokerUnavailable
+    from sim.live.packages import PackagesMissing
     from sim.live.session import LiveFailed
 
     try:
         yield
-    except (BrokerUnavailable, LiveFailed) as error:
+    except (BrokerUnavailable, LiveFailed, PackagesMissing) as error:
+        raise BadUsage(str(error)) from None
+
+
+def _require_live() -> None:
+    from sim.live.packages import WIRE, PackagesMissing, require
+
+    try:
+        require(WIRE, "live")
+    except PackagesMissing as error:
         raise BadUsage(str(error)) from None
 
 
@@ -385,6 +409,38 @@ def broker(
         serve(host, port, preset, refuse or (), keep_alive_max, say)
     except (CannotListen, UnknownPreset) as error:
         raise BadUsage(str(error)) from None
+
+
+@app.command()
+@_command
+def certificates(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="folder to write to; made where it is not there")],
+    profile: Annotated[TLSProfile, typer.Option(help="classical and hybrid: ECDSA P-256; pqc: ML-DSA")] = TLSProfile.HYBRID,
+    signature: Annotated[TLSSignature, typer.Option(help="of the profile pqc")] = TLSSignature.ML_DSA_44,
+    name: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HOST", help="name or address of the server, its main name first; repeatable; else the seed's"),
+    ] = None,
+    vin: Annotated[list[str] | None, typer.Option(metavar="VIN", help="a vehicle; repeatable; VIN123 where not given")] = None,
+) -> None:
+    """Make certificates for a server and its vehicles: ca.crt, server.crt, server.key, vmg.crt, vmg.key. Overwrites nothing."""
+    from sim.live.packages import TLS, PackagesMissing, require
+    from sim.terminal import say
+
+    try:
+        require(TLS, "certificates")
+    except PackagesMissing as error:
+        raise BadUsage(str(error)) from None
+    from sim.live.certificates import SECOND_SERVER_NAME, CertificatesRefused, issue, write
+    from sim.protocols.server import Server
+
+    seed = Server()
+    try:
+        made = issue(name or [seed.name, SECOND_SERVER_NAME, seed.address], vin or ["VIN123"], profile.value, signature.value)
+        written = write(made, directory)
+    except CertificatesRefused as error:
+        raise BadUsage(str(error)) from None
+    say(f"wrote {', '.join(path.name for path in written)} to {directory}; valid for a year")
 
 
 @app.command()

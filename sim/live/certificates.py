@@ -27,7 +27,7 @@ Key = ec.EllipticCurvePrivateKey | mldsa.MLDSA44PrivateKey | mldsa.MLDSA65Privat
 
 #: The seed's configuration has one name of the server, its test command the other.
 SECOND_SERVER_NAME = "ota-server.com"
-_VALID_FOR = timedelta(days=30)
+_VALID_FOR = timedelta(days=365)
 _CLOCKS_DIFFER_BY = timedelta(hours=1)
 _VIN = re.compile(r"[A-Za-z0-9-]{1,50}")
 _HOST = re.compile(r"(?=.{1,253}\Z)([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\Z")

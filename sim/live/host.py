@@ -38,7 +38,8 @@ if TYPE_CHECKING:  # at run time only where TLS is used: it needs more packages
     from sim.live.tls import TLSStream
 
 #: Opens a connection to (address, port) for a wire; raises OSError. The link decides from which address it leaves.
-Connector = Callable[[str, int, Callable[[], asyncio.Protocol]], Awaitable[None]]
+#: The last argument is TCP_USER_TIMEOUT in s, 0: the system's default.
+Connector = Callable[[str, int, Callable[[], asyncio.Protocol], float], Awaitable[None]]
 #: A TLS client's end: (name the peer has to bear, maker of what speaks inside).
 Securer = Callable[[str, Callable[[str], asyncio.Protocol]], "TLSStream"]
 #: Resolves a name, or returns "" where it cannot.
@@ -173,7 +174,7 @@ class Host:
         wire.made = lambda: self._opened(transport, wire, stream)
         try:
             async with asyncio.timeout(_OPEN_AT_MOST_S):
-                await self._connect(action.address, action.port, lambda: stream or wire)
+                await self._connect(action.address, action.port, lambda: stream or wire, action.user_timeout_s)
                 self._tcp_stands(transport)
                 if stream is not None:
                     await stream.shaken

@@ -13,10 +13,12 @@ import h11
 
 from sim.live.payload import decode_message, encode_message
 from sim.machine import Message
-from sim.protocols.http import HTTPRequest, HTTPResponse
+from sim.protocols.http import HTTPRequest, HTTPResponse, Unreadable
 
 _BATCH = "application/vnd.handover-lab.batch"
 _BODY_MAX_BYTES = 64 * 1024 * 1024  # a larger body is refused
+#: what reading a body from anywhere may raise: no JSON, no text, JSON of another shape, numbers or nesting without bounds
+_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 
 
 def _encode_body(body: Any, messages: tuple[Message, ...]) -> tuple[bytes, str]:
@@ -55,6 +57,7 @@ class HTTPCodec:
         self._connection = h11.Connection(h11.CLIENT if role == "client" else h11.SERVER)
         self._head: Any = None
         self._data = bytearray()
+        self._refused_with = 400
 
     def encode(self, packet: HTTPRequest | HTTPResponse) -> bytes:
         data, kind = _encode_body(packet.body, packet.messages)
@@ -65,7 +68,10 @@ class HTTPCodec:
             headers = [("Host", self._host), ("User-Agent", "handover-lab"), *headers]
             event = h11.Request(method=packet.method, target=packet.path, headers=headers)
         else:
-            event = h11.Response(status_code=packet.status, headers=headers)
+            # a 204 has no body and says nothing of one (RFC 9110 8.6); the answer to HEAD says what GET's would have
+            event = h11.Response(status_code=packet.status, headers=[*packet.headers, *(headers if packet.status != 204 else [])])
+            if self._head is not None and self._head.method == b"HEAD":
+                data = b""
         events = (event, h11.Data(data=data), h11.EndOfMessage())
         written = b"".join(part for part in map(self._connection.send, events) if part)
         if self._role == "server":
@@ -73,10 +79,11 @@ class HTTPCodec:
         return written
 
     def feed(self, data: bytes) -> list[Any]:
-        """Raises ValueError on anything that is no HTTP, is too large, or has a body that cannot be read."""
+        """Raises ValueError on anything that is no HTTP or is too large; a server's end takes a body it cannot read as such."""
         found = []
         try:
-            self._connection.receive_data(data)
+            if data:  # to h11, none at all means the end
+                self._connection.receive_data(data)
             while True:
                 event = self._connection.next_event()
                 if event is h11.NEED_DATA or event is h11.PAUSED or isinstance(event, h11.ConnectionClosed):
@@ -87,14 +94,34 @@ class HTTPCodec:
                 elif isinstance(event, h11.Data):
                     self._data += event.data
                     if len(self._data) > _BODY_MAX_BYTES:
+                        self._refused_with = 413
                         raise ValueError("body too large")
                 elif isinstance(event, h11.EndOfMessage):
                     found.append(self._packet())
                     if self._role == "client":
                         self._next_cycle()
-        except (h11.RemoteProtocolError, KeyError, TypeError, json.JSONDecodeError) as error:
+        except h11.RemoteProtocolError as error:
+            self._refused_with = error.error_status_hint
             raise ValueError(str(error)) from None
         return found
+
+    @property
+    def has_more(self) -> bool:
+        """A request that was sent before the answer to the one before it (RFC 9112 9.3.2)."""
+        return self._role == "server" and self._connection.our_state is h11.IDLE and bool(self._connection.trailing_data[0])
+
+    @property
+    def is_over(self) -> bool:
+        """The peer asked for the connection to be closed after this answer (RFC 9112 9.6)."""
+        return self._role == "server" and self._connection.our_state in (h11.MUST_CLOSE, h11.CLOSED)
+
+    def farewell(self) -> bytes:
+        """A server's answer to what is no HTTP, before it closes."""
+        if self._role == "client" or self._connection.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            return b""
+        headers = [("Content-Length", "0"), ("Connection", "close")]
+        events = (h11.Response(status_code=self._refused_with, headers=headers), h11.EndOfMessage())
+        return b"".join(part for part in map(self._connection.send, events) if part)
 
     def _next_cycle(self) -> None:
         if self._connection.our_state is h11.DONE and self._connection.their_state is h11.DONE:
@@ -102,7 +129,13 @@ class HTTPCodec:
 
     def _packet(self) -> HTTPRequest | HTTPResponse:
         kind = dict(self._head.headers).get(b"content-type", b"application/json").decode("latin-1")
-        body, messages = _decode_body(bytes(self._data), kind, uplink=self._reads_uplink)
+        body: Any
+        try:
+            body, messages = _decode_body(bytes(self._data), kind, uplink=self._reads_uplink)
+        except _UNREADABLE as error:
+            if self._role == "client":
+                raise ValueError(f"unreadable body: {error}") from None
+            body, messages = Unreadable.BODY, ()
         if isinstance(self._head, h11.Response):
             return HTTPResponse(self._head.status_code, body, len(self._data), messages)
         target = self._head.target.decode("latin-1")

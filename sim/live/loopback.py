@@ -45,6 +45,9 @@ class LoopbackLink:
         self._vehicle_port: dict[int, int] = {}  # port of the vehicle -> where it really listens
         self._pairs: set[_Pair] = set()
 
+    async def start(self) -> None:
+        """Nothing to set up: the range 127.0.0.0/8 is there."""
+
     async def serve(self, port: int, real_host: str, real_port: int) -> None:
         """Relay the vehicle's connections to `port` of the server to where it really listens."""
         loop = asyncio.get_running_loop()
@@ -61,10 +64,12 @@ class LoopbackLink:
         index = self.link.address_at(self._clock.now())
         return self._timeline.addresses[index] if index >= 0 else ""
 
-    async def connect_from_vehicle(self, address: str, port: int, protocol: Callable[[], asyncio.Protocol]) -> None:
+    async def connect_from_vehicle(
+        self, address: str, port: int, protocol: Callable[[], asyncio.Protocol], user_timeout_s: float = 0.0
+    ) -> None:
         """Open a TCP connection of the vehicle; raises OSError as connect() does.
 
-        The handshake takes its round trip over the link; on a dead path it takes until the kernel would give up.
+        TCP_USER_TIMEOUT has no effect here, as the relay acknowledges everything. The handshake takes its round trip over the link; on a dead path it takes until the kernel would give up.
         """
         mine = self.address()
         if not mine:
@@ -90,7 +95,9 @@ class LoopbackLink:
             local.close()
             raise
 
-    async def connect_from_server(self, address: str, port: int, protocol: Callable[[], asyncio.Protocol]) -> None:
+    async def connect_from_server(
+        self, address: str, port: int, protocol: Callable[[], asyncio.Protocol], user_timeout_s: float = 0.0
+    ) -> None:
         """Open a TCP connection of the server to an address of the vehicle."""
         now = self._clock.now()
         current = self.address()

@@ -262,7 +262,7 @@ class PacketLink:
         self._listeners.append(listener)
 
     async def connect_from_vehicle(
-        self, address: str, port: int, protocol: Callable[[], asyncio.Protocol], *, user_timeout_s: float = 0.0
+        self, address: str, port: int, protocol: Callable[[], asyncio.Protocol], user_timeout_s: float = 0.0
     ) -> None:
         """Open a TCP connection of the vehicle, bound to its address of now; raises OSError as the kernel does.
 
@@ -271,10 +271,12 @@ class PacketLink:
         opened = await self._vehicle_socket(socket.SOCK_STREAM)
         await self._connect(opened, address, port, protocol, user_timeout_s)
 
-    async def connect_from_server(self, address: str, port: int, protocol: Callable[[], asyncio.Protocol]) -> None:
+    async def connect_from_server(
+        self, address: str, port: int, protocol: Callable[[], asyncio.Protocol], user_timeout_s: float = 0.0
+    ) -> None:
         """Open a TCP connection of the server to an address of the vehicle; raises OSError as the kernel does."""
         opened = self._socket(self.server_namespace, socket.SOCK_STREAM)
-        await self._connect(opened, address, port, protocol, 0.0)
+        await self._connect(opened, address, port, protocol, user_timeout_s)
 
     async def _connect(
         self, opened: socket.socket, address: str, port: int, protocol: Callable[[], asyncio.Protocol], user_timeout_s: float
@@ -284,6 +286,8 @@ class PacketLink:
             await loop.sock_connect(opened, (address, port))
             if user_timeout_s > 0.0:  # not before: Linux would count it against SYN, too
                 opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1e3 * user_timeout_s))
+            # without it CONNECT would wait a round trip for the acknowledgement of the TLS Finished before it (Nagle)
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await loop.create_connection(protocol, sock=opened)
         except BaseException:
             opened.close()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sim.drive.config import Network
 from sim.drive.timeline import LinkTimeline
 from sim.live.brokers import RunningBroker, start_broker
 from sim.live.clock import Clock
@@ -25,12 +26,14 @@ from sim.strategies.context import LAN, VEHICLE_PORT, Context
 from sim.strategies.data_centre import DataCentre
 from sim.strategies.sources import creations
 
-if TYPE_CHECKING:  # TLS needs more packages; a run without it does not
+if TYPE_CHECKING:  # TLS and the packet link need more; a run without them does not
     from sim.live.certificates import Certificates
+    from sim.live.packet_link import PacketLink
     from sim.live.tls import TLSStream
     from sim.live.tls_parties import Parties
     from sim.live.tls_relay import TLSRelay
 
+LINKS = ("loopback", "packet")
 SETTLE_S = 1.0  # for sockets and the server's own connection to stand before the vehicle starts
 
 
@@ -54,13 +57,14 @@ class LiveSetting:
     """What a live run needs of a scenario, beside timeline and strategy."""
 
     server: Any
-    access: Any
+    network: Network
     queue_bytes: int
     broker: str
     link: str
     horizon_s: float
     folder: Path
     certificates: Certificates | None = None  # new ones are made where none are given and TLS needs them
+    together: asyncio.Barrier | None = None  # of the strategies that run side by side, passed when every broker stands
 
 
 async def live_strategy(
@@ -81,10 +85,6 @@ async def live_strategy(
     loop = asyncio.get_running_loop()
     record = Recorder(trace=True)
     journal = Journal(record)
-    clock = Clock(loop, context.start_s - SETTLE_S)
-    if setting.link != "loopback":
-        raise LiveFailed(f"no link {setting.link!r}: loopback")
-    link = LoopbackLink(timeline, setting.server, setting.access, clock, queue_bytes=setting.queue_bytes)
     vehicle, backend = build_machines(use, config, context, user)
     ports = Ports(setting.server, VEHICLE_PORT, context.host, getattr(config, "version", "3.1.1"))
     uses_broker = getattr(backend, "uses_broker", True)
@@ -95,6 +95,16 @@ async def live_strategy(
             backend, MQTTBroker(setting.server.broker.behaviour(), context.phase("broker_tick")), setting.server.mqtt_port
         )
     tls = _parties(setting, context.vin)
+    # a broker may take seconds to start; the drive's clock runs from when it stands
+    broker = await _standing(setting, wanted=uses_broker and not embedded)
+    ports.login = broker.login if broker is not None else None
+    clock = Clock(loop, context.start_s - SETTLE_S)
+    try:
+        link = _link(setting, timeline, clock)
+    except BaseException:
+        if broker is not None:
+            await broker.stop()
+        raise
     server_host = Host(
         machine, SERVER, clock, journal, connect=link.connect_from_server, resolve=_nowhere, codec_for=ports.of_server,
         secure=tls.server_opens if tls else None,
@@ -103,14 +113,13 @@ async def live_strategy(
         vehicle, VEHICLE, clock, journal, connect=link.connect_from_vehicle, resolve=link.resolve,
         codec_for=ports.of_vehicle, address=link.address, secure=tls.vehicle_opens if tls else None,
     )  # fmt: skip
-    broker: RunningBroker | None = None
     relay: TLSRelay | None = None
     version = f"embedded, preset {setting.server.broker.preset}"
     listeners: list[asyncio.Server] = []
     interrupted = False
     try:
-        if uses_broker and not embedded:
-            broker = await start_broker(setting.broker, setting.folder)
+        await link.start()
+        if broker is not None:
             version = broker.version
             wire = server_host.wire(0)
             await loop.create_connection(lambda: wire, broker.host, broker.port)
@@ -147,6 +156,43 @@ async def live_strategy(
         if host.failure is not None:
             raise host.failure
     return LiveRun(record, held, version, embedded or not uses_broker, interrupted)
+
+
+async def _standing(setting: LiveSetting, *, wanted: bool) -> RunningBroker | None:
+    """The broker, once it stands, and so do those of the strategies beside this one: their start would slow this one down."""
+    broker: RunningBroker | None = None
+    try:
+        if wanted:
+            broker = await start_broker(setting.broker, setting.folder)
+        if setting.together is not None:
+            await setting.together.wait()
+    except BaseException as error:
+        if broker is not None:
+            await broker.stop()
+        if isinstance(error, asyncio.BrokenBarrierError):
+            raise LiveFailed("the broker of another strategy could not be started") from None
+        if setting.together is not None:
+            await setting.together.abort()
+        raise
+    return broker
+
+
+def _link(setting: LiveSetting, timeline: LinkTimeline, clock: Clock) -> LoopbackLink | PacketLink:
+    """The link that was asked for. Raises LiveFailed where it cannot be had."""
+    if setting.link == "loopback":
+        return LoopbackLink(timeline, setting.server, setting.network.access, clock, queue_bytes=setting.queue_bytes)
+    if setting.link != "packet":
+        raise LiveFailed(f"no link {setting.link!r}, known: {', '.join(LINKS)}")
+    from sim.live.packet_link import PacketLink
+
+    missing = PacketLink.missing()
+    if missing is not None:
+        raise LiveFailed(f"the packet link cannot be made here: {missing}")
+    network = setting.network
+    return PacketLink(
+        timeline, setting.server, network.access, clock, queue_bytes=setting.queue_bytes,
+        old_path=network.reassignment.old_path, cgnat=network.cgnat,
+    )  # fmt: skip
 
 
 async def _nowhere(_name: str) -> str:

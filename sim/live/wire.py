@@ -18,6 +18,20 @@ class Codec(Protocol):
 
     def feed(self, data: bytes) -> list[Any]: ...
 
+    @property
+    def has_more(self) -> bool:
+        """Whether feed(b"") would give more packets, now that one was written."""
+        ...
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the protocol ends the connection after what was written."""
+        ...
+
+    def farewell(self) -> bytes:
+        """What is said before hanging up on bytes that are no packets."""
+        ...
+
 
 class Wire(asyncio.Protocol):
     """One connection. The owner is told of packets and of the end, each at most once after the other."""
@@ -53,8 +67,7 @@ class Wire(asyncio.Protocol):
             packets = self._codec.feed(data)
         except ValueError:
             self._end("protocol_error")
-            if self._transport is not None:
-                self._transport.abort()
+            self._hang_up()
             return
         for packet in packets:
             if self._closed:
@@ -82,6 +95,11 @@ class Wire(asyncio.Protocol):
         if self._transport is not None and not self._closed:
             self._transport.write(data)
             self.bytes_out += len(data)
+            if self._codec.is_over:
+                self._transport.close()
+            elif self._codec.has_more:
+                # not now: the owner is in the middle of a call
+                asyncio.get_running_loop().call_soon(self.data_received, b"")
         return len(data)
 
     def close(self, *, abort: bool) -> None:
@@ -92,6 +110,16 @@ class Wire(asyncio.Protocol):
                 self._transport.abort()
             else:
                 self._transport.close()
+
+    def _hang_up(self) -> None:
+        if self._transport is None:
+            return
+        last = self._codec.farewell()
+        if last:
+            self._transport.write(last)
+            self._transport.close()
+        else:
+            self._transport.abort()
 
     def _end(self, reason: str) -> None:
         if not self._closed:

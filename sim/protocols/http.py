@@ -31,6 +31,12 @@ RESPONSE_HEADER_BYTES = 160
 MESSAGE_FRAME_BYTES = 96
 
 
+class Unreadable(Enum):
+    """`body` of a request whose body is not what its Content-Type says."""
+
+    BODY = "unreadable"
+
+
 class BatchPacket:
     """Carries a batch of messages, not one."""
 
@@ -57,7 +63,10 @@ class HTTPRequest(BatchPacket):
 
 @dataclass(slots=True)
 class HTTPResponse(BatchPacket):
-    """A response. `cause_if_lost` is set where the server keeps no copy of the messages in it."""
+    """A response. `cause_if_lost` is set where the server keeps no copy of the messages in it.
+
+    `headers`: those beside the ones about the body, which count as RESPONSE_HEADER_BYTES.
+    """
 
     status: int
     body: Any = None
@@ -65,6 +74,7 @@ class HTTPResponse(BatchPacket):
     messages: tuple[Message, ...] = ()
     purpose: str = "poll"
     cause_if_lost: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
 
     @property
     def encoded_size(self) -> int:

@@ -24,13 +24,15 @@ from sim.machine import (
     WriteBlocked,
     WriteResumed,
 )
-from sim.protocols.http import HTTPRequest, HTTPResponse
+from sim.protocols.http import HTTPRequest, HTTPResponse, Unreadable
 from sim.protocols.mqtt_broker import MQTTBroker
 from sim.protocols.mqtt_packets import ConnAck, Connect, PubAck, Publish, PubRec, PubRel, Subscribe
 from sim.protocols.pending import PendingMessages
+from sim.protocols.registry import Registry
 from sim.strategies.config import Hybrid as HybridSettings
 from sim.strategies.context import LAN, Context
 from sim.strategies.ota import OTAPublisher
+from sim.strategies.vehicle_api import Call, VehicleAPI, read_heartbeat, read_ids, read_poll, refusal, status_response
 from sim.subclassing import mypyc_attr
 
 Out = list[Any]
@@ -129,7 +131,16 @@ class MQTTBackend:
         out.append(SendPacket(transport, HTTPResponse(404, purpose=request.purpose)))
 
     def _on_accepted(self, now: float, event: TransportAccepted, out: Out) -> None:
-        """Requests follow."""
+        self._came(event)
+
+    def _on_lost(self, now: float, event: TransportLost, out: Out) -> None:
+        self._went(event.transport)
+
+    def _came(self, event: TransportAccepted) -> None:
+        """Somebody who may make requests; here nobody may."""
+
+    def _went(self, transport: int) -> None:
+        """Its requests are over."""
 
     def _on_nothing(self, now: float, event: Any, out: Out) -> None:
         """Of no concern to this machine."""
@@ -141,7 +152,7 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     PacketReceived: MQTTBackend._on_packet,
     TransportOpened: MQTTBackend._on_opened,
     TransportAccepted: MQTTBackend._on_accepted,
-    TransportLost: MQTTBackend._on_nothing,
+    TransportLost: MQTTBackend._on_lost,
     WriteBlocked: MQTTBackend._on_nothing,
     WriteResumed: MQTTBackend._on_nothing,
     NameResolved: MQTTBackend._on_nothing,
@@ -154,11 +165,14 @@ _HANDLERS: dict[type, Callable[..., None]] = {
 class HybridBackend(MQTTBackend):
     """With the pending-messages API: each message is written once and seen by the MQTT session and by the poll."""
 
-    __slots__ = ("_pending",)
+    __slots__ = ("_api", "_config", "_pending", "_registry")
 
     def __init__(self, config: HybridSettings, context: Context) -> None:
         super().__init__(context)
+        self._config = config
         self._pending = PendingMessages(config.store_limit)
+        self._registry = Registry()
+        self._api = VehicleAPI(context, frozenset(Call))
 
     def held(self) -> Iterator[Message]:
         return self._pending.held()
@@ -174,22 +188,50 @@ class HybridBackend(MQTTBackend):
             self._pending.acknowledge((message.reply_to,))
         super().arrived(now, message, via, out)
 
+    def _came(self, event: TransportAccepted) -> None:
+        self._api.accepted(event)
+
+    def _went(self, transport: int) -> None:
+        self._api.lost(transport)
+
     def _serve(self, now: float, transport: int, request: HTTPRequest, out: Out) -> None:
-        """GET pending-messages, POST pending-messages/ack, POST telemetry."""
-        body = request.body or {}
-        if request.method == "GET":
-            self._pending.acknowledge_through(body["through"])
-            self._pending.acknowledge(body["beyond"])
-            batch = self._pending.oldest(body["batch"], now, out)
-            cause = ""
-            if body["ack"] == "none":
-                self._pending.acknowledge([message.id for message in batch])
-                cause = "poll_response_lost"
-            out.append(SendPacket(transport, HTTPResponse(200, messages=batch, cause_if_lost=cause)))
-        elif request.path.endswith("/ack"):
-            self._pending.acknowledge(body["ids"])
-            out.append(SendPacket(transport, HTTPResponse(204)))
-        else:
-            for message in request.messages:
-                self.arrived(now, message, "post", out)
-            out.append(SendPacket(transport, HTTPResponse(204, purpose=request.purpose)))
+        call = self._api.find(transport, request)
+        if not isinstance(call, HTTPResponse):
+            answer = None if request.body is Unreadable.BODY else self._answer(now, call, request, out)
+            call = refusal(400, request) if answer is None else answer
+        out.append(SendPacket(transport, call))
+
+    def _answer(self, now: float, call: Call, request: HTTPRequest, out: Out) -> HTTPResponse | None:
+        """None: the body is malformed."""
+        vin = self._context.vin
+        if call is Call.PENDING:
+            return self._poll(now, request, out)
+        if call is Call.STATUS:
+            return status_response(vin, self._registry.get(vin), request)
+        if call is Call.ACKNOWLEDGE:
+            ids = read_ids(request.body)
+            if ids is None:
+                return None
+            self._pending.acknowledge(ids)
+            return HTTPResponse(204)
+        if call is Call.HEARTBEAT:
+            heartbeat = read_heartbeat(request.body)
+            if heartbeat is None:
+                return None
+            self._registry.heartbeat(now, vin, heartbeat.address, heartbeat.status)
+            return HTTPResponse(204, purpose="heartbeat")
+        for message in request.messages:
+            self.arrived(now, message, "post", out)
+        return HTTPResponse(204, purpose=request.purpose)
+
+    def _poll(self, now: float, request: HTTPRequest, out: Out) -> HTTPResponse | None:
+        poll = read_poll(request.body, self._config.poll_batch, self._config.ack)
+        if poll is None:
+            return None
+        self._pending.acknowledge_through(poll.through)
+        self._pending.acknowledge(poll.beyond)
+        batch = self._pending.oldest(poll.batch, now, out)
+        if poll.ack == "explicit":
+            return HTTPResponse(200, messages=batch)
+        self._pending.acknowledge([message.id for message in batch])
+        return HTTPResponse(200, messages=batch, cause_if_lost="poll_response_lost")

@@ -39,7 +39,16 @@ class Context:
     @property
     def host(self) -> str:
         """The vehicle's own name: in its certificate and, with dynamic DNS, in the zone."""
-        return f"{self.vin.lower()}.vehicles.{self.server.name}"
+        return self.host_of(self.vin)
+
+    def host_of(self, vin: str) -> str:
+        """The name in the certificate of the vehicle with this VIN."""
+        return f"{vin.lower()}.vehicles.{self.server.name}"
+
+    @property
+    def identifies(self) -> bool:
+        """Whether the server knows by certificate who connects to it."""
+        return self.server.tls.profile != "none" and self.server.tls.mutual
 
     def topic(self, suffix: str) -> str:
         return f"vehicle/{self.vin}/{suffix}"

@@ -352,7 +352,9 @@ class MQTTVehicle:
             qos = max(
                 (w.qos for w in (self._context.workload.ota, self._context.workload.diagnostics) if w is not None), default=1
             )
-            out.append(SendPacket(self.transport, Subscribe(self._take_packet_id(), ((self._context.topic("down/#"), qos),))))
+            filters = ((self._context.topic("down/#"), qos),)
+            version = V5 if self._config.version == "5" else V311
+            out.append(SendPacket(self.transport, Subscribe(self._take_packet_id(), filters, version)))
         self._last_sent = now
         self.flush(now, out)
 

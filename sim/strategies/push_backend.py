@@ -33,13 +33,14 @@ from sim.machine import (
     WriteResumed,
 )
 from sim.protocols.dns import Cache, Zone
-from sim.protocols.http import HTTPRequest, HTTPResponse
+from sim.protocols.http import HTTPRequest, HTTPResponse, Unreadable
 from sim.protocols.pending import PendingMessages
 from sim.protocols.registry import Registry
 from sim.strategies.config import DDNSHeartbeat, StaticPush
 from sim.strategies.context import VEHICLE_PORT, Context
 from sim.strategies.mqtt_vehicle import TransportIds
 from sim.strategies.ota import OTAPublisher
+from sim.strategies.vehicle_api import Call, VehicleAPI, read_heartbeat, read_ids, refusal, status_response
 from sim.subclassing import mypyc_attr
 
 Out = list[Any]
@@ -71,8 +72,8 @@ class PushBackend:
     uses_broker = False
 
     __slots__ = (
-        "_address", "_attempts", "_batch", "_cache", "_config", "_context", "_new_id", "_registry", "_store", "_zone", "deadlines", "publisher",
-        "state", "transport",
+        "_address", "_api", "_attempts", "_batch", "_cache", "_config", "_context", "_new_id", "_registry", "_store", "_zone",
+        "deadlines", "publisher", "state", "transport",
     )  # fmt: skip
 
     def __init__(self, config: DDNSHeartbeat | StaticPush, context: Context) -> None:
@@ -84,6 +85,7 @@ class PushBackend:
         self._registry = Registry()
         self._zone = Zone()
         self._cache = Cache()
+        self._api = VehicleAPI(context, frozenset({Call.HEARTBEAT, Call.STATUS, Call.TELEMETRY}))
         self._new_id = TransportIds()
         self._batch: tuple[Message, ...] = ()
         self._attempts: dict[int, int] = {}
@@ -210,8 +212,13 @@ class PushBackend:
         out.append(SendPacket(self.transport, request))
 
     def _acknowledged(self, now: float, response: HTTPResponse, out: Out) -> None:
-        self._store.acknowledge(response.body["ids"])
-        for message_id in response.body["ids"]:
+        ids = read_ids(response.body)
+        if response.status != 200 or ids is None:
+            out.append(CloseTransport(self.transport, reason="refused"))
+            self._failed(now, "refused", out)
+            return
+        self._store.acknowledge(ids)
+        for message_id in ids:
             self._attempts.pop(message_id, None)
         self._batch = ()
         out.append(Note("ready", self.transport, "push"))
@@ -251,6 +258,8 @@ class PushBackend:
     def _on_lost(self, now: float, event: TransportLost, out: Out) -> None:
         if event.transport == self.transport:
             self._failed(now, event.reason, out)
+        else:
+            self._api.lost(event.transport)
 
     # --- API --------------------------------------------------------------------------------------------------------------
 
@@ -262,22 +271,39 @@ class PushBackend:
         elif isinstance(packet, HTTPRequest):
             self._serve(now, event.transport, packet, out)
 
+    def _on_accepted(self, now: float, event: TransportAccepted, out: Out) -> None:
+        self._api.accepted(event)
+
     def _serve(self, now: float, transport: int, request: HTTPRequest, out: Out) -> None:
-        """POST heartbeat, POST telemetry."""
-        if request.path.endswith("/heartbeat"):
-            address = request.body["ip"]
-            self._registry.heartbeat(now, self._context.vin, address)
-            if isinstance(self._config, DDNSHeartbeat) and self._config.locate == "dns":
-                dns = self._context.server.dns
-                self._zone.update(now, self._context.host, address, self._config.dns_ttl_s, dns.propagation_s)
-            out.append(Note("heartbeat_accepted", detail=address))
-            out.append(SendPacket(transport, HTTPResponse(204, purpose="heartbeat")))
-            if self.state in (State.HOLDING, State.IDLE):
-                self._push(now, "heartbeat", out)
+        call = self._api.find(transport, request)
+        if isinstance(call, HTTPResponse):
+            out.append(SendPacket(transport, call))
+        elif request.body is Unreadable.BODY:
+            out.append(SendPacket(transport, refusal(400, request)))
+        elif call is Call.HEARTBEAT:
+            self._heartbeat(now, transport, request, out)
+        elif call is Call.STATUS:
+            entry = self._registry.get(self._context.vin)
+            out.append(SendPacket(transport, status_response(self._context.vin, entry, request)))
+        else:
+            for message in request.messages:
+                out.append(Deliver(message, "post"))
+            out.append(SendPacket(transport, HTTPResponse(204, purpose=request.purpose)))
+
+    def _heartbeat(self, now: float, transport: int, request: HTTPRequest, out: Out) -> None:
+        heartbeat = read_heartbeat(request.body)
+        if heartbeat is None:
+            out.append(SendPacket(transport, refusal(400, request)))
             return
-        for message in request.messages:
-            out.append(Deliver(message, "post"))
-        out.append(SendPacket(transport, HTTPResponse(204, purpose=request.purpose)))
+        address = heartbeat.address
+        self._registry.heartbeat(now, self._context.vin, address, heartbeat.status)
+        if isinstance(self._config, DDNSHeartbeat) and self._config.locate == "dns":
+            dns = self._context.server.dns
+            self._zone.update(now, self._context.host, address, self._config.dns_ttl_s, dns.propagation_s)
+        out.append(Note("heartbeat_accepted", detail=address))
+        out.append(SendPacket(transport, HTTPResponse(204, purpose="heartbeat")))
+        if self.state in (State.HOLDING, State.IDLE):
+            self._push(now, "heartbeat", out)
 
     def _on_nothing(self, now: float, event: Any, out: Out) -> None:
         """Of no concern to this machine."""
@@ -297,7 +323,7 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     PacketReceived: PushBackend._on_packet,
     TransportOpened: PushBackend._on_opened,
     TransportLost: PushBackend._on_lost,
-    TransportAccepted: PushBackend._on_nothing,
+    TransportAccepted: PushBackend._on_accepted,
     WriteBlocked: PushBackend._on_nothing,
     WriteResumed: PushBackend._on_nothing,
     NameResolved: PushBackend._on_nothing,

@@ -9,7 +9,7 @@ import math
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,9 @@ import numpy as np
 import polars as pl
 
 from sim.drive.timeline import LinkTimeline
+from sim.live.brokers import check_broker, preset_of
+from sim.live.packages import TLS, WIRE, require
+from sim.live.run_certificates import RunCertificates, run_certificates
 from sim.live.session import LiveRun, LiveSetting, live_strategy
 from sim.measure.agreement import Row, Tolerance, compare_runs
 from sim.measure.attribution import attribute
@@ -33,6 +36,7 @@ from sim.study.manifest import manifest, plain
 from sim.study.run import RunResult, Tables, drive_of, model_setting, timeouts, write_json
 
 LEAD_S = 3.0  # the machines start this long before the drive; the model is given the same
+_PRESET_KEYS = ("server.broker", "server.broker.preset")
 DRAIN_S = 30.0  # at most this much of the scenario's drain is waited for
 
 
@@ -43,20 +47,26 @@ class LivePlan:
     scenario: Scenario
     timeline: LinkTimeline
     setting: Setting
+    keeps_preset: bool = False  # the preset is meant as it is, whatever broker is run
 
     @property
     def horizon_s(self) -> float:
         return self.timeline.end_s + self.setting.drain_s
 
 
-def plan(scenario: Scenario, *, from_s: float = 0.0, until_s: float | None = None, drain_s: float | None = None) -> LivePlan:
-    """Drive 0 of the scenario, cut to [from_s, until_s] and shifted to 0. Raises ValueError where nothing is left."""
+def plan(
+    scenario: Scenario, *, from_s: float = 0.0, until_s: float | None = None, drain_s: float | None = None, sets: Sequence[str] = ()
+) -> LivePlan:  # fmt: skip
+    """Drive 0 of the scenario, cut to [from_s, until_s] and shifted to 0. Raises ValueError where nothing is left.
+
+    `sets`: the keys that were set by hand; a preset among them is kept whatever broker is run.
+    """
     timeline = cut(drive_of(scenario, 0), from_s, until_s)
     setting = model_setting(scenario)
     drain = min(scenario.drain_s, DRAIN_S) if drain_s is None else drain_s
-    return LivePlan(
-        scenario, timeline, dataclasses.replace(setting, drain_s=drain, start_s=0.0 if setting.phases_fixed else -LEAD_S)
-    )
+    setting = dataclasses.replace(setting, drain_s=drain, start_s=0.0 if setting.phases_fixed else -LEAD_S)
+    keeps_preset = any(one.partition("=")[0].strip() in _PRESET_KEYS for one in sets)
+    return LivePlan(scenario, timeline, setting, keeps_preset)
 
 
 def cut(timeline: LinkTimeline, from_s: float, until_s: float | None) -> LinkTimeline:
@@ -80,6 +90,19 @@ def cut(timeline: LinkTimeline, from_s: float, until_s: float | None) -> LinkTim
     return dataclasses.replace(timeline, start_s=starts, disruptions=tuple(kept), end_s=end_s - from_s, **parts)
 
 
+def against(planned: LivePlan, broker: str) -> LivePlan:
+    """The plan with the preset that was measured on `broker`; single values that the scenario sets stay. Raises BrokerUnavailable."""
+    check_broker(broker)
+    preset = preset_of(broker)
+    scenario = planned.scenario
+    said = scenario.server.broker
+    if preset is None or said.preset == preset or planned.keeps_preset:
+        return planned
+    server = dataclasses.replace(scenario.server, broker=dataclasses.replace(said, preset=preset))
+    scenario = dataclasses.replace(scenario, server=server)
+    return dataclasses.replace(planned, scenario=scenario, setting=dataclasses.replace(planned.setting, server=server))
+
+
 def run_live(
     planned: LivePlan, broker: str, link: str, *, out: Path = Path("results"), command: str = "", say: Callable[[str], None] = lambda _text: None,
 ) -> RunResult:  # fmt: skip
@@ -87,7 +110,10 @@ def run_live(
 
     A live run carries its start time in its id and is never the same twice. Ctrl-C ends it and keeps what was recorded.
     """
+    planned = against(planned, broker)
     scenario = planned.scenario
+    profile = scenario.server.tls.profile
+    require(WIRE if profile == "none" else WIRE | TLS, f"a live run with server.tls={profile}")
     started = datetime.now(UTC)
     parent = out / scenario.name
     parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +125,9 @@ def run_live(
         serial += 1
     work = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=parent))
     try:
-        runs = asyncio.run(_all(planned, broker, link, work, say))
+        vin = make_context(planned.setting, planned.timeline, 0, 0).vin
+        with run_certificates(scenario.server, [vin], work / "certificates") as certificates:
+            runs = asyncio.run(_all(planned, broker, link, work, certificates, say))
         tables = _tables(planned, broker, runs)
         write(tables, work)
         content = manifest(
@@ -128,7 +156,9 @@ def run_live(
     return RunResult(final, numbers)
 
 
-async def _all(planned: LivePlan, broker: str, link: str, folder: Path, say: Callable[[str], None]) -> dict[str, LiveRun]:
+async def _all(
+    planned: LivePlan, broker: str, link: str, folder: Path, certificates: RunCertificates | None, say: Callable[[str], None]
+) -> dict[str, LiveRun]:
     scenario = planned.scenario
     context = make_context(planned.setting, planned.timeline, 0, 0)
     stop = asyncio.Event()
@@ -137,10 +167,12 @@ async def _all(planned: LivePlan, broker: str, link: str, folder: Path, say: Cal
         loop.add_signal_handler(number, stop.set)
     say(f"{planned.horizon_s - context.start_s:.0f} s in real time, {len(scenario.strategies)} strategies side by side")
     tasks = []
+    together = asyncio.Barrier(len(scenario.strategies))
     for choice in scenario.strategies:
         setting = LiveSetting(
-            scenario.server, scenario.drive.network.access, scenario.drive.link.queue_bytes, broker, link, planned.horizon_s,
-            folder / "broker" / choice.name.replace("/", "_").replace(" ", "_"),
+            scenario.server, scenario.drive.network, scenario.drive.link.queue_bytes, broker, link, planned.horizon_s,
+            folder / "broker" / choice.name.replace("/", "_").replace(" ", "_"), together=together,
+            certificates=certificates.made if certificates is not None else None,
         )  # fmt: skip
         user = user_class(choice.use, scenario.folder) if is_user_strategy(choice.use) else None
         tasks.append(
@@ -257,6 +289,7 @@ def validate(
     say: Callable[[str], None] = lambda _text: None,
 ) -> Validation:
     """Run model and live on the same timeline and compare them; writes validation.csv and validation.json into the live run's folder."""
+    planned = against(planned, broker)
     live = run_live(planned, broker, link, out=out, command=command, say=say)
     run = read_run(live.run_dir)
     tables = {name: getattr(run, name) for name in ("messages", "connections", "disruptions")}

@@ -236,7 +236,7 @@ class World:
         self.put((WriteBlocked if blocked else WriteResumed)(self.transport(number)))
 
     def accepted(self, port: int) -> None:
-        self.put(TransportAccepted(1000 + len(self.transports), port, "peer", ADDRESS))
+        self.put(TransportAccepted(1000 + len(self.transports), port, "vin123.vehicles.ota-server.company.com", ADDRESS))
 
     def wait(self, seconds: float) -> None:
         until, calls = self.now + seconds, 0

@@ -1,0 +1,16 @@
+// node server.mjs PORT [REDIS_PORT]: aedes on 127.0.0.1, default settings, sessions in Redis or in memory.
+import { createServer } from 'node:net'
+import { Aedes } from 'aedes'
+
+const [port, redisPort] = process.argv.slice(2).map(Number)
+const options = {}
+if (redisPort) {
+  const { default: persistence } = await import('aedes-persistence-redis')
+  const { default: mqemitter } = await import('mqemitter-redis')
+  const redis = { host: '127.0.0.1', port: redisPort }
+  options.persistence = persistence(redis)
+  options.mq = mqemitter(redis)
+}
+const broker = await Aedes.createBroker(options)
+createServer(broker.handle).listen(port, '127.0.0.1')
+process.on('SIGTERM', () => process.exit(0))
