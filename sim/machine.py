@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-NEVER = math.inf
+NEVER: Final = math.inf
 
 
 class Packet(Protocol):
@@ -246,18 +246,20 @@ class Deadlines:
 
     def set(self, name: str, at_s: float) -> None:
         """Set or move a deadline."""
-        before = self._at.get(name)
+        before = self._at.get(name, NEVER)
         self._at[name] = at_s
         if at_s <= self.earliest:
             self.earliest = at_s
-        elif before is not None and before <= self.earliest:
-            self.earliest = min(self._at.values())
+        elif before <= self.earliest:
+            self._find_earliest()
 
-    def clear(self, name: str) -> None:
-        """Forget a deadline; no error where it is not set."""
-        before = self._at.pop(name, None)
-        if before is not None and before <= self.earliest:
-            self.earliest = min(self._at.values(), default=NEVER)
+    def clear(self, *names: str) -> None:
+        """Forget deadlines; no error where one is not set."""
+        gone = NEVER
+        for name in names:
+            gone = min(gone, self._at.pop(name, NEVER))
+        if gone <= self.earliest:
+            self._find_earliest()
 
     def at(self, name: str) -> float:
         """When the deadline is; NEVER where it is not set."""
@@ -267,7 +269,17 @@ class Deadlines:
         """Remove and return the name of the earliest deadline that is due, ties by name; None where none is."""
         if self.earliest > now:
             return None
-        name = min(self._at, key=lambda key: (self._at[key], key))
-        del self._at[name]
-        self.earliest = min(self._at.values(), default=NEVER)
-        return name
+        found = ""
+        for name, at_s in self._at.items():
+            if at_s == self.earliest and (not found or name < found):
+                found = name
+        del self._at[found]
+        self._find_earliest()
+        return found
+
+    def _find_earliest(self) -> None:
+        earliest = NEVER
+        for at_s in self._at.values():
+            if at_s < earliest:
+                earliest = at_s
+        self.earliest = earliest

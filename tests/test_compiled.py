@@ -108,7 +108,7 @@ from sim.study.run import run_tables
 found = {"compiled": compiled.in_use()}
 for name in ("seed_message_flow", "city_a_to_b"):
     tables, _, _ = run_tables(load(f"scenarios/{name}.yaml", replications=2))
-    found[name] = digest(tables, b"")
+    found[name] = digest(tables, {})
 print(json.dumps(found))
 """
 

@@ -87,24 +87,39 @@ def with_constructors(source: str) -> str:
     source.
     """
     lines = source.split("\n")
-    for node in ast.walk(ast.parse(source)):
-        if not isinstance(node, ast.ClassDef) or not any("dataclass" in ast.unparse(mark) for mark in node.decorator_list):
+    written: dict[str, tuple[int, str]] = {}  # class -> line and text
+    fields_of: dict[str, dict[str, tuple[str, str]]] = {}  # class -> name -> annotation and default, inherited ones first
+    left: list[ast.ClassDef] = []  # dataclasses that are left to the interpreter
+    classes = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
+    known = {node.name for node in classes}
+    for node in classes:
+        fields_of[node.name] = {}
+        bases = [ast.unparse(base) for base in node.bases]
+        marks = "".join(ast.unparse(mark) for mark in node.decorator_list)
+        if "dataclass" not in marks:
             continue
         declared = [item for item in node.body if isinstance(item, ast.AnnAssign)]
-        fields = [item for item in declared if "ClassVar" not in ast.unparse(item.annotation)]
-        last = fields[-1] if fields else node.body[0]
-        place = last.end_lineno or 0  # counted from 0: the line after it
-        plain = all(field.value is None or "field(" not in ast.unparse(field.value) for field in fields)
-        frozen = any("frozen" in ast.unparse(mark) for mark in node.decorator_list)
-        if not plain or frozen or place >= len(lines) or lines[place].strip():
-            continue
-        arguments = ["self"]
-        for field in fields:
+        own = [item for item in declared if "ClassVar" not in ast.unparse(item.annotation)]
+        fields = {name: field for base in bases for name, field in fields_of.get(base, {}).items()}
+        for field in own:
             default = f" = {ast.unparse(field.value)}" if field.value is not None else ""
-            arguments.append(f"{ast.unparse(field.target)}: {ast.unparse(field.annotation)}{default}")
-        names = [ast.unparse(field.target) for field in fields]
-        body = "; ".join(f"self.{name} = {name}" for name in names) or "pass"
-        lines[place] = f"{' ' * (node.col_offset + 4)}def __init__({', '.join(arguments)}) -> None: {body}"
+            fields[ast.unparse(field.target)] = (ast.unparse(field.annotation), default)
+        fields_of[node.name] = fields
+        place = (own[-1] if own else node.body[0]).end_lineno or 0  # counted from 0: the line after it
+        special = "frozen" in marks or any("field(" in default for _, default in fields.values())
+        if special or not known.issuperset(bases) or place >= len(lines) or lines[place].strip():
+            left.append(node)
+            continue
+        arguments = ["self", *(f"{name}: {annotation}{default}" for name, (annotation, default) in fields.items())]
+        body = "; ".join(f"self.{name} = {name}" for name in fields) or "pass"
+        indent = " " * (node.col_offset + 4)
+        written[node.name] = (place, f"{indent}def __init__({', '.join(arguments)}) -> None: {body}")
+    while left:  # a class whose subclass is left to the interpreter has to be, too
+        for base in left.pop().bases:
+            if written.pop(ast.unparse(base), None):
+                left += [node for node in classes if node.name == ast.unparse(base)]
+    for place, text in written.values():
+        lines[place] = text
     return "\n".join(lines)
 
 

@@ -35,14 +35,15 @@ from sim.protocols.mqtt_broker import MQTTBroker
 #: limits of a served broker beside those of its preset; our choice, generous for a lab and bounded for a machine of 2 GB
 SERVED_LIMITS = BrokerLimits(
     connect_timeout_s=10.0,
-    sessions=10_000,
+    sessions=2_000,
     subscriptions=200,
     filter_bytes=4096,
     filter_levels=128,
     retained=5_000,
     retained_bytes=16 * 1024 * 1024,
-    stored_bytes=256 * 1024 * 1024,
+    stored_bytes=512 * 1024 * 1024,
     drops_qos0_when_blocked=True,
+    insists_on_qos_max=True,
 )
 #: a payload that is not larger fits in a packet of the served broker
 _LARGEST_PAYLOAD = 4 * 1024 * 1024
@@ -247,7 +248,10 @@ class BrokerService:
             if kind is SendPacket:
                 connection = self._open.get(action.transport)
                 if connection is not None:
-                    connection.send(action.packet)
+                    try:
+                        connection.send(action.packet)
+                    except Exception as error:  # a defect of the lab; it is this connection's alone
+                        self._defect(error, action.transport)
             elif kind is CloseTransport:
                 connection = self._open.pop(action.transport, None)
                 if connection is not None:

@@ -31,6 +31,10 @@ _VALID_FOR = timedelta(days=365)
 _CLOCKS_DIFFER_BY = timedelta(hours=1)
 _VIN = re.compile(r"[A-Za-z0-9-]{1,50}")
 _HOST = re.compile(r"(?=.{1,253}\Z)([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\Z")
+_ORGANISATION = (
+    x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Handover Lab"),
+    x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, "Vehicle communication"),
+)
 _CA_USAGE = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
 _LEAF_USAGE = x509.KeyUsage(True, False, False, False, False, False, False, False, False)
 
@@ -145,7 +149,7 @@ def _key_maker(profile: Profile, signature: Signature) -> Callable[[], Key]:
 
 
 def _named(common_name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    return x509.Name([*_ORGANISATION, x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
 def _sign(

@@ -19,7 +19,7 @@ class MQTTCodec:
 
     def __init__(self, version: int | None, *, reads_uplink: bool, login: Login | None = None) -> None:
         """`login`: what a real broker wants to see in CONNECT; the machines know of no passwords."""
-        self._decoder = Decoder(version)
+        self._decoder = Decoder(version, lenient=version is not None)
         self._version = version
         self._reads_uplink = reads_uplink
         self._login = login

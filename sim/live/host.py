@@ -45,6 +45,7 @@ Securer = Callable[[str, Callable[[str], asyncio.Protocol]], "TLSStream"]
 #: Resolves a name, or returns "" where it cannot.
 Resolver = Callable[[str], Awaitable[str]]
 _OPEN_AT_MOST_S = 140.0  # a connect that the machine forgot: longer than Linux keeps trying (131 s)
+_SHAKE_AT_MOST_S = 1000.0  # a TLS handshake likewise: longer than Linux keeps retransmitting (924.6 s in theory)
 
 
 class Host:
@@ -175,8 +176,9 @@ class Host:
         try:
             async with asyncio.timeout(_OPEN_AT_MOST_S):
                 await self._connect(action.address, action.port, lambda: stream or wire, action.user_timeout_s)
-                self._tcp_stands(transport)
-                if stream is not None:
+            self._tcp_stands(transport)
+            if stream is not None:
+                async with asyncio.timeout(_SHAKE_AT_MOST_S):
                     await stream.shaken
         except (OSError, TimeoutError) as error:
             if stream is not None and not stream.shaken.done():

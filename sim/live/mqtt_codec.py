@@ -24,6 +24,7 @@ __all__ = [
     "encode",
 ]
 
+_DUP, _DUP_WITH_QOS0 = 0x08, 0x38
 _PROTOCOL_NAME = b"\x00\x04MQTT"
 #: fixed header and the largest remaining length (MQTT 3.1.1 2.2.3)
 MAXIMUM_PACKET_BYTES = 5 + 268_435_455
@@ -39,10 +40,14 @@ class Decoder:
     [PingReq()]
     """
 
-    __slots__ = ("_buffer", "_error", "_limit_bytes", "_wanted", "version")
+    __slots__ = ("_buffer", "_error", "_lenient", "_limit_bytes", "_wanted", "version")
 
-    def __init__(self, version: int | None = None, *, limit_bytes: int = MAXIMUM_PACKET_BYTES) -> None:
+    def __init__(
+        self, version: int | None = None, *, limit_bytes: int = MAXIMUM_PACKET_BYTES, lenient: bool = False
+    ) -> None:
+        """`lenient`: of a client that has to live with its broker; aedes hands on the publisher's DUP with QoS 0."""
         self.version = version
+        self._lenient = lenient
         self._limit_bytes = limit_bytes
         self._buffer = bytearray()
         self._wanted = 2  # bytes that have to be there before it is worth looking
@@ -98,7 +103,10 @@ class Decoder:
                 if self.version is None and bytes(buffer[body_at : body_at + 6]) == _PROTOCOL_NAME and end > body_at + 6:
                     level = buffer[body_at + 6]  # known before the rest is checked: a bad CONNECT is answered in its version
                     self.version = level if level in (V311, V5) else None
-                packet = decode(buffer[at], bytes(buffer[body_at:end]), self.version or 0, now)
+                first = buffer[at]
+                if self._lenient and first & 0xFE == _DUP_WITH_QOS0:
+                    first &= ~_DUP
+                packet = decode(first, bytes(buffer[body_at:end]), self.version or 0, now)
                 at = end
                 packets.append(packet)
         finally:

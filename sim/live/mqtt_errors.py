@@ -5,7 +5,7 @@ from __future__ import annotations
 from sim.protocols.mqtt_reasons import MALFORMED_PACKET, PROTOCOL_ERROR
 
 
-class InvalidPacket(Exception):
+class InvalidPacket(ValueError):
     """The bytes are no acceptable packet; the connection has to be closed. `reason_code` is MQTT 5's."""
 
     def __init__(self, reason_code: int, text: str) -> None:

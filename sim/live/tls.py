@@ -15,9 +15,10 @@ from typing import Any, cast
 from OpenSSL import SSL
 
 from sim.live.tls_context import Contexts, PeerCheck, peer_name, session_secret, was_resumed
+from sim.live.tls_transport import TLSTransport
 from sim.live.wire import HandshakeFailed
 
-HANDSHAKE_AT_MOST_S = 60.0  # of an acceptor; an opener has its machine's own timeout
+HANDSHAKE_AT_MOST_S = 60.0  # of a server's end; a client's is bounded by who opens it
 _CHUNK_BYTES = 65536
 
 
@@ -75,7 +76,8 @@ class TLSStream(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._lower = cast(asyncio.Transport, transport)
-        self._timer = asyncio.get_running_loop().call_later(HANDSHAKE_AT_MOST_S, self._handshake_timed_out)
+        if not self._is_client:
+            self._timer = asyncio.get_running_loop().call_later(HANDSHAKE_AT_MOST_S, self._handshake_timed_out)
         self._connection = self._new_connection()
         self._shake()
 
@@ -137,7 +139,7 @@ class TLSStream(asyncio.Protocol):
         self._secret = session_secret(connection)
         self._flush()
         self._inner = self._make_inner(self.peer)
-        self._inner.connection_made(_InnerTransport(self))
+        self._inner.connection_made(TLSTransport(self))
         if not self.shaken.done():
             self.shaken.set_result(self.resumed)
         self._read()
@@ -170,7 +172,7 @@ class TLSStream(asyncio.Protocol):
             return  # it is under way further up the stack
         self._reading = True
         try:
-            while self._inner is not None and self._connection is not None and not self._paused:
+            while self._inner is not None and self._connection is not None and not self._paused and not self._closing:
                 try:
                     data = self._connection.recv(_CHUNK_BYTES)
                 except SSL.WantReadError:
@@ -294,53 +296,6 @@ class TLSStream(asyncio.Protocol):
             self.lower.resume_reading()
             # what was decrypted no further than the inner protocol wanted
             asyncio.get_running_loop().call_soon(self._read)
-
-
-class _InnerTransport(asyncio.Transport):
-    """What the inner protocol writes to."""
-
-    def __init__(self, stream: TLSStream) -> None:
-        super().__init__()
-        self._stream = stream
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return self._stream.lower.get_extra_info(name, default)
-
-    def write(self, data: Any) -> None:
-        self._stream.write(data)
-
-    def write_eof(self) -> None:
-        self._stream.write_eof()
-
-    def can_write_eof(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        self._stream.close()
-
-    def abort(self) -> None:
-        self._stream.abort()
-
-    def is_closing(self) -> bool:
-        return self._stream.closing
-
-    def pause_reading(self) -> None:
-        self._stream.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._stream.resume_reading()
-
-    def is_reading(self) -> bool:
-        return self._stream.lower.is_reading()
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        self._stream.lower.set_write_buffer_limits(high, low)
-
-    def get_write_buffer_size(self) -> int:
-        return self._stream.lower.get_write_buffer_size()
-
-    def get_write_buffer_limits(self) -> tuple[int, int]:
-        return self._stream.lower.get_write_buffer_limits()
 
 
 def _looked_at(future: asyncio.Future[bool]) -> None:

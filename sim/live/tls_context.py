@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from OpenSSL import SSL, crypto
 
 from sim.live.certificates import Issued
@@ -71,11 +73,17 @@ def _context(settings: TLS, root: bytes) -> SSL.Context:
 
 def _show(context: SSL.Context, party: Issued) -> None:
     leaf, *chain = x509.load_pem_x509_certificates(party.certificate)
-    context.use_certificate(crypto.X509.from_cryptography(leaf))
+    context.use_certificate(leaf)
     for authority in chain:
-        context.add_extra_chain_cert(crypto.X509.from_cryptography(authority))
-    # as PEM: ML-DSA keys are taken no other way
-    context.use_privatekey(crypto.load_privatekey(crypto.FILETYPE_PEM, party.key))
+        context.add_extra_chain_cert(authority)
+    key: Any = serialization.load_pem_private_key(party.key, None)
+    try:
+        context.use_privatekey(key)
+    except TypeError:
+        # an ML-DSA key is taken as a PKey from PEM alone (pyOpenSSL 26.4), which has been deprecated all the same
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            context.use_privatekey(crypto.load_privatekey(crypto.FILETYPE_PEM, party.key))
     context.check_privatekey()
 
 

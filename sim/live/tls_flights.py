@@ -5,6 +5,7 @@ Two OpenSSL connections with the contexts of a live run, in one process over mem
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 from OpenSSL import SSL
@@ -49,31 +50,23 @@ def _shake(both: Parties, session: SSL.Session | None) -> tuple[Flights, SSL.Ses
     server.set_accept_state()
     if session is not None:
         client.set_session(session)
-    flights = []
-    for sender, receiver in ((client, server), (server, client), (client, server)):
-        _go_on(sender)
-        flights.append(_pass(sender, receiver))
-    _go_on(server)
-    tickets = _pass(server, client)
-    try:
+    hello = _flight(client, server)
+    answer = _flight(server, client)
+    finished = _flight(client, server)
+    tickets = _flight(server, client)
+    with contextlib.suppress(SSL.WantReadError):  # it reads the tickets, and there is no application data
         client.recv(1)
-    except SSL.WantReadError:
-        pass  # it has read the tickets, and there is no application data
-    found = Flights(*flights, tickets, was_resumed(client), client.get_group_name() or "")
+    found = Flights(hello, answer, finished, tickets, was_resumed(client), client.get_group_name() or "")
     kept = client.get_session()
     for connection in (client, server):
         connection.shutdown()
     return found, kept
 
 
-def _go_on(connection: SSL.Connection) -> None:
-    try:
-        connection.do_handshake()
-    except SSL.WantReadError:
-        pass
-
-
-def _pass(sender: SSL.Connection, receiver: SSL.Connection) -> int:
+def _flight(sender: SSL.Connection, receiver: SSL.Connection) -> int:
+    """What `sender` has to say now, handed to `receiver`."""
+    with contextlib.suppress(SSL.WantReadError):
+        sender.do_handshake()
     try:
         data = sender.bio_read(_ALL)
     except SSL.WantReadError:

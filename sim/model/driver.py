@@ -19,7 +19,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import simpy
@@ -52,22 +52,40 @@ from sim.model.network import Network, Transport
 from sim.protocols.http import HTTPRequest, HTTPResponse
 from sim.record.recorder import Connection, Recorder, describe
 
-VEHICLE, SERVER = 0, 1
-SIDES = ("vehicle", "server")
+VEHICLE: Final = 0
+SERVER: Final = 1
+SIDES: Final = ("vehicle", "server")
 
-_CHANGE, _INPUT, _CREATION, _DEADLINE = 0, 1, 2, 3  # order of equal times
+# order of equal times
+_CHANGE: Final = 0
+_INPUT: Final = 1
+_CREATION: Final = 2
+_DEADLINE: Final = 3
+
+# what may be posted: see _OCCURRENCES
+_AT_VEHICLE: Final = 0
+_AT_SERVER: Final = 1
+_NAMED: Final = 2
+_OPENED: Final = 3
+_ACCEPTED: Final = 4
+_LOST: Final = 5
+_WRITE_BLOCKED: Final = 6
+_WRITE_RESUMED: Final = 7
+_ADDRESS_CHANGED: Final = 8
+
+Item = tuple[Any, ...]  # (instant, order, serial, what, a, b): something posted
 
 
 class Wake:
     """A light event: what `Environment.step` reads of an event and no more (SimPy 4.1; a test pins it)."""
 
-    __slots__ = ("a", "at", "b", "callbacks", "call")
+    __slots__ = ("a", "at", "b", "callbacks", "what")
     _ok = True
 
-    def __init__(self, callbacks: Any, at: float, call: Any = None, a: Any = None, b: Any = None) -> None:
+    def __init__(self, callbacks: Any, at: float, what: int = -1, a: Any = None, b: Any = None) -> None:
         self.callbacks = callbacks
         self.at = at
-        self.call = call
+        self.what = what
         self.a = a
         self.b = b
 
@@ -76,9 +94,11 @@ class Driver:
     """One vehicle: its machine, the backend's, the broker's, and the network between them."""
 
     __slots__ = (
-        "_agenda", "_armed", "_by_id", "_creations", "_deadline", "_env", "_fold", "_folded", "_handle", "_horizon", "_item_callbacks",
-        "_listeners", "_machines", "_next_accepted_id", "_next_creation", "_next_deadlines", "_rows", "_serial", "_slot", "_tracing",
-        "_vehicle_host", "_wake_callbacks", "events", "handled", "network", "record", "_behind_nat",
+        "_agenda", "_armed", "_behind_nat", "_by_id", "_created_s", "_creations", "_env", "_fold", "_folded", "_horizon_s",
+        "_item_callbacks", "_listeners", "_machines", "_next_accepted_id", "_next_creation", "_rows", "_serial", "_server_due_s",
+        "_server_handle", "_server_next", "_slot_a", "_slot_at", "_slot_b", "_slot_serial", "_slot_what", "_tracing",
+        "_vehicle_due_s", "_vehicle_handle", "_vehicle_host", "_vehicle_next", "_wake_callbacks", "events", "handled", "network",
+        "record",
     )  # fmt: skip
 
     def __init__(
@@ -102,9 +122,13 @@ class Driver:
         self._env = env
         self.network = network
         self._machines = machines
-        self._handle = tuple(machine.handle for machine in machines)
-        self._next_deadlines = tuple(machine.next_deadline for machine in machines)
-        self._deadline = [NEVER, NEVER]
+        vehicle, server = machines
+        self._vehicle_handle: Callable[[float, Any], list[Any]] = vehicle.handle
+        self._server_handle: Callable[[float, Any], list[Any]] = server.handle
+        self._vehicle_next: Callable[[], float] = vehicle.next_deadline
+        self._server_next: Callable[[], float] = server.next_deadline
+        self._vehicle_due_s = NEVER
+        self._server_due_s = NEVER
         self._by_id: tuple[dict[int, Transport], dict[int, Transport]] = ({}, {})
         self._next_accepted_id = 1_000_000
         self._listeners = listeners
@@ -113,14 +137,19 @@ class Driver:
         self._rows: dict[tuple[int, int], Connection] = {}
         self._creations = creations
         self._next_creation = 0
+        self._created_s = creations[0].created_s if creations else NEVER
         self.record = record
         record.expect(creations)
         self._tracing = record.trace is not None
-        self._horizon = horizon_s
+        self._horizon_s = horizon_s
         self._fold = fold
-        self._agenda: list[tuple[float, int, int, Any, Any, Any]] = []
-        self._slot: tuple[float, int, int, Any, Any, Any] | None = None
+        self._agenda: list[Item] = []
         self._folded = False
+        self._slot_at = NEVER  # the item in the slot; NEVER: it is empty
+        self._slot_serial = 0
+        self._slot_what = 0
+        self._slot_a: Any = None
+        self._slot_b: Any = None
         self._serial = 0
         self._armed = NEVER
         self._wake_callbacks = (self._wake,)
@@ -136,26 +165,28 @@ class Driver:
         for row in changes:
             address = int(held[row])
             name = timeline.addresses[address] if address >= 0 else None
-            self._post(float(timeline.start_s[row]) if row else start_s, self._address_changed, name, None, _CHANGE)
-        for side in (VEHICLE, SERVER):
-            self._deadline[side] = self._next_deadlines[side]()
+            self._post(float(timeline.start_s[row]) if row else start_s, _ADDRESS_CHANGED, name, None, _CHANGE)
+        self._vehicle_due_s = self._vehicle_next()
+        self._server_due_s = self._server_next()
         self._arm()
 
     # --- time ---------------------------------------------------------------------------------------------------------------
 
-    def _post(self, at: float, call: Callable[..., None], a: Any, b: Any, order: int = _INPUT) -> None:
+    def _post(self, at: float, what: int, a: Any, b: Any, order: int = _INPUT) -> None:
         """Something will happen to this vehicle at `at`."""
-        if at == math.inf:
+        if at == NEVER:
             return
         self._serial += 1
         if not self._fold:
-            self._schedule(at, order, Wake(self._item_callbacks, at, call, a, b))
-            return
-        item = (at, order, self._serial, call, a, b)
-        if self._slot is None and self._folded:
-            self._slot = item
+            self._schedule(at, order, Wake(self._item_callbacks, at, what, a, b))
+        elif self._folded and self._slot_at == NEVER and order == _INPUT:
+            self._slot_at = at
+            self._slot_serial = self._serial
+            self._slot_what = what
+            self._slot_a = a
+            self._slot_b = b
         else:
-            heapq.heappush(self._agenda, item)
+            heapq.heappush(self._agenda, (at, order, self._serial, what, a, b))
 
     def _schedule(self, at: float, order: int, event: Wake) -> None:
         # env.schedule() adds a delay to now and so may miss `at` by a rounding; the queue takes exact times
@@ -165,21 +196,18 @@ class Driver:
     def _item(self, event: Wake) -> None:
         """SimPy: a posted item is due (unfolded)."""
         self.events += 1
-        self.handled += 1
-        event.call(event.at, event.a, event.b)
+        self._happen(event.at, event.what, event.a, event.b)
         self._arm()
 
     def _arm(self) -> None:
         """Law 2: arm only what is earlier than the wake-up armed."""
-        at = min(self._deadline)
+        at = min(self._vehicle_due_s, self._server_due_s)
         order = _DEADLINE
-        if self._next_creation < len(self._creations):
-            created_s = self._creations[self._next_creation].created_s
-            if created_s <= at:
-                at, order = created_s, _CREATION
+        if self._created_s <= at and self._created_s < NEVER:
+            at, order = self._created_s, _CREATION
         if self._fold and self._agenda and self._agenda[0] < (at, order, 0):
             at, order = self._agenda[0][0], self._agenda[0][1]
-        if at < self._armed and at <= self._horizon:
+        if at < self._armed and at <= self._horizon_s:
             self._armed = at
             self._schedule(at, order, Wake(self._wake_callbacks, at))
 
@@ -198,75 +226,88 @@ class Driver:
     def _run_ahead(self) -> None:
         """Handle item after item of this vehicle in the order of law 6, to the end of the run.
 
-        Nothing of an uncoupled vehicle touches anything shared, so its bound is the end of the run. The item posted last
+        Nothing of an uncoupled vehicle touches anything shared, so its bound is the end of the run. The input posted last
         mostly is the next one; it is kept in a slot and then costs no heap operation.
         """
         agenda = self._agenda
-        deadline = self._deadline
-        creations, n_creations = self._creations, len(self._creations)
-        horizon_s = self._horizon
+        horizon_s = self._horizon_s
         self._folded = True
         while True:
-            due = deadline[0]
-            if deadline[1] < due:
-                due = deadline[1]
-            created_s = creations[self._next_creation].created_s if self._next_creation < n_creations else NEVER
-            if created_s < due:
-                due = created_s
-            item = self._slot
-            if item is not None:
-                self._slot = None
-                if item[0] > due or item[0] > horizon_s or (agenda and agenda[0] < item):
-                    heapq.heappush(agenda, item)
-                    item = None
-            if item is None:
-                if agenda and agenda[0][0] <= due:
-                    if agenda[0][0] > horizon_s:
-                        break
-                    item = heapq.heappop(agenda)
-                elif due > horizon_s:
+            due_s = self._created_s
+            if self._vehicle_due_s < due_s:
+                due_s = self._vehicle_due_s
+            if self._server_due_s < due_s:
+                due_s = self._server_due_s
+            at = self._slot_at
+            if at < NEVER:
+                self._slot_at = NEVER
+                # what stands in the agenda was posted before it and goes first at the same instant
+                if at <= due_s and at <= horizon_s and not (agenda and agenda[0][0] <= at):
+                    self._happen(at, self._slot_what, self._slot_a, self._slot_b)
+                    continue
+                heapq.heappush(agenda, (at, _INPUT, self._slot_serial, self._slot_what, self._slot_a, self._slot_b))
+            if agenda and agenda[0][0] <= due_s:
+                if agenda[0][0] > horizon_s:
                     break
-                elif created_s <= due:
-                    message = creations[self._next_creation]
-                    self._next_creation += 1
-                    self.handled += 1
-                    self._input(VEHICLE if message.uplink else SERVER, created_s, MessageCreated(message))
-                    continue
-                else:
-                    self._next_due(due)
-                    continue
-            self.handled += 1
-            item[3](item[0], item[4], item[5])
+                item = heapq.heappop(agenda)
+                self._happen(item[0], item[3], item[4], item[5])
+            elif due_s <= horizon_s:
+                self._next_due(due_s)
+            else:
+                break
         self._folded = False
+
+    def _happen(self, now: float, what: int, a: Any, b: Any) -> None:
+        """Something that was posted happens."""
+        self.handled += 1
+        if what == _AT_VEHICLE:
+            self._at_vehicle(now, a, b)
+        elif what == _AT_SERVER:
+            self._at_server(now, a, b)
+        else:
+            _OCCURRENCES[what](self, now, a, b)
 
     def _next_due(self, at: float) -> None:
         """Handle one creation or one machine's deadline that is due at `at`, in the order of law 6."""
         self.handled += 1
-        if self._next_creation < len(self._creations):
+        if self._created_s <= at:
             message = self._creations[self._next_creation]
-            if message.created_s <= at:
-                self._next_creation += 1
-                self._input(VEHICLE if message.uplink else SERVER, message.created_s, MessageCreated(message))
-                return
-        side = VEHICLE if self._deadline[VEHICLE] <= at else SERVER
-        actions = self._machines[side].handle_deadline(at)
-        self._deadline[side] = self._next_deadlines[side]()
-        for action in actions:
-            _ACTIONS[type(action)](self, side, at, action)
+            self._next_creation += 1
+            more = self._next_creation < len(self._creations)
+            self._created_s = self._creations[self._next_creation].created_s if more else NEVER
+            self._input(VEHICLE if message.uplink else SERVER, message.created_s, MessageCreated(message))
+        elif self._vehicle_due_s <= at:
+            actions = self._machines[VEHICLE].handle_deadline(at)
+            self._vehicle_due_s = self._vehicle_next()
+            self._perform(VEHICLE, at, actions)
+        else:
+            actions = self._machines[SERVER].handle_deadline(at)
+            self._server_due_s = self._server_next()
+            self._perform(SERVER, at, actions)
 
     # --- calls ----------------------------------------------------------------------------------------------------------------
 
     def _input(self, side: int, now: float, event: Any) -> None:
+        """Hand an input to a machine."""
         if self._tracing:
             self._trace_input(side, now, event)
-        actions = self._handle[side](now, event)
-        self._deadline[side] = self._next_deadlines[side]()
+        if side == VEHICLE:
+            actions = self._vehicle_handle(now, event)
+            self._vehicle_due_s = self._vehicle_next()
+        else:
+            actions = self._server_handle(now, event)
+            self._server_due_s = self._server_next()
+        self._perform(side, now, actions)
+
+    def _perform(self, side: int, now: float, actions: list[Any]) -> None:
+        """Law 1: in order, after the call has returned."""
         for action in actions:
-            kind = type(action)
-            if kind is SendPacket:
+            if type(action) is SendPacket:
                 self._send(side, now, action)
+            elif type(action) is Deliver:
+                self._deliver(side, now, action)
             else:
-                _ACTIONS[kind](self, side, now, action)
+                _ACTIONS[type(action)](self, side, now, action)
 
     def _send(self, side: int, now: float, action: SendPacket) -> None:
         packet = action.packet
@@ -276,19 +317,11 @@ class Driver:
         if transport is None:
             self._lose(now, packet)
             return
+        up = side == VEHICLE
         message = packet.message
-        if side == VEHICLE:
-            up = True
-            flow = transport.up
-            call = self._at_server
-            if message is not None:
-                self.record.messages_sent += 1
-        else:
-            up = False
-            flow = transport.down
-            call = self._at_vehicle
         if message is not None:
             self.record.sent(now, message)
+            self.record.messages_sent += up
         elif type(packet) in (HTTPRequest, HTTPResponse):
             for message in packet.messages:
                 self.record.sent(now, message)
@@ -296,11 +329,9 @@ class Driver:
         arrival = self.network.send(transport, up, packet, now)
         if arrival == NEVER:
             self._lose(now, packet)
-        elif self._folded and self._slot is None:
-            self._serial += 1
-            self._slot = (arrival, _INPUT, self._serial, call, transport, packet)
         else:
-            self._post(arrival, call, transport, packet)
+            self._post(arrival, _AT_SERVER if up else _AT_VEHICLE, transport, packet)
+        flow = transport.up if up else transport.down
         if flow.watch:
             self._check_sender(side, transport, flow, now)
 
@@ -310,17 +341,17 @@ class Driver:
         end = side != VEHICLE
         if flow.sender_gone_s < NEVER and not transport.told_gone[end]:
             transport.told_gone[end] = True
-            self._post(flow.sender_gone_s, self._lost, (transport, end), "timed_out")
+            self._post(flow.sender_gone_s, _LOST, (transport, end), "timed_out")
         reset = self.network.reset_by_path(transport, not end, now)
         if reset is not None and not transport.told_reset:
             transport.told_reset = True
-            self._post(reset[0], self._lost, (transport, end), reset[1])
+            self._post(reset[0], _LOST, (transport, end), reset[1])
         if not flow.blocked:
             resumes_s = self.network.buffer_full_until(flow, not end, now)
             if resumes_s > now:
                 flow.blocked = True
-                self._post(now, self._write_blocked, (transport, end), None)
-                self._post(resumes_s, self._write_resumed, (transport, end), flow)
+                self._post(now, _WRITE_BLOCKED, (transport, end), None)
+                self._post(resumes_s, _WRITE_RESUMED, (transport, end), flow)
 
     def _write_blocked(self, now: float, who: tuple[Transport, int], _b: Any) -> None:
         transport, end = who
@@ -363,7 +394,7 @@ class Driver:
             at = self.network.reset_reply(transport, other == 0, now)
             if at < NEVER:
                 transport.told_reset = True
-                self._post(at, self._lost, (transport, other), "reset")
+                self._post(at, _LOST, (transport, other), "reset")
 
     def _lost(self, now: float, who: tuple[Transport, int], reason: str) -> None:
         """One end is told that its transport is gone. An abandoned one is told nothing."""
@@ -373,6 +404,7 @@ class Driver:
         transport.open[end] = False
         side = SERVER if end else VEHICLE
         del self._by_id[side][transport.ids[end]]
+        self.network.release(transport, end == 0, now)
         self._end_row(transport, end, now, reason)
         self._input(side, now, TransportLost(transport.ids[end], reason))
 
@@ -405,33 +437,23 @@ class Driver:
         transport.open[end] = True
         self._by_id[side][action.transport] = transport
         if not end and address < 0:
-            self._post(now, self._lost, (transport, 0), "no_address")
+            self._post(now, _LOST, (transport, 0), "no_address")
             return
         if end:
             opening = network.open_from_server(transport, action.address, action.peer, self._vehicle_host, now)
         else:
             opening = network.open_from_vehicle(transport, (action.address, action.port) in self._listeners, row.attempt, now)
-        transport.path_end_s = self._path_end(transport.address, now)
+        transport.path_end_s = network.link.path_end(transport.address, now)
         if opening.failed_s < NEVER:
-            self._post(opening.failed_s, self._lost, (transport, int(end)), opening.reason)
+            self._post(opening.failed_s, _LOST, (transport, int(end)), opening.reason)
             row.tcp_s = opening.tcp_s if opening.tcp_s < NEVER else math.nan
             return
         row.tcp_s = opening.tcp_s  # taken back by _end_row where the opener gives up before
-        self._post(opening.opened_s, self._opened, transport, opening.resumed)
-        self._post(opening.accepted_s, self._accepted, transport, None)
+        self._post(opening.opened_s, _OPENED, transport, opening.resumed)
+        self._post(opening.accepted_s, _ACCEPTED, transport, None)
         flow = transport.down if end else transport.up
         if flow.sender_gone_s < NEVER:
-            self._post(flow.sender_gone_s, self._lost, (transport, int(end)), "timed_out")
-
-    def _path_end(self, address: int, now: float) -> float:
-        """When the vehicle's address ceases to be `address`; inf where it keeps it."""
-        timeline = self.network.timeline
-        row = self.network.link.row_at(now)
-        held = timeline.address
-        for later in range(row, len(held)):
-            if held[later] != address:
-                return float(timeline.start_s[later])
-        return NEVER
+            self._post(flow.sender_gone_s, _LOST, (transport, int(end)), "timed_out")
 
     def _opened(self, now: float, transport: Transport, resumed: bool) -> None:
         end = transport.opener
@@ -452,7 +474,7 @@ class Driver:
         self._input(side, now, TransportAccepted(transport.ids[end], transport.port, self._vehicle_host if end else "", address))
         if not transport.open[transport.opener]:
             # the opener gave up while its last flight was on the way; its RST is not far behind
-            self._post(now, self._lost, (transport, end), "reset")
+            self._post(now, _LOST, (transport, end), "reset")
 
     def _close(self, side: int, now: float, action: CloseTransport) -> None:
         transport = self._by_id[side].pop(action.transport, None)
@@ -464,16 +486,16 @@ class Driver:
         if transport.open[1 - end]:
             told_s = self.network.close(transport, end == 0, now, abort=action.abort)
             if told_s < NEVER:
-                self._post(told_s, self._lost, (transport, 1 - end), "reset" if action.abort else "closed")
+                self._post(told_s, _LOST, (transport, 1 - end), "reset" if action.abort else "closed")
 
     def _resolve(self, side: int, now: float, action: ResolveName) -> None:
         if action.transport >= 0 and self._row(0, action.transport) is None:
             self._new_row(0, action.transport, action.purpose, action.trigger, action.waited_s, now)
         at, address = self.network.resolve(action.name, now)
         if address:
-            self._post(at, self._named, side, NameResolved(action.name, address, action.transport))
+            self._post(at, _NAMED, side, NameResolved(action.name, address, action.transport))
         else:
-            self._post(at, self._named, side, NameFailed(action.name, "timed_out" if at > now else "no_address", action.transport))
+            self._post(at, _NAMED, side, NameFailed(action.name, "timed_out" if at > now else "no_address", action.transport))
 
     def _named(self, now: float, side: int, event: Any) -> None:
         self._input(side, now, event)
@@ -566,7 +588,7 @@ class Driver:
         """Complete the rows of connections that nobody has given up."""
         for transports in self._by_id:
             for transport in transports.values():
-                if transport.open[transport.opener] and transport.path_end_s < self._horizon:
+                if transport.open[transport.opener] and transport.path_end_s < self._horizon_s:
                     transport.row.path_end_s = transport.path_end_s
 
     def held(self) -> list[Message]:
@@ -584,10 +606,10 @@ class Driver:
 
     def _on_the_way(self) -> list[Any]:
         """Packets that have not arrived at the end of the run; unfolded, they stand in SimPy's queue."""
-        arrivals = (self._at_vehicle, self._at_server)
+        arrivals = (_AT_VEHICLE, _AT_SERVER)
         found = [item[5] for item in self._agenda if item[3] in arrivals]
         if not self._fold:
-            found += [event.b for *_, event in self._env._queue if isinstance(event, Wake) and event.call in arrivals]
+            found += [event.b for *_, event in self._env._queue if isinstance(event, Wake) and event.what in arrivals]
         return found
 
     def _trace_send(self, side: int, now: float, action: SendPacket) -> None:
@@ -616,8 +638,21 @@ class Driver:
         self.record.note_trace(now, SIDES[side], name, transport, message, detail)
 
 
+#: what was posted -> what happens then
+_OCCURRENCES: Final[dict[int, Callable[..., None]]] = {
+    _AT_VEHICLE: Driver._at_vehicle,
+    _AT_SERVER: Driver._at_server,
+    _NAMED: Driver._named,
+    _OPENED: Driver._opened,
+    _ACCEPTED: Driver._accepted,
+    _LOST: Driver._lost,
+    _WRITE_BLOCKED: Driver._write_blocked,
+    _WRITE_RESUMED: Driver._write_resumed,
+    _ADDRESS_CHANGED: Driver._address_changed,
+}
+
 #: action type -> how the driver performs it
-_ACTIONS: dict[type, Callable[..., None]] = {
+_ACTIONS: Final[dict[type, Callable[..., None]]] = {
     SendPacket: Driver._send,
     OpenTransport: Driver._open,
     CloseTransport: Driver._close,
@@ -629,7 +664,7 @@ _ACTIONS: dict[type, Callable[..., None]] = {
 }
 
 
-_SNAKE: dict[type, str] = {
+_SNAKE: Final[dict[type, str]] = {
     PacketReceived: "packet_received",
     MessageCreated: "message_created",
     TransportLost: "transport_lost",

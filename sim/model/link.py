@@ -11,19 +11,21 @@ tail. Simplification: half the RTT each way.
 from __future__ import annotations
 
 import itertools
-import math
 from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
 from sim.drive.timeline import LinkState, LinkTimeline
-from sim.protocols.tcp import TCP, gives_up_after_s, retransmissions, rto_s, syn_instants
+from sim.machine import NEVER
+from sim.protocols.tcp import HEADER_BYTES, TCP, gives_up_after_s, retransmissions, rto_s, syn_instants
 
-_UP = int(LinkState.UP)
-_HELD = int(LinkState.HELD)
-_GIVES_UP_AT_LEAST_S = 0.6  # no sender gives up earlier than one doubling of the smallest RTO: a short cut, not a rule
-_NO_RUNS: tuple[list[float], list[float]] = ([], [])
-_WINDOW_MAX_BYTES = 6 * 1024 * 1024  # Linux tcp_rmem[2]
+_UP: Final = int(LinkState.UP)
+_HELD: Final = int(LinkState.HELD)
+_NAN: Final = float("nan")
+_GIVES_UP_AT_LEAST_S: Final = 0.6  # no sender gives up earlier than one doubling of the smallest RTO: a short cut, not a rule
+_WINDOW_MAX_BYTES: Final = 6 * 1024 * 1024  # Linux tcp_rmem[2]
 
 
 class Flow:
@@ -33,6 +35,7 @@ class Flow:
         "blocked",
         "last_arrival_s",
         "last_finish_s",
+        "purpose",
         "sender_gone_s",
         "stuck_bytes",
         "unacked_since_s",
@@ -42,88 +45,121 @@ class Flow:
     )
 
     def __init__(self, window_bytes: int) -> None:
-        self.last_arrival_s = -math.inf
-        self.last_finish_s = -math.inf
+        self.last_arrival_s = -NEVER
+        self.last_finish_s = -NEVER
         self.window_bytes = window_bytes
-        self.used_s = -math.inf
-        self.unacked_since_s = math.nan  # first write whose acknowledgement cannot come
-        self.sender_gone_s = math.inf  # when the sender's kernel gives up
+        self.used_s = -NEVER
+        self.unacked_since_s = _NAN  # first write whose acknowledgement cannot come
+        self.sender_gone_s = NEVER  # when the sender's kernel gives up
         self.stuck_bytes = 0
+        self.purpose = "payload"  # of the last write
         self.blocked = False
         self.watch = False  # the sender may have to be told something: see Driver._check_sender
 
 
 class Link:
-    """The vehicle's link. Addresses are indices of the timeline."""
+    """The vehicle's link. Addresses are indices of the timeline.
+
+    It stands in one row of the timeline at a time and keeps that row's values at hand: mostly it is asked about instants
+    close to each other. Where it stands has no influence on what it answers.
+    """
 
     __slots__ = (
-        "_address", "_clear_until", "_down", "_down_free_s", "_initial_window_bytes", "_queue_bytes",
-        "_runs", "_rtt", "_starts", "_state", "_tcp",
-        "_up", "_up_free_s", "row", "timeline",
+        "_address", "_begin", "_down_bps", "_down_free_s", "_downlink", "_end", "_initial_window_bytes", "_queue_bytes", "_resent", "_row",
+        "_rtt", "_rtts", "_runs", "_starts", "_state", "_stretch", "_stretch_address", "_stretch_starts", "_stretch_state", "_tcp",
+        "_until", "_up_bps", "_up_free_s", "_uplink",
     )  # fmt: skip
 
     def __init__(self, timeline: LinkTimeline, tcp: TCP, *, queue_bytes: int) -> None:
-        self.timeline = timeline
         self._tcp = tcp
         self._queue_bytes = queue_bytes
-        self._starts: list[float] = [-math.inf, *timeline.start_s.tolist()[1:], math.inf]
-        self._state: list[int] = timeline.link.tolist()
-        self._address: list[int] = timeline.address.tolist()
-        self._rtt: list[float] = timeline.rtt_s.tolist()
-        self._down: list[float] = timeline.downlink_bps.tolist()
-        self._up: list[float] = timeline.uplink_bps.tolist()
-        self._initial_window_bytes = tcp.initial_window * tcp.mss_bytes
-        self.row = 0
-        self._up_free_s = -math.inf
-        self._down_free_s = -math.inf
+        self._initial_window_bytes = tcp.initial_window * (tcp.mss_bytes + HEADER_BYTES)  # IP bytes, as all sizes here
+        self._up_free_s = -NEVER
+        self._down_free_s = -NEVER
+        # columns of the timeline, not copied
+        self._starts: Sequence[float] = timeline.start_s.data
+        self._rtts: Sequence[float] = timeline.rtt_s.data
+        self._downlink: Sequence[float] = timeline.downlink_bps.data
+        self._uplink: Sequence[float] = timeline.uplink_bps.data
         # stretches of rows between which neither state nor address changes
         state, address = timeline.link, timeline.address
-        first = [0, *(np.flatnonzero((state[1:] != state[:-1]) | (address[1:] != address[:-1])) + 1).tolist(), len(state)]
-        self._clear_until: list[float] = []  # until when the link stays up with the address of row i, unbroken
+        first = np.flatnonzero((state[1:] != state[:-1]) | (address[1:] != address[:-1])) + 1
+        self._stretch_starts: list[float] = [-NEVER, *timeline.start_s[first].tolist(), NEVER]
+        self._stretch_state: list[int] = [int(state[0]), *state[first].tolist()]
+        self._stretch_address: list[int] = [int(address[0]), *address[first].tolist()]
         # address -> (starts, ends) of the intervals in which packets of that address get through, now or after a wait
         self._runs: dict[int, tuple[list[float], list[float]]] = {}
-        for begin, end in itertools.pairwise(first):
-            opens_s, closes_s = self._starts[begin], self._starts[end]
-            held = self._state[begin] == _HELD
-            self._clear_until += [closes_s if self._state[begin] == _UP else opens_s] * (end - begin)
-            if self._state[begin] == _UP or held:
-                opens, closes = self._runs.setdefault(self._address[begin], ([], []))
+        for stretch, (opens_s, closes_s) in enumerate(itertools.pairwise(self._stretch_starts)):
+            if self._stretch_state[stretch] == _UP or self._stretch_state[stretch] == _HELD:
+                opens, closes = self._runs.setdefault(self._stretch_address[stretch], ([], []))
                 if closes and closes[-1] == opens_s:
                     closes[-1] = closes_s
                 else:
                     opens.append(opens_s)
                     closes.append(closes_s)
+        self._row = 0
+        self._resent = False  # whether the last write met an interruption
+        self._begin = self._end = self._until = NEVER  # of the row, and of the stretch that it is in
+        self._stretch = self._address = self._state = 0
+        self._rtt = self._down_bps = self._up_bps = 0.0
+        self._go_to(-NEVER)
 
     def flow(self) -> Flow:
         return Flow(self._initial_window_bytes)
 
-    def row_at(self, now: float) -> int:
-        """Index of the timeline row that holds at `now`."""
-        row, starts = self.row, self._starts
-        if starts[row] <= now < starts[row + 1]:
-            return row
-        if row + 1 < len(self._state) and starts[row + 1] <= now < starts[row + 2]:
-            self.row = row + 1
-            return row + 1
-        self.row = row = bisect_right(starts, now) - 1
-        return row
+    def _go_to(self, at: float) -> None:
+        """Stand in the row that holds at `at`."""
+        starts = self._starts
+        n = len(starts)
+        row = self._row
+        if at >= self._begin:
+            near = row + 8  # mostly it is one of the next rows
+            row = bisect_right(starts, at, row, near if near < n and starts[near] > at else n) - 1
+        else:
+            row = max(0, bisect_right(starts, at, 0, row) - 1)
+        self._row = row
+        self._begin = starts[row] if row else -NEVER
+        self._end = starts[row + 1] if row + 1 < n else NEVER
+        self._rtt = self._rtts[row]
+        self._down_bps = self._downlink[row]
+        self._up_bps = self._uplink[row]
+        stretches, stretch = self._stretch_starts, self._stretch
+        if not stretches[stretch] <= at < stretches[stretch + 1]:
+            stretch = min(bisect_right(stretches, at), len(stretches) - 1) - 1
+            self._stretch = stretch
+        self._address = self._stretch_address[stretch]
+        self._state = self._stretch_state[stretch]
+        self._until = stretches[stretch + 1]
 
     def address_at(self, now: float) -> int:
         """Index of the vehicle's address, -1 where it has none."""
-        return self._address[self.row_at(now)]
+        if not self._begin <= now < self._end:
+            self._go_to(now)
+        return self._address
 
     def rtt_at(self, now: float) -> float:
-        return self._rtt[self.row_at(now)]
+        if not self._begin <= now < self._end:
+            self._go_to(now)
+        return self._rtt
 
     def rate_at(self, now: float, up: bool) -> float:
         """Rate of a direction in bit/s."""
-        row = self.row_at(now)
-        return self._up[row] if up else self._down[row]
+        if not self._begin <= now < self._end:
+            self._go_to(now)
+        return self._up_bps if up else self._down_bps
 
     def clear_until(self, now: float, address: int) -> float:
         """Until when packets of a transport bound to `address` pass without a break; `now` where they do not."""
-        row = self.row_at(now)
-        return self._clear_until[row] if self._address[row] == address and self._state[row] == _UP else now
+        return self._until if self._passes(address, now) else now
+
+    def path_end(self, address: int, now: float) -> float:
+        """When the vehicle's address ceases to be `address`; inf where it keeps it."""
+        if self.address_at(now) != address:
+            return max(self._begin, 0.0)
+        stretch = self._stretch
+        while stretch < len(self._stretch_address) and self._stretch_address[stretch] == address:
+            stretch += 1
+        return self._stretch_starts[stretch]
 
     # --- TCP -------------------------------------------------------------------------------------------------------------
 
@@ -139,16 +175,13 @@ class Link:
         start = now
         if free_s > now:
             start = self._queued_start(flow, up, free_s, now)
-        row = self.row
-        starts = self._starts
-        if not starts[row] <= start < starts[row + 1]:
-            row = self.row_at(start)
+        if not self._begin <= start < self._end:
+            self._go_to(start)
         # the common case: small enough for the window, and nothing happens to the link until its acknowledgement is back
-        if wire <= self._initial_window_bytes and self._address[row] == address and self._state[row] == _UP:
-            rate = self._up[row] if up else self._down[row]
-            finish = start + wire * 8.0 / rate
-            rtt = self._rtt[row]
-            if finish < starts[row + 1] and finish + rtt < self._clear_until[row] and flow.sender_gone_s == math.inf:
+        if self._address == address and self._state == _UP and wire <= self._initial_window_bytes:
+            finish = start + wire * 8.0 / (self._up_bps if up else self._down_bps)
+            rtt = self._rtt
+            if finish < self._end and finish + rtt < self._until and flow.sender_gone_s == NEVER:
                 arrival = finish + 0.5 * rtt
                 if arrival < flow.last_arrival_s:
                     arrival = flow.last_arrival_s
@@ -169,8 +202,7 @@ class Link:
         """A transport's own bytes wait for each other; those of others delay it by the link's bounded queue at most."""
         if flow.last_finish_s >= free_s:
             return free_s
-        row = self.row_at(now)
-        rate = self._up[row] if up else self._down[row]
+        rate = self.rate_at(now, up)
         return max(now, flow.last_finish_s, min(free_s, now + self._queue_bytes * 8.0 / rate))
 
     def _carry_slowly(
@@ -178,7 +210,7 @@ class Link:
     ) -> float:
         flow.watch = True
         if now >= flow.sender_gone_s:
-            return math.inf
+            return NEVER
         # slow start: a flight larger than the window needs further round trips (RFC 5681 3.1)
         rto = rto_s(self._tcp, self.rtt_at(start))
         if self._tcp.slow_start_after_idle and start - flow.used_s > rto:
@@ -186,17 +218,19 @@ class Link:
         finish = start
         left = wire
         at = max(start, flow.last_finish_s)
+        self._resent = False
         while left > 0:
             burst = min(left, flow.window_bytes)
             begun = at
             finish = self._transmit(address, up, burst, begun)
-            if finish == math.inf:
+            if finish == NEVER:
                 break
             left -= burst
             if finish - begun > 2.0 * rto:
                 flow.window_bytes = self._initial_window_bytes  # a retransmission timeout happened in it
-            elif left or burst == flow.window_bytes:
-                flow.window_bytes = min(2 * flow.window_bytes, _WINDOW_MAX_BYTES)
+            elif 2 * burst > flow.window_bytes:
+                # it grows by what is acknowledged, where it was the limit (RFC 5681 3.1, RFC 7661; Linux tcp_is_cwnd_limited)
+                flow.window_bytes = min(flow.window_bytes + burst, _WINDOW_MAX_BYTES)
             if left:
                 at = max(finish, begun + self.rtt_at(begun))
         arrival, acked = self._land(address, up, finish)
@@ -205,11 +239,13 @@ class Link:
         self._judge_sender(flow, address, up, now, acked, user_timeout_s)
         if arrival > flow.sender_gone_s:
             flow.stuck_bytes += wire
-            return math.inf
+            return NEVER
         flow.last_arrival_s = arrival
         flow.last_finish_s = finish
         flow.used_s = finish
-        if reserve and finish < math.inf:
+        # Simplification: what is resent after an interruption goes out later than other transports' packets may, and takes no
+        # place in the FIFO before it
+        if reserve and finish < NEVER and not self._resent:
             if up:
                 self._up_free_s = max(self._up_free_s, finish)
             else:
@@ -222,54 +258,51 @@ class Link:
         if since != since or since > now:
             since = now
         if acked - since < user_timeout_s or (not user_timeout_s and acked - since < _GIVES_UP_AT_LEAST_S):
-            flow.unacked_since_s = math.nan
+            flow.unacked_since_s = _NAN
             return
         limit_s = gives_up_after_s(self._tcp, rto_s(self._tcp, self.rtt_at(now)), user_timeout_s)
         if acked > since + limit_s:
             flow.unacked_since_s = since
             flow.sender_gone_s = min(flow.sender_gone_s, since + limit_s)
         elif acked == acked:
-            flow.unacked_since_s = math.nan
+            flow.unacked_since_s = _NAN
 
     def _transmit(self, address: int, up: bool, wire: float, start: float) -> float:
         """When the last bit of `wire` bytes has left the sender's end of the radio, with retransmissions; inf where never."""
         bits = wire * 8.0
         at = start
-        row = self.row_at(at)
-        n = len(self._state)
-        while True:
-            if self._address[row] == address and self._state[row] == _UP:
-                rate = self._up[row] if up else self._down[row]
-                end = self._starts[row + 1]
-                if at + bits / rate <= end:
+        while at < NEVER:
+            if not self._begin <= at < self._end:
+                self._go_to(at)
+            if self._address == address and self._state == _UP:
+                rate = self._up_bps if up else self._down_bps
+                if at + bits / rate <= self._end:
                     return at + bits / rate
-                if rate < math.inf:
-                    bits -= (end - at) * rate
-                at = end
-                row += 1
-            elif self._address[row] == address and self._state[row] == _HELD:
-                at = self._starts[row + 1]  # packets wait and are forwarded
-                row += 1
+                if rate < NEVER:
+                    bits -= (self._end - at) * rate
+                at = self._end
+            elif self._address == address and self._state == _HELD:
+                at = self._end  # packets wait and are forwarded
             else:
-                at = self._next_retransmission(address, at, self._rtt[row - 1 if row else 0])
-                if at == math.inf:
-                    return math.inf
-                row = self.row_at(at)
-            if row >= n:
-                return math.inf
+                at = self._next_retransmission(address, at, self._rtts[self._row - 1 if self._row else 0])
+                self._resent = True
+        return NEVER
 
     def _next_retransmission(self, address: int, lost_at: float, rtt_s: float) -> float:
         """First retransmission instant at which the link carries `address` again, for bytes first lost at `lost_at`; inf where never."""
-        opens, closes = self._runs.get(address, _NO_RUNS)
+        found = self._runs.get(address)
+        if found is None:
+            return NEVER
+        opens, closes = found
         run = bisect_right(closes, lost_at)
         if run >= len(opens):
-            return math.inf
+            return NEVER
         for after in retransmissions(self._tcp, rto_s(self._tcp, rtt_s)):
             at = lost_at + after
             while closes[run] <= at:
                 run += 1  # the retransmission falls behind this interval
                 if run >= len(opens):
-                    return math.inf
+                    return NEVER
             if at >= opens[run]:
                 return at
         raise AssertionError("retransmissions() is endless")
@@ -279,8 +312,8 @@ class Link:
 
         Uplink crosses the radio when it leaves, downlink when it arrives; what meets a break there is retransmitted.
         """
-        if finish == math.inf:
-            return math.inf, math.inf
+        if finish == NEVER:
+            return NEVER, NEVER
         half = 0.5 * self.rtt_at(finish)
         if up:
             arrival = finish + half
@@ -291,52 +324,56 @@ class Link:
         return arrival, back
 
     def _passes(self, address: int, at: float) -> bool:
-        if at == math.inf:
+        if at == NEVER:
             return False
-        row = self.row_at(at)
-        return self._address[row] == address and self._state[row] == _UP
+        if not self._begin <= at < self._end:
+            self._go_to(at)
+        return self._address == address and self._state == _UP
 
     def _cross(self, address: int, at: float, sent: float) -> float:
         """When a packet sent at `sent` and due over the radio at `at` gets through, by forwarding or retransmission."""
-        if at == math.inf:
+        if at == NEVER:
             return at
-        row = self.row_at(at)
-        if self._address[row] == address:
-            if self._state[row] == _UP:
+        if self.address_at(at) == address:
+            if self._state == _UP:
                 return at
-            if self._state[row] == _HELD:
-                return self._transmit(address, True, 0.0, self._starts[row + 1])
-        again = self._next_retransmission(address, sent, self._rtt[row])
-        return again + self.rtt_at(again) if again < math.inf else math.inf
+            if self._state == _HELD:
+                return self._transmit(address, True, 0.0, self._end)
+        again = self._next_retransmission(address, sent, self._rtt)
+        return again + self.rtt_at(again) if again < NEVER else NEVER
 
-    def release(self, flow: Flow, up: bool, now: float) -> None:
-        """A transport was closed: what it had not sent no longer takes the link's time."""
+    def release(self, flow: Flow, up: bool, now: float) -> int:
+        """A transport is over: what it had not sent no longer takes the link's time. Returns those bytes.
+
+        Simplification: they are reckoned at the rate of the moment.
+        """
         free_s = self._up_free_s if up else self._down_free_s
-        if flow.last_finish_s >= free_s > now:
-            if up:
-                self._up_free_s = now
-            else:
-                self._down_free_s = now
+        if not flow.last_finish_s >= free_s > now:
+            return 0
+        if up:
+            self._up_free_s = now
+        else:
+            self._down_free_s = now
+        rate = self.rate_at(now, up)
+        return int((free_s - now) * rate / 8.0) if rate < NEVER else 0
 
     def connect(self, address: int, now: float, *, up: bool = True) -> float:
         """When a TCP connection asked for at `now` is established at the opener (SYN, SYN-ACK), inf where never (RFC 9293 3.5)."""
         for after in syn_instants(self._tcp):
             at = now + after
-            row = self.row_at(at)
-            if self._address[row] == address and self._state[row] == _HELD:
-                at = self._starts[row + 1]
+            if self.address_at(at) == address and self._state == _HELD:
+                at = self._end
             rtt = self.rtt_at(at)
             crossed = at if up else at + 0.5 * rtt
             if self.clear_until(crossed, address) > at + rtt:
                 return at + rtt
-        return math.inf
+        return NEVER
 
     def once(self, address: int, up: bool, now: float) -> float:
         """Arrival of a single packet that is not retransmitted (UDP, RST), inf where it is lost."""
-        row = self.row_at(now)
         at = now
-        if self._address[row] == address and self._state[row] == _HELD:
-            at = self._starts[row + 1]
+        if self.address_at(at) == address and self._state == _HELD:
+            at = self._end
         half = 0.5 * self.rtt_at(at)
         crossed = at if up else at + half
-        return at + half if self._passes(address, crossed) else math.inf
+        return at + half if self._passes(address, crossed) else NEVER

@@ -6,15 +6,15 @@ instant of the call, so the driver knows at once when (and whether) something wi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from sim.drive.config import Network as NetworkSettings
 from sim.drive.timeline import LinkTimeline
+from sim.machine import NEVER
 from sim.model.link import Flow, Link
 from sim.protocols import tls as tls_costs
 from sim.protocols.dns import Cache
@@ -22,10 +22,9 @@ from sim.protocols.server import Server
 from sim.protocols.tcp import HEADER_BYTES, syn_gives_up_s
 from sim.record.recorder import Connection, Recorder
 
-NEVER = math.inf
-RRC_TAIL_S = 10.0  # RRC inactivity timer (docs/sources.md, real-world 3: 10 s, sweep 5 to 30 s)
+RRC_TAIL_S: Final = 10.0  # RRC inactivity timer (docs/sources.md, real-world 3: 10 s, sweep 5 to 30 s)
 _RECORD = tls_costs.RECORD_OVERHEAD_BYTES
-_SYN_BYTES = 60  # IPv4 20 + TCP 20 + options 20
+_SYN_BYTES: Final = 60  # IPv4 20 + TCP 20 + options 20
 
 
 class Transport:
@@ -50,7 +49,7 @@ class Transport:
         self.open = [False, False]
         self.told_gone = [False, False]
         self.told_reset = False
-        self.last_used_s = -math.inf
+        self.last_used_s = -NEVER
         self.path_end_s = NEVER
 
 
@@ -138,9 +137,9 @@ class Network:
 
     def send(self, transport: Transport, up: bool, packet: Any, now: float) -> float:
         """Arrival of the packet's last byte at the other end; inf where it will not arrive."""
-        size = packet.encoded_size
+        size: int = packet.encoded_size
         wire = size + self._one_segment_overhead if size <= self._one_segment else self.wire_bytes(size)
-        purpose = packet.purpose
+        purpose: str = packet.purpose
         row = transport.row
         if up:
             flow = transport.up
@@ -174,6 +173,7 @@ class Network:
             flow.stuck_bytes += wire
             flow.watch = True
             return NEVER
+        flow.purpose = purpose
         arrival = self.link.carry(flow, transport.address, up, wire, now, user_timeout_s)
         if arrival < NEVER:
             transport.last_used_s = arrival
@@ -218,8 +218,7 @@ class Network:
 
         FIN is retransmitted like data; RST is not.
         """
-        flow = transport.up if up else transport.down
-        self.link.release(flow, up, now)
+        self.release(transport, up, now)
         self._radio(now)
         wire = HEADER_BYTES
         self._book(up, "handshake", 0, wire, transport.row)
@@ -228,8 +227,15 @@ class Network:
         if transport.path_end_s <= now and not self._returns:
             return NEVER  # the address is gone for good: a short cut
         if abort:
-            return max(self.link.once(transport.address, up, now), flow.last_arrival_s if flow.last_arrival_s < NEVER else now)
-        return self.link.carry(flow, transport.address, up, wire, now, reserve=False)
+            return self.link.once(transport.address, up, now)  # RST does not wait for what the buffer held
+        return self.link.carry(transport.up if up else transport.down, transport.address, up, wire, now, reserve=False)
+
+    def release(self, transport: Transport, up: bool, now: float) -> None:
+        """An end is over: the link's time and the bytes of what it had not sent are given back."""
+        flow = transport.up if up else transport.down
+        unsent = self.link.release(flow, up, now)
+        if unsent:
+            self._book(up, flow.purpose, 0, -unsent, transport.row)
 
     def reset_reply(self, transport: Transport, to_vehicle: bool, now: float) -> float:
         """A packet reached an end that is closed: its kernel answers with RST. When that is at the other end."""

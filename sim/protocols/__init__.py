@@ -1,0 +1,1 @@
+"""Pure protocol machines, each opening with its standard's clauses."""

@@ -12,7 +12,7 @@ import math
 from sim.machine import NEVER, Message
 from sim.protocols.broker_limits import BrokerLimits
 from sim.protocols.broker_presets import BrokerBehaviour
-from sim.protocols.mqtt_packets import V5, Connect, Publish
+from sim.protocols.mqtt_packets import V5, Connect, Disconnect, Publish
 from sim.protocols.mqtt_properties import PASSED_ON, Properties
 from sim.protocols.mqtt_reasons import PROTOCOL_ERROR, TOPIC_ALIAS_INVALID
 
@@ -66,6 +66,10 @@ class MQTT5Connection:
         if self.keep_alive_s != connect.keep_alive_s:
             said["server_keep_alive"] = self.keep_alive_s  # [MQTT-3.2.2-21]
         return said or None
+
+    def takes(self, packet: Disconnect) -> bool:
+        """Whether the client's maximum packet size allows it."""
+        return packet.encoded_size <= self._client_packet_bytes
 
     # --- PUBLISH of the client ----------------------------------------------------------------------------------------------
 
@@ -129,7 +133,8 @@ class MQTT5Connection:
             properties["message_expiry_interval"] = 0
         if self._client_alias_maximum:
             properties["topic_alias"] = 1
-        return Publish(message, qos, 1, version=V5, properties=properties).encoded_size > self._client_packet_bytes
+        size = Publish(message, qos, 1, version=V5, properties=properties).encoded_size
+        return size + len(message.topic.encode()) - len(message.topic) > self._client_packet_bytes
 
 
 def with_identifiers(message: Message, identifiers: tuple[int, ...]) -> Message:

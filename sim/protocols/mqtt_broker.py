@@ -25,7 +25,6 @@ from sim.machine import (
 )
 from sim.protocols.broker_limits import NO_LIMITS, BrokerLimits
 from sim.protocols.broker_presets import BrokerBehaviour
-from sim.protocols.message_queue import StoredBytes
 from sim.protocols.mqtt_packets import V5, ConnAck, Connect, Malformed, PubAck, Publish
 from sim.protocols.mqtt_reasons import (
     BAD_AUTHENTICATION_METHOD,
@@ -38,10 +37,13 @@ from sim.protocols.mqtt_reasons import (
 from sim.protocols.mqtt_session import MQTTSession, Out, State
 from sim.protocols.mqtt_subscriptions import OptionedSubscriber, SharedGroup, filter_matches, levels_match, shared_filter
 from sim.protocols.retained import RetainedMessages
+from sim.protocols.stored_messages import StoredBytes
 from sim.protocols.unconnected import Unconnected
 
 #: the routing table keeps that many topics, and none longer than this
 _MOST_ROUTES, _LONGEST_ROUTE = 4096, 512
+#: shared subscriptions whose turn is remembered; entries of the heap beyond two for each session before it is compacted
+_MOST_TURNS, _HEAP_SLACK = 4096, 1024
 
 
 class Subscriber(Protocol):
@@ -257,6 +259,8 @@ class MQTTBroker:
         if session.subscriptions_changed:
             session.subscriptions_changed = False
             self._matches.clear()
+            if len(self._turns) > _MOST_TURNS:
+                self._turns.clear()
         if session.state is State.ENDED and self._sessions.get(session.client_id) is session:
             del self._sessions[session.client_id]
         earliest = session.deadlines.earliest
@@ -264,6 +268,20 @@ class MQTTBroker:
             session.armed = earliest
             self._ties += 1
             heapq.heappush(self.heap, (earliest, self._ties, session))
+            if len(self.heap) > _HEAP_SLACK + 2 * (len(self._sessions) + len(self._unconnected)):
+                self._compact()
+
+    def _compact(self) -> None:
+        """Drop entries of the heap that are superseded or whose session has no deadline any more; in place, it is shared."""
+        kept = []
+        for entry in self.heap:
+            at, _tie, session = entry
+            if at == session.armed and session.deadlines.earliest < NEVER:
+                kept.append(entry)
+            elif at == session.armed:
+                session.armed = NEVER
+        heapq.heapify(kept)
+        self.heap[:] = kept
 
     # --- routing --------------------------------------------------------------------------------------------------------
 
@@ -289,9 +307,13 @@ class MQTTBroker:
             return
         if not matches:
             out.append(Drop(message, "no_subscription"))
+        if retain:
+            for subscriber, granted in matches:
+                kept = isinstance(subscriber, OptionedSubscriber | SharedGroup)  # they know who wants the flag as published
+                subscriber.publish(now, message, min(qos, granted), kept, out)
+            return
         for subscriber, granted in matches:
-            kept = retain and isinstance(subscriber, OptionedSubscriber | SharedGroup)
-            subscriber.publish(now, message, qos if qos < granted else granted, kept, out)
+            subscriber.publish(now, message, qos if qos < granted else granted, False, out)
 
     def _find(self, topic: str) -> list[tuple[Subscriber, int]]:
         """Who is subscribed to `topic`, with the highest QoS granted, in the order in which they came; shared ones after them."""

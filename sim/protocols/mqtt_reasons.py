@@ -57,8 +57,6 @@ ALLOWED: dict[str, frozenset[int]] = {
     "pubcomp": _RELEASED,
     "suback": _codes("00 01 02 80 83 87 8F 91 97 9E A1 A2"),
     "unsuback": _codes("00 11 80 83 87 8F 91"),
-    "disconnect": _codes(
-        "00 04 80 81 82 83 87 89 8B 8D 8E 8F 90 93 94 95 96 97 98 99 9A 9B 9C 9D 9E 9F A0 A1 A2"
-    ),
+    "disconnect": _codes("00 04 80 81 82 83 87 89 8B 8D 8E 8F 90 93 94 95 96 97 98 99 9A 9B 9C 9D 9E 9F A0 A1 A2"),
     "auth": _codes("00 18 19"),
 }

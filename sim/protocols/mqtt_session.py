@@ -19,7 +19,6 @@ from typing import Any
 from sim.machine import NEVER, CloseTransport, Deadlines, Drop, Message, Note, SendPacket
 from sim.protocols.broker_limits import NO_LIMITS, BrokerLimits
 from sim.protocols.broker_presets import BrokerBehaviour
-from sim.protocols.message_queue import MessageQueue, StoredBytes
 from sim.protocols.mqtt5_connection import MQTT5Connection, will_message, with_identifiers
 from sim.protocols.mqtt_packets import (
     SUBSCRIPTION_FAILED,
@@ -60,6 +59,7 @@ from sim.protocols.mqtt_reasons import (
     SUCCESS,
 )
 from sim.protocols.mqtt_subscriptions import refusal, shared_filter
+from sim.protocols.stored_messages import InflightMessages, MessageQueue, StoredBytes
 
 
 class State(Enum):
@@ -102,10 +102,10 @@ class MQTTSession:
     """One client's session. `publish` is called by the broker for each message routed to it."""
 
     __slots__ = (
-        "_again", "_behaviour", "_blocked", "_connected_at", "_deaf", "_incoming_qos2", "_inflight", "_keep_alive_s",
-        "_last_packet_at", "_later", "_limits", "_next_id", "_queue", "_route", "_session_expiry_s", "_tick_phase", "_v5",
-        "_window", "armed", "clean", "client_id", "deadlines", "options", "retained_wanted", "routing", "serial", "state",
-        "subscriptions", "subscriptions_changed", "transport", "version", "will",
+        "_again", "_behaviour", "_blocked", "_bounded", "_connected_at", "_deaf", "_incoming_qos2", "_inflight", "_keep_alive_s",
+        "_last_packet_at", "_later", "_limits", "_next_id", "_queue", "_route", "_session_expiry_s", "_stored", "_tick_phase",
+        "_v5", "_window", "armed", "clean", "client_id", "deadlines", "options", "retained_wanted", "routing", "serial",
+        "state", "subscriptions", "subscriptions_changed", "transport", "version", "will",
     )  # fmt: skip
 
     def __init__(
@@ -119,7 +119,10 @@ class MQTTSession:
         limits: BrokerLimits = NO_LIMITS,
         stored: StoredBytes | None = None,
     ) -> None:
-        """`route(now, message, qos, retain, out)` publishes what the client sends; `tick_phase` in [0, 1) places the broker's ticks."""
+        """`route(now, message, qos, retain, out)` publishes what the client sends; `tick_phase` in [0, 1) places broker ticks.
+
+        `stored` is the account of bytes that the sessions of a broker share, where it keeps one.
+        """
         self.client_id = client_id
         self.serial = serial
         self._behaviour = behaviour
@@ -143,7 +146,9 @@ class MQTTSession:
         self._connected_at = 0.0
         self._last_packet_at = 0.0
         self._window = behaviour.inflight_limit
-        self._inflight: dict[int, Inflight] = {}
+        self._stored = stored
+        self._bounded = False  # there is something to be asked before a message is sent
+        self._inflight: dict[int, Inflight] = {} if stored is None else InflightMessages(stored)
         self._queue: deque[tuple[Message, int, bool]] = deque() if stored is None else MessageQueue(stored)
         self._next_id = 1
         self._incoming_qos2: set[int] = set()
@@ -181,6 +186,7 @@ class MQTTSession:
         if connect.version == V5:
             self._v5 = MQTT5Connection(connect, self.client_id, self._session_expiry_s, behaviour, self._limits)
             self._keep_alive_s = float(self._v5.keep_alive_s)
+        self._bounded = self._v5 is not None or self._stored is not None
         self._connected_at = self._last_packet_at = now
         self._window = min(behaviour.inflight_limit, connect.receive_maximum or 65535)
         self._blocked = False
@@ -200,7 +206,10 @@ class MQTTSession:
         properties = self._v5.connack if self._v5 is not None else None
         out.append(SendPacket(self.transport, ConnAck(present, version=self.version, properties=properties)))
         if self._behaviour.renumber_on_resume:
-            self._inflight = {i + 1: sent for i, sent in enumerate(self._inflight.values())}
+            sent_before = list(self._inflight.values())
+            self._inflight.clear()
+            for i, sent in enumerate(sent_before):
+                self._inflight[i + 1] = sent
             self._next_id = len(self._inflight) + 1
         self._again = deque(self._inflight) if self._inflight else None
         if self._behaviour.resume_batch:
@@ -313,11 +322,8 @@ class MQTTSession:
             out.append(Drop(message, "payload_too_large"))
             self._protocol_error(now, out, PACKET_TOO_LARGE)
             return
-        if self._v5 is not None and qos > self._behaviour.qos_max:
-            self._protocol_error(now, out, QOS_NOT_SUPPORTED)  # MQTT 5 [MQTT-3.2.2-11], the client was told Maximum QoS
-            return
-        if packet.properties is not None and self._v5 is not None:
-            found = self._v5.incoming(now, packet)
+        if self._v5 is not None:
+            found = self._checked(now, packet, self._v5)
             if isinstance(found, int):
                 self._protocol_error(now, out, found)
                 return
@@ -328,9 +334,6 @@ class MQTTSession:
             if packet.packet_id in self._incoming_qos2:
                 out.append(SendPacket(self.transport, PubRec(packet.packet_id)))
                 return
-            if self._v5 is not None and len(self._incoming_qos2) >= self._v5.receive_maximum:
-                self._protocol_error(now, out, RECEIVE_MAXIMUM_EXCEEDED)  # MQTT 5 [MQTT-3.3.4-7]
-                return
             out.append(SendPacket(self.transport, PubRec(packet.packet_id)))
             self._incoming_qos2.add(packet.packet_id)
         if self.options is None:
@@ -339,6 +342,16 @@ class MQTTSession:
         self.routing = True
         self._route(now, message, qos, packet.retain, out)
         self.routing = False
+
+    def _checked(self, now: float, packet: Publish, v5: MQTT5Connection) -> Message | int:
+        """The message of a PUBLISH of MQTT 5, or the reason code that it is refused with."""
+        qos = packet.qos
+        if qos > self._behaviour.qos_max and self._limits.insists_on_qos_max:
+            return QOS_NOT_SUPPORTED  # 3.2.2.3.4
+        under_way = self._incoming_qos2
+        if qos == 2 and len(under_way) >= v5.receive_maximum and packet.packet_id not in under_way:
+            return RECEIVE_MAXIMUM_EXCEEDED  # [MQTT-3.3.4-7]
+        return packet.message if packet.properties is None else v5.incoming(now, packet)
 
     def _on_puback(self, now: float, packet: PubAckWithReason, out: Out) -> None:
         """With a reason: whatever it is, the message is not sent again (MQTT 5 4.4)."""
@@ -443,8 +456,10 @@ class MQTTSession:
 
     def _say_goodbye(self, code: int, out: Out, text: str = "") -> None:
         if self._v5 is not None:
-            properties = {"reason_string": text} if text and self._v5.says_why else None
-            out.append(SendPacket(self.transport, Disconnect(code, properties)))
+            packet = Disconnect(code, {"reason_string": text} if text and self._v5.says_why else None)
+            if not self._v5.takes(packet):
+                packet = Disconnect(code)  # [MQTT-3.14.2-3]
+            out.append(SendPacket(self.transport, packet))
 
     def shut_down(self, now: float, out: Out) -> None:
         """The broker ends: wills of those that are connected are published (MQTT 3.1.1 3.1.2.5)."""
@@ -466,7 +481,7 @@ class MQTTSession:
         """Deliver a routed message with `qos` (already the lower of the publisher's and the subscription's)."""
         if self.state is State.CONNECTED and not self._deaf:
             if qos == 0:
-                if self._v5 is None and not self._blocked:
+                if not self._blocked and self._v5 is None:
                     out.append(SendPacket(self.transport, Publish(message, 0, 0, False, False, retain, self.version)))
                 else:
                     self._send_qos0(now, message, retain, out)
@@ -501,8 +516,7 @@ class MQTTSession:
 
     def _send(self, now: float, message: Message, qos: int, retain: bool, out: Out) -> None:
         v5 = self._v5
-        if v5 is not None and v5.too_large(now, message, qos):
-            out.append(Drop(message, "payload_too_large"))  # [MQTT-3.1.2-25]: as if it had been sent
+        if self._bounded and self._does_not_fit(now, message, qos, out):
             return
         packet_id = self._next_id
         while packet_id in self._inflight:
@@ -514,12 +528,21 @@ class MQTTSession:
         else:
             out.append(SendPacket(self.transport, v5.outgoing(now, message, qos, packet_id, retain)))
 
+    def _does_not_fit(self, now: float, message: Message, qos: int, out: Out) -> bool:
+        """Whether the client takes no packet as large, or the broker can keep no copy until it is acknowledged."""
+        if self._v5 is not None and self._v5.too_large(now, message, qos):
+            out.append(Drop(message, "payload_too_large"))  # [MQTT-3.1.2-25]: as if it had been sent
+            return True
+        if self._stored is not None and self._stored.would_exceed(message):
+            out.append(Drop(message, "queue_full"))
+            return True
+        return False
+
     def _enqueue(self, message: Message, qos: int, retain: bool, out: Out) -> None:
-        queue = self._queue
-        if type(queue) is MessageQueue and queue.stored.would_exceed(message):
+        if self._stored is not None and self._stored.would_exceed(message):
             out.append(Drop(message, "queue_full"))
             return
-        if len(queue) >= self._behaviour.queue_limit:
+        if len(self._queue) >= self._behaviour.queue_limit:
             if self._behaviour.queue_drop == "newest" or not self._queue:
                 out.append(Drop(message, "queue_full"))
                 return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sim.machine import Message
 from sim.protocols.mqtt_subscriptions import levels_match
+from sim.protocols.stored_messages import stored_bytes
 
 
 class RetainedMessages:
@@ -21,10 +22,10 @@ class RetainedMessages:
         """Replace what the topic had; without payload remove it [MQTT-3.3.1-10]. False: no room, the topic has none now."""
         before = self._messages.pop(message.topic, None)
         if before is not None:
-            self._bytes -= _size(before[0])
+            self._bytes -= stored_bytes(before[0])
         if not message.size_bytes:
             return True
-        size = _size(message)
+        size = stored_bytes(message)
         if len(self._messages) >= self._most or self._bytes + size > self._most_bytes:
             return False
         self._messages[message.topic] = (message, qos)
@@ -42,12 +43,8 @@ class RetainedMessages:
             for topic in candidates:
                 message, qos = self._messages[topic]
                 if message.expires_s <= now:  # MQTT 5 3.3.2.3.3
-                    self._bytes -= _size(message)
+                    self._bytes -= stored_bytes(message)
                     del self._messages[topic]
                 else:
                     found.setdefault(topic, (message, qos, []))[2].append(name)
         return list(found.values())
-
-
-def _size(message: Message) -> int:
-    return message.size_bytes + len(message.topic)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from sim.settings import setting
 
-HEADER_BYTES = 52  # IPv4 20 + TCP 20 + timestamps option 12, per segment
-_GRAIN_S = 0.004  # grain of Linux' timers: CONFIG_HZ 250, as Debian builds it
+HEADER_BYTES: Final = 52  # IPv4 20 + TCP 20 + timestamps option 12, per segment
+_GRAIN_S: Final = 0.004  # grain of Linux' timers: CONFIG_HZ 250, as Debian builds it
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +68,12 @@ def retransmissions(tcp: TCP, rto: float) -> Iterator[float]:
     RTO), which starts the timer anew and does not double it: rto, 2 rto, 4 rto, 8 rto, ...
     """
     at = 0.0
+    longest = tcp.rto_max_s
     if tcp.preset == "linux":
-        at = min(rto, tcp.rto_max_s)
+        at = min(rto, longest)
         yield at
     while True:
-        at += min(rto, tcp.rto_max_s)
+        at += min(rto, longest)
         yield at
         rto *= 2.0
 

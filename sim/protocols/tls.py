@@ -6,7 +6,7 @@ The round trips follow from the flights: 1 for TLS 1.3, and more where a flight 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from sim.settings import setting
@@ -87,6 +87,7 @@ _RESUMED: dict[tuple[str, str, bool, str], Handshake] = {
     ("pqc", "ml-dsa-65", False, "stateful"): Handshake(1517, 1329, 80, 79, 231e-6, 202e-6),
 }
 
+STATEFUL_TICKET_BYTES = 79  # a key of the server's cache, whatever the certificates; two of them after a full handshake
 RECORD_OVERHEAD_BYTES = 22  # record header 5, content type 1, AEAD tag 16 (RFC 8446 5.2)
 RECORD_BYTES = 16384
 
@@ -98,7 +99,10 @@ def handshake(tls: TLS, *, resumed: bool = False) -> Handshake | None:
     signature = tls.signature if tls.profile == "pqc" else ""
     if resumed and tls.resumption != "off":
         return _RESUMED[tls.profile, signature, tls.mutual, tls.resumption]
-    return _FULL[tls.profile, signature, tls.mutual]
+    full = _FULL[tls.profile, signature, tls.mutual]
+    if tls.resumption == "stateful":
+        return replace(full, tickets_bytes=2 * STATEFUL_TICKET_BYTES)
+    return full
 
 
 def can_resume(tls: TLS, *, ticket_age_s: float, died: bool) -> bool:

@@ -112,9 +112,12 @@ class MQTTBackend:
         if kind is PubAck:
             return
         if kind is Publish:
+            if packet.qos == 1:
+                out.append(SendPacket(LAN, PubAck(packet.packet_id)))
             self.arrived(now, packet.message, "mqtt", out)
         elif kind is ConnAck:
-            out.append(SendPacket(LAN, Subscribe(1, ((self._context.topic("up/#"), 0),))))
+            # QoS 1: what a vehicle sends again bears DUP, and RabbitMQ 3.10 gives that to no subscriber with QoS 0
+            out.append(SendPacket(LAN, Subscribe(1, ((self._context.topic("up/#"), 1),))))
         elif kind is PubRec:
             out.append(SendPacket(LAN, PubRel(packet.packet_id)))
         elif kind is HTTPRequest:

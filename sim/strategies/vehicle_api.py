@@ -42,10 +42,10 @@ class Call(Enum):
 #: what follows the VIN -> method -> call
 ROUTES: dict[str, dict[str, Call]] = {
     "": {"GET": Call.STATUS},
-    "heartbeat": {"POST": Call.HEARTBEAT},
-    "pending-messages": {"GET": Call.PENDING},
-    "pending-messages/ack": {"POST": Call.ACKNOWLEDGE},
-    "telemetry": {"POST": Call.TELEMETRY},
+    "/heartbeat": {"POST": Call.HEARTBEAT},
+    "/pending-messages": {"GET": Call.PENDING},
+    "/pending-messages/ack": {"POST": Call.ACKNOWLEDGE},
+    "/telemetry": {"POST": Call.TELEMETRY},
 }
 
 
@@ -68,8 +68,8 @@ class VehicleAPI:
     def find(self, transport: int, request: HTTPRequest) -> Call | HTTPResponse:
         """The call that a request makes, or the response that refuses it."""
         path = request.path.partition("?")[0]
-        vin, _, rest = path[len(_PREFIX) :].partition("/")
-        methods = ROUTES.get(rest)
+        vin, slash, rest = path[len(_PREFIX) :].partition("/")
+        methods = ROUTES.get(slash + rest)
         if not path.startswith(_PREFIX) or not vin or methods is None:
             return refusal(404, request)
         if self._calls.isdisjoint(methods.values()):

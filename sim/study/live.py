@@ -55,8 +55,13 @@ class LivePlan:
 
 
 def plan(
-    scenario: Scenario, *, from_s: float = 0.0, until_s: float | None = None, drain_s: float | None = None, sets: Sequence[str] = ()
-) -> LivePlan:  # fmt: skip
+    scenario: Scenario,
+    *,
+    from_s: float = 0.0,
+    until_s: float | None = None,
+    drain_s: float | None = None,
+    sets: Sequence[str] = (),
+) -> LivePlan:
     """Drive 0 of the scenario, cut to [from_s, until_s] and shifted to 0. Raises ValueError where nothing is left.
 
     `sets`: the keys that were set by hand; a preset among them is kept whatever broker is run.
@@ -90,8 +95,8 @@ def cut(timeline: LinkTimeline, from_s: float, until_s: float | None) -> LinkTim
     return dataclasses.replace(timeline, start_s=starts, disruptions=tuple(kept), end_s=end_s - from_s, **parts)
 
 
-def against(planned: LivePlan, broker: str) -> LivePlan:
-    """The plan with the preset that was measured on `broker`; single values that the scenario sets stay. Raises BrokerUnavailable."""
+def with_preset_of(planned: LivePlan, broker: str) -> LivePlan:
+    """The plan with the preset measured on `broker`; single values that the scenario sets stay. Raises BrokerUnavailable."""
     check_broker(broker)
     preset = preset_of(broker)
     scenario = planned.scenario
@@ -110,7 +115,7 @@ def run_live(
 
     A live run carries its start time in its id and is never the same twice. Ctrl-C ends it and keeps what was recorded.
     """
-    planned = against(planned, broker)
+    planned = with_preset_of(planned, broker)
     scenario = planned.scenario
     profile = scenario.server.tls.profile
     require(WIRE if profile == "none" else WIRE | TLS, f"a live run with server.tls={profile}")
@@ -289,7 +294,7 @@ def validate(
     say: Callable[[str], None] = lambda _text: None,
 ) -> Validation:
     """Run model and live on the same timeline and compare them; writes validation.csv and validation.json into the live run's folder."""
-    planned = against(planned, broker)
+    planned = with_preset_of(planned, broker)
     live = run_live(planned, broker, link, out=out, command=command, say=say)
     run = read_run(live.run_dir)
     tables = {name: getattr(run, name) for name in ("messages", "connections", "disruptions")}

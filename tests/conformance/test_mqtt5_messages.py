@@ -47,9 +47,7 @@ def test_request_and_response(port, topic):
     requester, responder = connected5(port, topic + "-a"), connected5(port, topic + "-b")
     requester.subscribe(f"{topic}/answers")
     responder.subscribe(f"{topic}/requests")
-    requester.publish(
-        f"{topic}/requests", b"?", 1, properties={"response_topic": f"{topic}/answers", "correlation_data": b"334"}
-    )
+    requester.publish(f"{topic}/requests", b"?", 1, properties={"response_topic": f"{topic}/answers", "correlation_data": b"334"})
     request = responder.expect(Publish)
     assert request.properties is not None
     responder.publish(

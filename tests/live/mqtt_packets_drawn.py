@@ -123,7 +123,8 @@ def acknowledgements(draw: st.DrawFn, version: int) -> Any:
 def subscribes(draw: st.DrawFn, version: int) -> Subscribe:
     options = st.integers(0, 2)
     if version == V5:
-        options = st.builds(lambda qos, flags, handling: qos | flags | handling, options, st.sampled_from([0, 8]), st.sampled_from([0, 16, 32]))
+        flags, handling = st.sampled_from([0, 8]), st.sampled_from([0, 16, 32])  # no local is not for shared subscriptions
+        options = st.builds(lambda qos, flag, handled: qos | flag | handled, options, flags, handling)
     filters = draw(st.lists(st.tuples(texts, options), min_size=1, max_size=4).map(tuple))
     return Subscribe(draw(packet_ids), filters, version, draw(properties("subscribe")) if version == V5 else None)
 
@@ -139,7 +140,11 @@ def packets(version: int) -> st.SearchStrategy[Any]:
         acknowledgements(version),
         subscribes(version),
         st.builds(
-            ConnAck, st.booleans(), _codes("connack") if v5 else st.integers(0, 5), st.just(version), properties("connack") if v5 else none
+            ConnAck,
+            st.booleans(),
+            _codes("connack") if v5 else st.integers(0, 5),
+            st.just(version),
+            properties("connack") if v5 else none,
         ),
         st.builds(
             SubAck,

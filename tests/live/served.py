@@ -14,11 +14,12 @@ from sim.protocols.broker_presets import PRESETS
 
 
 @contextlib.contextmanager
-def served_broker(preset: str = "spec", *, recorder: Any = None, connections: int = 1000, **limits: Any) -> Iterator[BrokerService]:
+def served_broker(
+    preset: str = "spec", *, recorder: Any = None, connections: int = 1000, **limits: Any
+) -> Iterator[BrokerService]:
     """Start the service, hand it out, stop it, and see that nothing in it raised."""
-    service = BrokerService(
-        PRESETS[preset][0], port=0, limits=dataclasses.replace(SERVED_LIMITS, **limits), recorder=recorder, connections=connections
-    )
+    bounds = dataclasses.replace(SERVED_LIMITS, **limits)
+    service = BrokerService(PRESETS[preset][0], port=0, limits=bounds, recorder=recorder, connections=connections)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()

@@ -347,7 +347,7 @@ def test_random_bytes_and_mutated_packets_never_kill_it(seed):
                 encode(packet, version)
                 for packet in (
                     Connect(f"fuzz{n % 5}", rng.random() < 0.5, 60, version, session_expiry_s=expiry_s, will=will),
-                    Publish(message, rng.randint(1, 2), rng.randint(1, 9), version=version, properties=more, retain=rng.random() < 0.3),
+                    Publish(message, rng.randint(1, 2), rng.randint(1, 9), False, False, rng.random() < 0.3, version, more),
                     Subscribe(3, (("fuzz/#", rng.randint(0, 2)), ("$share/g/fuzz/+", 1)), version),
                     Disconnect(0, {"session_expiry_interval": 3} if version == V5 else None),
                     PingReq(),
@@ -406,7 +406,8 @@ def test_a_second_service_on_the_same_port_after_the_first():
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_serves_until_it_is_interrupted(number):
     words = [sys.executable, "-u", "-m", "sim", "broker", "--port", "0", "--refuse", "not/this"]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "NO_COLOR": "1"})
+    plain = {**os.environ, "NO_COLOR": "1"}
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=plain)
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -432,3 +433,14 @@ def test_mistakes_on_the_command_line_are_one_line_and_code_2(port):
         done = subprocess.run([sys.executable, "-m", "sim", "broker", *words], capture_output=True, text=True, timeout=30)
         assert done.returncode == 2, done
         assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_publish_above_maximum_qos_is_refused():
+    """MQTT 5 [MQTT-3.2.2-11]: 0x9B; with 3.1.1 there is no such answer, it is acknowledged as QoS 1 (brokers 2, RabbitMQ)."""
+    with served_broker("aws_iot") as service:
+        client = connected5(service.port, "a")
+        assert client.connack is not None
+        assert (client.connack.properties or {})["maximum_qos"] == 1
+        client.publish("t", b"m", 2, wait=False)
+        assert client.refused_with() == 0x9B
+        WireClient(service.port, V5).connect("b", will=Will("t", 1, 2, payload=b"w"), expects=0x9B)

@@ -42,7 +42,7 @@ def test_the_size_of_a_packet_is_that_of_its_bytes(version, qos, chunk, every_s,
         NOTHING_TO_SEND,
         ota=OTA(chunk_bytes=chunk, image_bytes=chunk * 8, every_s=every_s, qos=qos),
         diagnostics=Diagnostics(every_s=4.0, qos=qos, expire=expire, timeout_s=3.0),
-        telemetry=Telemetry(every_s=5.0, qos=qos if preset != "aws_iot" else min(qos, 1)),
+        telemetry=Telemetry(every_s=5.0, qos=qos),
     )
     config = MQTTPersistent(version=version, clean_session=clean, receive_maximum=receive_maximum, keep_alive_s=6.0)
     with pytest.MonkeyPatch.context() as patch:

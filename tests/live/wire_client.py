@@ -32,7 +32,7 @@ QUIET_S = 0.2  # how long nothing must come for a test to believe that nothing w
 
 
 class WireClient:
-    """`received` are the packets not yet asked for, in order; acknowledgements go out by themselves unless `acknowledges` is off."""
+    """`received` are the packets not yet asked for, in order. Acknowledgements go out by themselves if it `acknowledges`."""
 
     def __init__(self, port: int, version: int = V311, *, acknowledges: bool = True) -> None:
         self.version = version
@@ -54,17 +54,22 @@ class WireClient:
         with contextlib.suppress(OSError):  # the broker may have closed already; the test sees that when it reads
             self._socket.sendall(data)
 
-    def connect(
-        self, client_id: str = "client", *, clean: bool = True, keep_alive_s: int = 60, expects: int = 0, **more: Any
-    ) -> WireClient:  # fmt: skip
-        """CONNECT and wait for CONNACK with the code `expects`. `more`: session_expiry_s, receive_maximum, will, properties ..."""
+    def connect(self, client_id: str, *, clean: bool = True, keep_alive_s: int = 60, expects: int = 0, **more: Any) -> WireClient:
+        """CONNECT and wait for CONNACK with the code `expects`. `more` are other fields of Connect."""
         self.send(Connect(client_id, clean, keep_alive_s, self.version, **more))
         self.connack = self.expect(ConnAck)
         assert self.connack.code == expects, self.connack
         return self
 
     def publish(
-        self, topic: str, payload: bytes = b"m", qos: int = 0, *, retain: bool = False, properties: dict | None = None, wait: bool = True
+        self,
+        topic: str,
+        payload: bytes = b"m",
+        qos: int = 0,
+        *,
+        retain: bool = False,
+        properties: dict | None = None,
+        wait: bool = True,
     ) -> int:
         """PUBLISH and, with QoS 1 and 2, wait for the end of the exchange; returns the packet identifier."""
         packet_id = self.next_id() if qos else 0

@@ -137,9 +137,6 @@ def test_a_run_is_the_same_when_it_is_run_again(name):
     assert np.array_equal(np.asarray(first.record.delivered), np.asarray(again.record.delivered), equal_nan=True)
 
 
-@pytest.mark.xfail(
-    strict=True, raises=IndexError, reason="Link.connect and Link.once look up the row at inf where the last row is held for ever"
-)
 def test_a_drive_may_end_in_a_handover():
     seen = run(drive(Row(0.0), Row(10.0, 0, LinkState.HELD), end_s=40.0), MQTTPersistent(keep_alive_s=3.0))
     assert seen.outcomes == []

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sim.live.brokers import aedes, amqtt, mosquitto, rabbitmq
 from sim.live.brokers.running import BrokerUnavailable, RunningBroker
+from sim.protocols.broker_presets import PresetName
 
 EMBEDDED = "embedded"  # our own broker machine, in the lab's process
 
@@ -18,7 +19,7 @@ class RealBroker:
 
     start: Callable[[Path], Awaitable[RunningBroker]]
     missing: Callable[[], str | None]
-    preset: str
+    preset: PresetName
 
 
 BROKERS: dict[str, RealBroker] = {
@@ -42,7 +43,7 @@ def check_broker(name: str) -> None:
         raise BrokerUnavailable(why)
 
 
-def preset_of(name: str) -> str | None:
+def preset_of(name: str) -> PresetName | None:
     """The preset that holds the values of a broker; None where the name says nothing about them."""
     broker = BROKERS.get(name)
     return broker.preset if broker is not None else None

@@ -44,9 +44,8 @@ async def start_rabbitmq(folder: Path) -> RunningBroker:
     environment = _environment(folder, epmd, distribution, f"lab{mqtt}@localhost")
     try:
         # a daemon of Erlang that the node would start itself, and leave behind
-        broker.processes.append(
-            await start(program("epmd") or "epmd", "-address", "127.0.0.1", "-port", str(epmd), log=folder / "epmd.log", env=environment)
-        )
+        command = (program("epmd") or "epmd", "-address", "127.0.0.1", "-port", str(epmd))
+        broker.processes.append(await start(*command, log=folder / "epmd.log", env=environment))
         broker.processes.append(await start(str(_SCRIPT), log=folder / "console.log", env=environment, cwd=folder))
         await broker.ready()
         broker.version = _version(folder / "rabbitmq.log")
