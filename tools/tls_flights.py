@@ -40,7 +40,7 @@ _TAIL = """
 Each cell: model / real, in bytes. ECDSA signatures vary by a byte or two from run to run. What the table leaves out:
 
 - CPU times, which depend on the machine: the table's were measured once (docs/sources.md, PQC-TLS).
-- A vehicle that accepts a connection of the server's (strategy 2) sends tickets too, as any OpenSSL server does; the model
+- A vehicle that accepts a connection of the server's (strategy 2) sends two tickets of 79 bytes that nobody uses; the model
   books none there.
 """
 

@@ -184,7 +184,7 @@ class _End(asyncio.Protocol):
     def __init__(self, pair: _Pair, *, is_near: bool) -> None:
         self._pair = pair
         self._is_near = is_near
-        self._flow: Flow = pair.owner.link.flow()  # of the bytes read here
+        self._flow: Flow = pair.owner.link.flow(pair.owner._clock.now())  # of the bytes read here
         self._transport: asyncio.Transport | None = None
         self._waiting: list[bytes | None] = []  # arrived before the other end stood; None: FIN
         self._on_the_way = 0

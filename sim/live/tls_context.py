@@ -47,14 +47,14 @@ class Contexts:
     sessions: dict[str, SSL.Session] = field(default_factory=dict)  # by peer: of the newest tickets
 
 
-def contexts(settings: TLS, root: bytes, party: Issued) -> Contexts:
-    """OpenSSL contexts of a party that trusts `root`.
+def contexts(settings: TLS, root: bytes, party: Issued, *, resumable: bool = True) -> Contexts:
+    """OpenSSL contexts of a party that trusts `root`. `resumable`: whether its clients come back with tickets.
 
     Raises:
         TLSUnavailable: pyOpenSSL or the OpenSSL in it cannot do it.
     """
     try:
-        return Contexts(_client(settings, root, party), _server(settings, root, party), settings)
+        return Contexts(_client(settings, root, party), _server(settings, root, party, resumable), settings)
     except (SSL.Error, crypto.Error, AttributeError, TypeError) as error:
         raise TLSUnavailable(f"TLS profile {settings.profile} is not to be had with this pyOpenSSL: {error!r}") from None
 
@@ -96,18 +96,19 @@ def _client(settings: TLS, root: bytes, party: Issued) -> SSL.Context:
     return context
 
 
-def _server(settings: TLS, root: bytes, party: Issued) -> SSL.Context:
+def _server(settings: TLS, root: bytes, party: Issued, resumable: bool) -> SSL.Context:
     context = _context(settings, root)
     _show(context, party)
     if settings.mutual:
         context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _verified)
     context.set_session_id(_SESSIONS_OF)
     context.set_timeout(max(1, round(settings.ticket_lifetime_s)))
-    if settings.resumption == "stateful":
-        context.set_options(SSL.OP_NO_TICKET)  # in TLS 1.3: tickets that are keys of the server's cache
-        context.set_session_cache_mode(SSL.SESS_CACHE_SERVER)
-    else:
-        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    if settings.resumption == "stateful" or not resumable:
+        # in TLS 1.3: tickets that are keys of the server's cache. To send none at all cannot be asked for by pyOpenSSL;
+        # where nobody comes back these are the smallest, and the cache has nothing of them
+        context.set_options(SSL.OP_NO_TICKET)
+    keeps = resumable and settings.resumption == "stateful"
+    context.set_session_cache_mode(SSL.SESS_CACHE_SERVER if keeps else SSL.SESS_CACHE_OFF)
     return context
 
 

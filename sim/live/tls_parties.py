@@ -47,13 +47,13 @@ class Parties:
 
 
 def parties(server: Server, vin: str, certificates: Certificates) -> Parties:
-    """Both sides of one vehicle's run.
+    """Both sides of one vehicle's run. Nobody resumes with a vehicle, as in the model.
 
     Raises:
         TLSUnavailable: pyOpenSSL cannot do the profile.
     """
     return Parties(
         server.name,
-        contexts(server.tls, certificates.root, certificates.vehicles[vin]),
+        contexts(server.tls, certificates.root, certificates.vehicles[vin], resumable=False),
         contexts(server.tls, certificates.root, certificates.server),
     )

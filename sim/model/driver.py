@@ -431,7 +431,7 @@ class Driver:
         row.target = f"{action.address}:{action.port}"
         address = network.link.address_at(now)
         transport = Transport(
-            address, int(end), action.port, row, network.link.flow(), network.link.flow(), action.user_timeout_s
+            address, int(end), action.port, row, network.link.flow(now), network.link.flow(now), action.user_timeout_s
         )
         transport.ids[end] = action.transport
         transport.open[end] = True

@@ -33,6 +33,7 @@ class Flow:
 
     __slots__ = (
         "blocked",
+        "born_s",
         "last_arrival_s",
         "last_finish_s",
         "purpose",
@@ -44,7 +45,8 @@ class Flow:
         "window_bytes",
     )
 
-    def __init__(self, window_bytes: int) -> None:
+    def __init__(self, window_bytes: int, born_s: float) -> None:
+        self.born_s = born_s
         self.last_arrival_s = -NEVER
         self.last_finish_s = -NEVER
         self.window_bytes = window_bytes
@@ -67,7 +69,7 @@ class Link:
     __slots__ = (
         "_address", "_begin", "_down_bps", "_down_free_s", "_downlink", "_end", "_initial_window_bytes", "_queue_bytes", "_resent", "_row",
         "_rtt", "_rtts", "_runs", "_starts", "_state", "_stretch", "_stretch_address", "_stretch_starts", "_stretch_state", "_tcp",
-        "_until", "_up_bps", "_up_free_s", "_uplink",
+        "_until", "_up_bps", "_up_free_s", "_uplink", "unsent_bytes",
     )  # fmt: skip
 
     def __init__(self, timeline: LinkTimeline, tcp: TCP, *, queue_bytes: int) -> None:
@@ -98,14 +100,16 @@ class Link:
                     opens.append(opens_s)
                     closes.append(closes_s)
         self._row = 0
+        self.unsent_bytes = 0  # of the last write that does not arrive
         self._resent = False  # whether the last write met an interruption
         self._begin = self._end = self._until = NEVER  # of the row, and of the stretch that it is in
         self._stretch = self._address = self._state = 0
         self._rtt = self._down_bps = self._up_bps = 0.0
         self._go_to(-NEVER)
 
-    def flow(self) -> Flow:
-        return Flow(self._initial_window_bytes)
+    def flow(self, now: float) -> Flow:
+        """A direction of a transport that is opened at `now`."""
+        return Flow(self._initial_window_bytes, now)
 
     def _go_to(self, at: float) -> None:
         """Stand in the row that holds at `at`."""
@@ -209,12 +213,20 @@ class Link:
         self, flow: Flow, address: int, up: bool, wire: int, now: float, start: float, user_timeout_s: float, *, reserve: bool
     ) -> float:
         flow.watch = True
+        self.unsent_bytes = wire
         if now >= flow.sender_gone_s:
             return NEVER
         # slow start: a flight larger than the window needs further round trips (RFC 5681 3.1)
         rto = rto_s(self._tcp, self.rtt_at(start))
-        if self._tcp.slow_start_after_idle and start - flow.used_s > rto:
-            flow.window_bytes = self._initial_window_bytes
+        if self._tcp.slow_start_after_idle:
+            idle_s = start - flow.used_s
+            silence_s = rto
+            if start - flow.born_s < 8.0 * rto:
+                silence_s *= 2.5  # young: RTTVAR starts at half the RTT and decays by a quarter each round trip (RFC 6298 2.2, 2.3)
+            while idle_s > silence_s and flow.window_bytes > self._initial_window_bytes:
+                # halved for each RTO of silence (RFC 2861; Linux tcp_cwnd_restart)
+                flow.window_bytes = max(flow.window_bytes // 2, self._initial_window_bytes)
+                idle_s -= silence_s
         finish = start
         left = wire
         at = max(start, flow.last_finish_s)
@@ -224,6 +236,7 @@ class Link:
             begun = at
             finish = self._transmit(address, up, burst, begun)
             if finish == NEVER:
+                self.unsent_bytes = left - burst + self.unsent_bytes
                 break
             left -= burst
             if finish - begun > 2.0 * rto:
@@ -286,6 +299,7 @@ class Link:
             else:
                 at = self._next_retransmission(address, at, self._rtts[self._row - 1 if self._row else 0])
                 self._resent = True
+        self.unsent_bytes = int(bits / 8.0)
         return NEVER
 
     def _next_retransmission(self, address: int, lost_at: float, rtt_s: float) -> float:

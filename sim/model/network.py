@@ -177,6 +177,8 @@ class Network:
         arrival = self.link.carry(flow, transport.address, up, wire, now, user_timeout_s)
         if arrival < NEVER:
             transport.last_used_s = arrival
+        else:
+            self._book(up, purpose, 0, -self.link.unsent_bytes, row)  # never on the air
         return arrival
 
     def _cell(self, up: bool, purpose: str) -> list[int]:

@@ -64,9 +64,7 @@ def test_the_round_trips_are_the_same_at_both_segment_sizes_of_linux(profile, si
     [
         (10, 5),
         (20, 3),
-        pytest.param(
-            4, 5, marks=pytest.mark.xfail(strict=True, reason="Link does not let a window grow that was used by more than half")
-        ),
+        (4, 5),
     ],
 )
 def test_the_initial_window_decides(window, round_trips):

@@ -136,9 +136,6 @@ def test_the_rate_of_the_link_adds_the_time_its_bytes_take(rate_bps):
     assert delivered(seen)[0] == pytest.approx(5.0 + wire * 8 / rate_bps + RTT_S / 2, abs=1e-6)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="Link compares IP bytes with a window of payload bytes: 13,960 to 14,480 bytes take a round trip too many"
-)
 def test_a_window_counts_payload_and_not_headers():
     """RFC 6928 counts segments of payload: 14,000 bytes fit into ten segments of 1448."""
     seen = run(drive(Row(0.0, rtt_s=1.0), end_s=60.0), SILENT, chunks(5.0, size=14_000))

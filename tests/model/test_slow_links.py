@@ -106,7 +106,6 @@ def test_what_arrived_before_the_cut_is_not_sent_again():
     assert seen.record.traffic["down", "repeated"][1] == on_the_wire(16 * KIB, DOWN)
 
 
-@pytest.mark.xfail(strict=True, reason="Network.send books a write in full when it is made, also what a cut leaves unsent")
 def test_bytes_of_a_chunk_that_were_not_sent_before_the_cut_are_not_booked():
     """Cost is IP bytes: of a chunk cut after 10 s at 64 kbit/s no more than 80,000 bytes were on the air."""
     link = {"down_bps": 64e3, "up_bps": 64e3}
@@ -127,9 +126,6 @@ def test_a_connection_killed_by_its_own_payload_is_back_at_once():
     assert again.connack_s - again.asked_s < 3.0
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the link's time that a transport had reserved is not given back when its server end is told of a reset"
-)
 def test_a_connection_killed_by_its_own_payload_is_back_when_the_queue_of_the_link_has_drained():
     """A queue of 256 KiB takes 33 s at 64 kbit/s; what the server's kernel still held is gone with the connection."""
     link = {"down_bps": 64e3, "up_bps": 64e3}
