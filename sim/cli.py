@@ -445,6 +445,35 @@ def certificates(
 
 @app.command()
 @_command
+def probe(
+    target: Annotated[str, typer.Argument(metavar="HOST:PORT", help="where the broker listens")],
+    tls: Annotated[
+        str | None, typer.Option(metavar="CA_FILE", help="speak TLS; the authority to trust, or `system` for the machine's own")
+    ] = None,
+    cert: Annotated[Path | None, typer.Option(help="the client's certificate, for mutual TLS")] = None,
+    key: Annotated[Path | None, typer.Option(help="its key")] = None,
+    username: Annotated[str | None, typer.Option(help="in every CONNECT; the client id where not given")] = None,
+    password: Annotated[str | None, typer.Option(help="in every CONNECT; none where not given")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Find out how a broker behaves and print it as a preset; about half a minute, two at most."""
+    import json as json_module
+
+    from sim.study.probe import ProbeFailed, Target, probe_broker
+    from sim.terminal import say
+
+    try:
+        where = Target.parse(
+            target, authority=tls or "", certificate=cert, key=key, username=username, password=password
+        )
+        found = probe_broker(where, lambda text: say(text, error=True))
+    except ProbeFailed as error:
+        raise BadUsage(str(error)) from None
+    say(json_module.dumps(found.as_json(), indent=2) if json else found.as_yaml().rstrip())
+
+
+@app.command()
+@_command
 def bench(
     vehicles: Annotated[int, typer.Option(min=1, help="vehicles of the fleet workload")] = 1000,
     hours: Annotated[float, typer.Option(min=0.001, help="simulated hours")] = 1.0,

@@ -51,9 +51,6 @@ def build() -> str:
         shutil.copytree(compiled.ROOT / "sim", copy / "sim", ignore=shutil.ignore_patterns("__pycache__"))
         final = compiled.build_folder(copy)
         modules = compiled.modules(compiled.sources(copy))
-        for module in modules:
-            path = compiled.source_of(module, copy)
-            path.write_text(with_constructors(path.read_text()))
         done = subprocess.run(
             [sys.executable, str(Path(__file__).resolve()), "--work", str(work), *modules],
             cwd=copy, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
@@ -129,9 +126,12 @@ def compile_here(work: Path, modules: list[str]) -> None:
     from setuptools import Distribution
     from setuptools.command.build_ext import build_ext  # type: ignore[import-untyped]
 
+    sources = [compiled.source_of(module, Path()) for module in modules]
+    for path in sources:
+        path.write_text(with_constructors(path.read_text()))
     options = ["--ignore-missing-imports", f"--cache-dir={compiled.BUILDS / 'mypy_cache'}"]
     extensions = mypycify(
-        [*options, *(str(compiled.source_of(module, Path())) for module in modules)],
+        [*options, *map(str, sources)],
         opt_level=os.environ.get("OPT","1"), debug_level="0", target_dir=str(work / "c"),
         group_name=compiled.LIBRARY.removesuffix("__mypyc"),
     )  # fmt: skip

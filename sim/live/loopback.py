@@ -18,6 +18,7 @@ from sim.drive.config import Access
 from sim.drive.timeline import LinkTimeline
 from sim.live.clock import Clock
 from sim.model.link import Flow, Link
+from sim.protocols.dns import Cache
 from sim.protocols.server import Server
 from sim.protocols.tcp import HEADER_BYTES
 
@@ -44,6 +45,7 @@ class LoopbackLink:
         self._relay_ports: dict[int, int] = {}  # server port -> port of its relay
         self._vehicle_port: dict[int, int] = {}  # port of the vehicle -> where it really listens
         self._pairs: set[_Pair] = set()
+        self._cache = Cache()  # of the vehicle's resolver
 
     async def start(self) -> None:
         """Nothing to set up: the range 127.0.0.0/8 is there."""
@@ -118,11 +120,14 @@ class LoopbackLink:
             listener.close()
 
     async def resolve(self, name: str) -> str:
-        """A DNS query over the link: retried after 5 s, twice (RFC 1035 4.2.1)."""
+        """From the resolver's cache, or a DNS query over the link: retried after 5 s, twice (RFC 1035 4.2.1)."""
         dns = self._server.dns
         known = self._server.address if name == self._server.name else ""
         if dns.cached and known:
             return known
+        cached = self._cache.get(self._clock.now(), name)
+        if cached is not None:
+            return cached
         for attempt in range(dns.retries + 1):
             asked = self._clock.now()
             index = self.link.address_at(asked)
@@ -132,6 +137,7 @@ class LoopbackLink:
             back = self.link.once(index, False, there) if there < math.inf else math.inf
             if back < asked + dns.retry_s:
                 await asyncio.sleep(max(0.0, back - self._clock.now()))
+                self._cache.put(back, name, known, dns.ttl_s if known else dns.negative_ttl_s)
                 return known
             if attempt < dns.retries:
                 await asyncio.sleep(dns.retry_s)

@@ -144,7 +144,7 @@ def _noticed_by_broker(
             last_s = max(last_s, at)
     allowed_s = keep_alive_s * float(behaviour["keep_alive_factor"])
     if rule == "tick_from_connect":
-        return begun_s + (math.floor((last_s - begun_s) / allowed_s) + 2) * allowed_s
+        return begun_s + (math.floor((last_s - begun_s) / allowed_s) + 1 + int(behaviour["keep_alive_checks"])) * allowed_s
     # the phase of the ticks cannot be seen: half a tick on average
     return last_s + allowed_s + (tick_s / 2.0 if rule == "tick_after" else 0.0)
 

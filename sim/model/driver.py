@@ -21,10 +21,8 @@ import math
 from collections.abc import Callable
 from typing import Any, Final
 
-import numpy as np
 import simpy
 
-from sim.drive.timeline import LinkTimeline
 from sim.machine import (
     NEVER,
     AddressChanged,
@@ -159,13 +157,10 @@ class Driver:
 
     def start(self, start_s: float) -> None:
         """Schedule what the timeline brings and wake the machines for the first time."""
-        timeline: LinkTimeline = self.network.timeline
-        held = timeline.address
-        changes = [0, *(np.flatnonzero(held[1:] != held[:-1]) + 1).tolist()]
-        for row in changes:
-            address = int(held[row])
-            name = timeline.addresses[address] if address >= 0 else None
-            self._post(float(timeline.start_s[row]) if row else start_s, _ADDRESS_CHANGED, name, None, _CHANGE)
+        addresses = self.network.timeline.addresses
+        for at, address in self.network.link.address_changes():
+            name = addresses[address] if address >= 0 else None
+            self._post(at if at > -NEVER else start_s, _ADDRESS_CHANGED, name, None, _CHANGE)
         self._vehicle_due_s = self._vehicle_next()
         self._server_due_s = self._server_next()
         self._arm()
@@ -242,12 +237,14 @@ class Driver:
             if at < NEVER:
                 self._slot_at = NEVER
                 # what stands in the agenda was posted before it and goes first at the same instant
-                if at <= due_s and at <= horizon_s and not (agenda and agenda[0][0] <= at):
+                first_s: float = agenda[0][0] if agenda else NEVER
+                if at <= due_s and at <= horizon_s and at < first_s:
                     self._happen(at, self._slot_what, self._slot_a, self._slot_b)
                     continue
                 heapq.heappush(agenda, (at, _INPUT, self._slot_serial, self._slot_what, self._slot_a, self._slot_b))
-            if agenda and agenda[0][0] <= due_s:
-                if agenda[0][0] > horizon_s:
+            first_s = agenda[0][0] if agenda else NEVER
+            if first_s <= due_s and agenda:
+                if first_s > horizon_s:
                     break
                 item = heapq.heappop(agenda)
                 self._happen(item[0], item[3], item[4], item[5])
@@ -322,7 +319,7 @@ class Driver:
         if message is not None:
             self.record.sent(now, message)
             self.record.messages_sent += up
-        elif type(packet) in (HTTPRequest, HTTPResponse):
+        elif isinstance(packet, HTTPRequest | HTTPResponse):
             for message in packet.messages:
                 self.record.sent(now, message)
                 self.record.messages_sent += up

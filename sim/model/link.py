@@ -67,9 +67,9 @@ class Link:
     """
 
     __slots__ = (
-        "_address", "_begin", "_down_bps", "_down_free_s", "_downlink", "_end", "_initial_window_bytes", "_queue_bytes", "_resent", "_row",
-        "_rtt", "_rtts", "_runs", "_starts", "_state", "_stretch", "_stretch_address", "_stretch_starts", "_stretch_state", "_tcp",
-        "_until", "_up_bps", "_up_free_s", "_uplink", "unsent_bytes",
+        "_address", "_begin", "_down_bps", "_down_free_s", "_downlink", "_end", "_initial_window_bytes", "_last_row", "_queue_bytes",
+        "_resent", "_row", "_rows_per_s", "_rtt", "_rtts", "_runs", "_starts", "_state", "_stretch", "_stretch_address",
+        "_stretch_starts", "_stretch_state", "_tcp", "_until", "_up_bps", "_up_free_s", "_uplink", "unsent_bytes",
     )  # fmt: skip
 
     def __init__(self, timeline: LinkTimeline, tcp: TCP, *, queue_bytes: int) -> None:
@@ -83,6 +83,8 @@ class Link:
         self._rtts: Sequence[float] = timeline.rtt_s.data
         self._downlink: Sequence[float] = timeline.downlink_bps.data
         self._uplink: Sequence[float] = timeline.uplink_bps.data
+        self._last_row = len(timeline.start_s) - 1
+        self._rows_per_s = self._last_row / max(float(timeline.start_s[-1]), 1.0)
         # stretches of rows between which neither state nor address changes
         state, address = timeline.link, timeline.address
         first = np.flatnonzero((state[1:] != state[:-1]) | (address[1:] != address[:-1])) + 1
@@ -102,28 +104,43 @@ class Link:
         self._row = 0
         self.unsent_bytes = 0  # of the last write that does not arrive
         self._resent = False  # whether the last write met an interruption
-        self._begin = self._end = self._until = NEVER  # of the row, and of the stretch that it is in
+        self._begin = self._end = self._until = 0.0  # of the row, and of the stretch that it is in
         self._stretch = self._address = self._state = 0
         self._rtt = self._down_bps = self._up_bps = 0.0
         self._go_to(-NEVER)
+
+    def address_changes(self) -> list[tuple[float, int]]:
+        """(instant, index of the address, -1: none) for each change; the first is what the vehicle has to begin with."""
+        found: list[tuple[float, int]] = []
+        before = -2
+        for start_s, address in zip(self._stretch_starts, self._stretch_address, strict=False):
+            if address != before:
+                found.append((start_s, address))
+            before = address
+        return found
 
     def flow(self, now: float) -> Flow:
         """A direction of a transport that is opened at `now`."""
         return Flow(self._initial_window_bytes, now)
 
     def _go_to(self, at: float) -> None:
-        """Stand in the row that holds at `at`."""
-        starts = self._starts
-        n = len(starts)
+        """Stand in the row that holds at `at`. Rows mostly come at a steady pace, so the first guess mostly is right."""
+        starts, last = self._starts, self._last_row
         row = self._row
-        if at >= self._begin:
-            near = row + 8  # mostly it is one of the next rows
-            row = bisect_right(starts, at, row, near if near < n and starts[near] > at else n) - 1
-        else:
-            row = max(0, bisect_right(starts, at, 0, row) - 1)
+        ahead = (at - max(self._begin, 0.0)) * self._rows_per_s
+        row = last if ahead >= last - row else row + int(ahead) if ahead > -row else 0
+        begin = starts[row] if row else -NEVER
+        end = starts[row + 1] if row < last else NEVER
+        if not begin <= at < end:
+            low, high = max(row - 8, 0), min(row + 8, last)
+            if not starts[low] <= at < starts[high]:
+                low, high = 0, last + 1
+            row = max(bisect_right(starts, at, low, high) - 1, 0)
+            begin = starts[row] if row else -NEVER
+            end = starts[row + 1] if row < last else NEVER
         self._row = row
-        self._begin = starts[row] if row else -NEVER
-        self._end = starts[row + 1] if row + 1 < n else NEVER
+        self._begin = begin
+        self._end = end
         self._rtt = self._rtts[row]
         self._down_bps = self._downlink[row]
         self._up_bps = self._uplink[row]
@@ -230,7 +247,7 @@ class Link:
         finish = start
         left = wire
         at = max(start, flow.last_finish_s)
-        self._resent = False
+        self._resent = at > start  # behind bytes of its own that are still to be resent
         while left > 0:
             burst = min(left, flow.window_bytes)
             begun = at

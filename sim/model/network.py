@@ -6,24 +6,23 @@ instant of the call, so the driver knows at once when (and whether) something wi
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
 
 from sim.drive.config import Network as NetworkSettings
 from sim.drive.timeline import LinkTimeline
 from sim.machine import NEVER
 from sim.model.link import Flow, Link
-from sim.protocols import tls as tls_costs
 from sim.protocols.dns import Cache
 from sim.protocols.server import Server
 from sim.protocols.tcp import HEADER_BYTES, syn_gives_up_s
+from sim.protocols.tls import RECORD_BYTES, RECORD_OVERHEAD_BYTES, can_resume, handshake
 from sim.record.recorder import Connection, Recorder
 
 RRC_TAIL_S: Final = 10.0  # RRC inactivity timer (docs/sources.md, real-world 3: 10 s, sweep 5 to 30 s)
-_RECORD = tls_costs.RECORD_OVERHEAD_BYTES
 _SYN_BYTES: Final = 60  # IPv4 20 + TCP 20 + options 20
 
 
@@ -84,7 +83,7 @@ class Network:
         self._server = server
         self._settings = settings
         self.refuse = refuse
-        self._tls_bytes = _RECORD if server.tls.profile != "none" else 0
+        self._tls_bytes = RECORD_OVERHEAD_BYTES if server.tls.profile != "none" else 0
         self._mss = server.tcp.mss_bytes
         self._idle_timeout_s = settings.cgnat.idle_timeout_s if settings.access == "cgnat" else NEVER
         self._cache = Cache()
@@ -94,9 +93,10 @@ class Network:
         self._ticket_died = False
         self._up_cells: dict[str, list[int]] = {}
         self._down_cells: dict[str, list[int]] = {}
-        held = timeline.address[timeline.address >= 0]
-        # whether an address that was left ever comes back
-        self._returns = len(np.flatnonzero(np.diff(held))) + 1 > len(np.unique(held))
+        # whether an address that was left for another one ever comes back
+        held = [address for _, address in self.link.address_changes() if address >= 0]
+        left = [address for address, later in itertools.pairwise(held) if address != later]
+        self._returns = len(set(left + held[-1:])) <= len(left)
         self._two_segments = 2 * self._mss
         self._one_segment = self._mss - self._tls_bytes
         self._one_segment_overhead = self._tls_bytes + HEADER_BYTES
@@ -108,7 +108,7 @@ class Network:
     def wire_bytes(self, size_bytes: int) -> int:
         """IP bytes of a write: TLS records, and a TCP/IP header for each segment."""
         size = size_bytes + self._tls_bytes * (
-            1 if size_bytes <= tls_costs.RECORD_BYTES else -(-size_bytes // tls_costs.RECORD_BYTES)
+            1 if size_bytes <= RECORD_BYTES else -(-size_bytes // RECORD_BYTES)
         )
         return size + (HEADER_BYTES if size <= self._mss else HEADER_BYTES * -(-size // self._mss))
 
@@ -163,12 +163,11 @@ class Network:
                 (self._up_cells.get(purpose) or self._cell(True, purpose))[1] += acks
                 row.bytes_up += acks
         # _radio(), inlined
-        if now >= self._radio_until:
-            self.radio_active_s += RRC_TAIL_S
-            self._radio_until = now + RRC_TAIL_S
-        elif now + RRC_TAIL_S > self._radio_until:
-            self.radio_active_s += now + RRC_TAIL_S - self._radio_until
-            self._radio_until = now + RRC_TAIL_S
+        until = now + RRC_TAIL_S
+        before = self._radio_until
+        if until > before:
+            self.radio_active_s += RRC_TAIL_S if now >= before else until - before
+            self._radio_until = until
         if now - transport.last_used_s > self._idle_timeout_s:
             flow.stuck_bytes += wire
             flow.watch = True
@@ -329,10 +328,10 @@ class Network:
         asked_s = opening.tcp_s
         up = vehicle_is_client
         client_flow, server_flow = (transport.up, transport.down) if up else (transport.down, transport.up)
-        opening.resumed = vehicle_is_client and tls_costs.can_resume(
+        opening.resumed = vehicle_is_client and can_resume(
             tls, ticket_age_s=asked_s - self._ticket_s, died=self._ticket_died
         )
-        costs = tls_costs.handshake(tls, resumed=opening.resumed)
+        costs = handshake(tls, resumed=opening.resumed)
         if costs is None:
             opening.opened_s = asked_s
             opening.accepted_s = link.once(transport.address, up, asked_s)

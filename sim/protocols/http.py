@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from sim.machine import (
     CloseTransport,
@@ -25,10 +25,10 @@ from sim.machine import (
 
 #: Bytes of request line and headers, and of status line and headers. Simplification: constants, estimated from the
 #: requests that httpx and uvicorn exchange for such paths (about 200 to 280 bytes).
-REQUEST_HEADER_BYTES = 240
-RESPONSE_HEADER_BYTES = 160
+REQUEST_HEADER_BYTES: Final = 240
+RESPONSE_HEADER_BYTES: Final = 160
 #: JSON around each message in a batch: id, kind, topic, length
-MESSAGE_FRAME_BYTES = 96
+MESSAGE_FRAME_BYTES: Final = 96
 
 
 class Unreadable(Enum):
@@ -97,7 +97,7 @@ class State(Enum):
     WAITING = "waiting"  # a request was sent, its response is awaited
 
 
-TRANSITIONS: dict[State, frozenset[State]] = {
+TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     State.IDLE: frozenset({State.RESOLVING, State.OPENING, State.WAITING}),
     State.RESOLVING: frozenset({State.OPENING, State.IDLE}),
     State.OPENING: frozenset({State.WAITING, State.IDLE}),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from sim.machine import (
     NEVER,
@@ -352,7 +352,7 @@ class MQTTBroker:
 
 
 #: input or packet type -> handler; after the class, so that the methods exist
-_HANDLERS: dict[type, Callable[..., None]] = {
+_HANDLERS: Final[dict[type, Callable[..., None]]] = {
     PacketReceived: MQTTBroker.received,
     TransportAccepted: MQTTBroker._on_accepted,
     TransportLost: MQTTBroker._on_lost,

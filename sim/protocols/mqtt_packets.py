@@ -7,14 +7,14 @@ under, `cause_if_lost` the cause of loss of the message in it when nobody keeps 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from sim.machine import Message
 from sim.protocols.mqtt_properties import Properties, properties_bytes, utf8_bytes
 from sim.protocols.mqtt_reasons import SESSION_TAKEN_OVER as SESSION_TAKEN_OVER
 
-V311 = 4
-V5 = 5
+V311: Final = 4
+V5: Final = 5
 
 
 def fixed_header_bytes(remaining: int) -> int:
@@ -331,7 +331,7 @@ class Auth(HandshakePacket):
 
 
 @dataclass(slots=True)
-class Malformed(ControlPacket):
+class Malformed(HandshakePacket):
     """Stands for bytes that are no packet, so that a machine can answer them as MQTT 5 4.13 says; never sent.
 
     `code` is the MQTT 5 reason code, `version` that of the connection (0: not known), `text` says what was wrong.
@@ -340,8 +340,10 @@ class Malformed(ControlPacket):
     code: int
     text: str
     version: int = 0
-    purpose: ClassVar[str] = "handshake"
-    encoded_size: ClassVar[int] = 0
+
+    @property
+    def encoded_size(self) -> int:
+        return 0
 
 
 ACCEPTED = 0

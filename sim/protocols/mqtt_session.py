@@ -14,7 +14,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 from sim.machine import NEVER, CloseTransport, Deadlines, Drop, Message, Note, SendPacket
 from sim.protocols.broker_limits import NO_LIMITS, BrokerLimits
@@ -74,7 +74,7 @@ class State(Enum):
     ENDED = "ended"  # expired or discarded
 
 
-TRANSITIONS: dict[State, frozenset[State]] = {
+TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     State.ABSENT: frozenset({State.ACCEPTING}),
     State.ACCEPTING: frozenset({State.CONNECTED, State.OFFLINE, State.ENDED, State.ACCEPTING}),
     State.CONNECTED: frozenset({State.OFFLINE, State.ENDED, State.ACCEPTING}),
@@ -83,7 +83,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 }
 
 Out = list[Any]
-_STATE_NOTES = {state: "session_" + state.value for state in State}
+_STATE_NOTES: Final = {state: "session_" + state.value for state in State}
 
 
 class Inflight:
@@ -608,8 +608,9 @@ class MQTTSession:
         if behaviour.keep_alive_rule == "tick_after":
             tick, phase = behaviour.keep_alive_tick_s, self._tick_phase
             return math.ceil((last + allowed_s - phase) / tick) * tick + phase
-        # tick_from_connect: ticks every allowed_s from CONNECT; closed at the first tick with no byte since the tick before
-        return self._connected_at + (math.floor((last - self._connected_at) / allowed_s) + 2) * allowed_s
+        # tick_from_connect: a check every allowed_s from CONNECT; the first one after the last packet still finds it
+        checks = math.floor((last - self._connected_at) / allowed_s) + 1 + behaviour.keep_alive_checks
+        return self._connected_at + checks * allowed_s
 
     def handle_deadline(self, now: float) -> Out:
         out: Out = []
@@ -633,7 +634,7 @@ class MQTTSession:
 
 
 #: input or packet type -> handler; after the class, so that the methods exist
-_HANDLERS: dict[type, Callable[..., None]] = {
+_HANDLERS: Final[dict[type, Callable[..., None]]] = {
     Publish: MQTTSession._on_publish,
     PingReq: MQTTSession._on_pingreq,
     Subscribe: MQTTSession._on_subscribe,

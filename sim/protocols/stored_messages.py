@@ -1,4 +1,7 @@
-"""What a session holds for its client, in a broker that bounds the bytes it stores for all sessions together."""
+"""What a session holds for its client, in a broker that bounds the bytes it stores for all sessions together.
+
+The containers are subclasses of Python's, which the compiler cannot lay out as classes of its own: hence the mark on them.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Protocol, TypeVar
 
 from sim.machine import Message
 from sim.protocols.mqtt_properties import properties_bytes
+from sim.subclassing import mypyc_attr
 
 Entry = tuple[Message, int, bool]  # message, QoS, retain
 _OVERHEAD_BYTES = 200  # of an entry and its message, about
@@ -46,6 +50,7 @@ class StoredBytes:
         self.held -= stored_bytes(message)
 
 
+@mypyc_attr(native_class=False)
 class MessageQueue(deque[Entry]):
     """The queue; only what MQTTSession calls is overridden."""
 
@@ -78,6 +83,7 @@ class MessageQueue(deque[Entry]):
         super().clear()
 
 
+@mypyc_attr(native_class=False)
 class InflightMessages(dict[int, Held]):
     """What is sent and not acknowledged, by packet identifier; only what MQTTSession calls is overridden."""
 

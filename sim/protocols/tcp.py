@@ -97,10 +97,17 @@ def gives_up_after_s(tcp: TCP, rto: float, user_timeout_s: float = 0.0) -> float
         limit = (2.0 ** (tcp.retries2 + 1) - 1.0) * tcp.rto_min_s
     else:
         limit = (2.0 ** (doublings + 1) - 1.0) * tcp.rto_min_s + (tcp.retries2 - doublings) * tcp.rto_max_s
-    for at in retransmissions(tcp, rto):
-        if at >= begun + limit:
-            return at
-    raise AssertionError("retransmissions() is endless")
+    return _first_retransmission(tcp, rto, begun + limit)
+
+
+def _first_retransmission(tcp: TCP, rto: float, since_s: float) -> float:
+    """The first of `retransmissions` that is not before `since_s` > 0, without the cost of a generator."""
+    longest = tcp.rto_max_s
+    at = min(rto, longest) if tcp.preset == "linux" else 0.0
+    while at < since_s:
+        at += rto if rto < longest else longest
+        rto *= 2.0
+    return at
 
 
 def syn_instants(tcp: TCP) -> tuple[float, ...]:

@@ -7,7 +7,7 @@ The round trips follow from the flights: 1 for TLS 1.3, and more where a flight 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Final, Literal
 
 from sim.settings import setting
 
@@ -88,8 +88,8 @@ _RESUMED: dict[tuple[str, str, bool, str], Handshake] = {
 }
 
 STATEFUL_TICKET_BYTES = 79  # a key of the server's cache, whatever the certificates; two of them after a full handshake
-RECORD_OVERHEAD_BYTES = 22  # record header 5, content type 1, AEAD tag 16 (RFC 8446 5.2)
-RECORD_BYTES = 16384
+RECORD_OVERHEAD_BYTES: Final = 22  # record header 5, content type 1, AEAD tag 16 (RFC 8446 5.2)
+RECORD_BYTES: Final = 16384
 
 
 def handshake(tls: TLS, *, resumed: bool = False) -> Handshake | None:

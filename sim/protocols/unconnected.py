@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from sim.machine import NEVER, CloseTransport, Deadlines
+from sim.protocols.mqtt_session import State
 
 
 class Unconnected:
     """Stands in the broker's heap of deadlines as a session does."""
 
-    __slots__ = ("armed", "deadlines", "transport")
-    state = None
-    client_id = ""
-    subscriptions_changed = False
+    __slots__ = ("armed", "client_id", "deadlines", "state", "subscriptions_changed", "transport")
 
     def __init__(self, transport: int, until_s: float) -> None:
         self.transport = transport
+        self.client_id = ""
+        self.state = State.ABSENT
+        self.subscriptions_changed = False
         self.armed = NEVER
         self.deadlines = Deadlines()
         self.deadlines.set("connect", until_s)

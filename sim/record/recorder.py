@@ -6,14 +6,13 @@ Truth about losses: a message is lost when its last copy was removed, and its ca
 from __future__ import annotations
 
 import math
-from array import array
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from sim.machine import Message
 from sim.record.causes import UNATTRIBUTED
 
-NAN = math.nan
+NAN: Final = math.nan
 
 
 class Connection:
@@ -61,12 +60,12 @@ class Recorder:
     def __init__(self, *, trace: bool = False) -> None:
         self.messages: list[Message] = []
         self._rows: dict[int, int] = {}
-        self.first_sent = array("d")
-        self.sends = array("i")
-        self.handed = array("d")
-        self.delivered = array("d")
-        self.arrivals = array("i")
-        self.gone = array("d")
+        self.first_sent: list[float] = []
+        self.sends: list[int] = []
+        self.handed: list[float] = []
+        self.delivered: list[float] = []
+        self.arrivals: list[int] = []
+        self.gone: list[float] = []
         self.via: list[str] = []
         self.cause: list[str] = []
         self.connections: list[Connection] = []
@@ -83,12 +82,10 @@ class Recorder:
             zip([message.id for message in messages], range(len(self.messages), len(self.messages) + n), strict=True)
         )
         self.messages += messages
-        never = array("d", [NAN]) * n
         for column in (self.first_sent, self.handed, self.delivered, self.gone):
-            column.extend(never)
-        zero = array("i", [0]) * n
-        self.sends.extend(zero)
-        self.arrivals.extend(zero)
+            column += [NAN] * n
+        self.sends += [0] * n
+        self.arrivals += [0] * n
         self.via += [""] * n
         self.cause += [""] * n
 
@@ -110,9 +107,10 @@ class Recorder:
         row = self._rows.get(message.id)
         if row is None:
             return
-        if not self.sends[row]:
+        sends = self.sends[row]
+        if sends == 0:
             self.first_sent[row] = now
-        self.sends[row] += 1
+        self.sends[row] = sends + 1
 
     def deliver(self, now: float, message: Message, via: str) -> None:
         """Hand-over to an application. A reply completes the row of its request."""
@@ -124,8 +122,9 @@ class Recorder:
         row = self._rows.get(message.id)
         if row is None:
             return
-        self.arrivals[row] += 1
-        if self.arrivals[row] == 1:
+        arrivals = self.arrivals[row]
+        self.arrivals[row] = arrivals + 1
+        if arrivals == 0:
             self.handed[row] = now
             self.via[row] = via
             if message.kind == "ota" or message.kind == "telemetry":

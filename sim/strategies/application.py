@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
+from typing import Any, Final
 
 from sim.machine import Deliver, Message
 from sim.strategies.sources import TELEMETRY_IDS
 
-_REMEMBERED = 4096  # ids of answered requests that are remembered
+_REMEMBERED: Final = 4096  # ids of answered requests that are remembered
 
 
 class Application:

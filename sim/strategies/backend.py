@@ -6,7 +6,7 @@ The backend is an MQTT client of the broker, in the same data centre (transport 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from sim.machine import (
     AddressChanged,
@@ -150,7 +150,7 @@ class MQTTBackend:
 
 
 #: input or packet type -> handler; after the class, so that the methods exist
-_HANDLERS: dict[type, Callable[..., None]] = {
+_HANDLERS: Final[dict[type, Callable[..., None]]] = {
     MessageCreated: MQTTBackend._on_created,
     PacketReceived: MQTTBackend._on_packet,
     TransportOpened: MQTTBackend._on_opened,

@@ -31,17 +31,16 @@ class DataCentre:
         backend.join(broker)
 
     def handle(self, now: float, event: Any) -> Out:
-        kind = type(event)
-        if kind is MessageCreated:
-            return self._backend_handle(now, event)
-        if kind is PacketReceived:
+        if type(event) is PacketReceived:
             if event.transport in self._at_broker:
                 out: Out = []
                 self.broker.received(now, event, out)
                 return out
             return self._backend_handle(now, event)
+        if type(event) is MessageCreated:
+            return self._backend_handle(now, event)
         transport = getattr(event, "transport", -1)
-        if kind is TransportAccepted and event.port == self._mqtt_port:
+        if type(event) is TransportAccepted and event.port == self._mqtt_port:
             self._at_broker[transport] = None
         if transport in self._at_broker:
             return self.broker.handle(now, event)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 from sim.machine import (
     Deadlines,
@@ -40,14 +40,14 @@ class Mode(Enum):
     HTTPS_FALLBACK = "https_fallback"
 
 
-TRANSITIONS: dict[Mode, frozenset[Mode]] = {
+TRANSITIONS: Final[dict[Mode, frozenset[Mode]]] = {
     Mode.MQTT_PRIMARY: frozenset({Mode.HTTPS_FALLBACK}),
     Mode.HTTPS_FALLBACK: frozenset({Mode.MQTT_PRIMARY}),
 }
 
 Out = list[Any]
-_RECEIPTS = 100  # ids beyond the contiguous ones that a poll tells
-_POST_BATCH = 20
+_RECEIPTS: Final = 100  # ids beyond the contiguous ones that a poll tells
+_POST_BATCH: Final = 20
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

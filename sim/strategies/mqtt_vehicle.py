@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 from sim.machine import (
     AddressChanged,
@@ -42,10 +42,14 @@ from sim.protocols.mqtt_packets import (
     PingReq,
     PingResp,
     PubAck,
+    PubAckWithReason,
     PubComp,
+    PubCompWithReason,
     Publish,
     PubRec,
+    PubRecWithReason,
     PubRel,
+    PubRelWithReason,
     SubAck,
     Subscribe,
 )
@@ -56,7 +60,7 @@ from sim.strategies.context import Context
 from sim.strategies.outbox import Outbox
 from sim.subclassing import mypyc_attr
 
-UPLINK_WINDOW = 20  # unacknowledged uplink messages: paho-python's max_inflight_messages (failure-modes 5)
+UPLINK_WINDOW: Final = 20  # unacknowledged uplink messages: paho-python's max_inflight_messages (failure-modes 5)
 
 
 class State(Enum):
@@ -73,7 +77,7 @@ class State(Enum):
     BACKING_OFF = "backing_off"
 
 
-TRANSITIONS: dict[State, frozenset[State]] = {
+TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     State.OFFLINE: frozenset({State.RESOLVING}),
     State.RESOLVING: frozenset({State.OPENING, State.BACKING_OFF, State.RESOLVING}),
     State.OPENING: frozenset({State.CONNECTING, State.BACKING_OFF, State.RESOLVING}),
@@ -84,8 +88,8 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 }
 
 Out = list[Any]
-_STATE_NOTES = {state: state.value for state in State}  # `.value` of an Enum is a Python call
-_ATTEMPTING = frozenset({State.RESOLVING, State.OPENING, State.CONNECTING, State.SUBSCRIBING})
+_STATE_NOTES: Final = {state: state.value for state in State}  # `.value` of an Enum is a Python call
+_ATTEMPTING: Final = frozenset({State.RESOLVING, State.OPENING, State.CONNECTING, State.SUBSCRIBING})
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -383,7 +387,7 @@ class MQTTVehicle:
     def _on_disconnect(self, now: float, packet: Disconnect, out: Out) -> None:
         """MQTT 5: the server is about to close (3.14); TransportLost follows."""
 
-    def _on_puback(self, now: float, packet: PubAck, out: Out) -> None:
+    def _on_puback(self, now: float, packet: PubAck | PubComp, out: Out) -> None:
         if self._inflight.pop(packet.packet_id, None) is not None:
             self.flush(now, out)
 
@@ -392,6 +396,13 @@ class MQTTVehicle:
         if sent is not None:
             self._inflight[packet.packet_id] = (sent[0], sent[1], True)
         out.append(SendPacket(self.transport, PubRel(packet.packet_id)))
+
+    def _on_pubrec_with_reason(self, now: float, packet: PubRecWithReason, out: Out) -> None:
+        """MQTT 5 4.3.3: a reason of 0x80 or more ends the exchange; the broker has not taken the message."""
+        if packet.code < 0x80:
+            self._on_pubrec(now, packet, out)
+        elif self._inflight.pop(packet.packet_id, None) is not None:
+            self.flush(now, out)
 
     def _on_pubrel(self, now: float, packet: PubRel, out: Out) -> None:
         self._incoming_qos2.discard(packet.packet_id)
@@ -478,7 +489,7 @@ class MQTTVehicle:
 
 
 #: input or packet type -> handler; after the class, so that the methods exist
-_HANDLERS: dict[type, Callable[..., None]] = {
+_HANDLERS: Final[dict[type, Callable[..., None]]] = {
     MessageCreated: MQTTVehicle._on_created,
     AddressChanged: MQTTVehicle._on_address,
     TransportOpened: MQTTVehicle._on_opened,
@@ -491,7 +502,7 @@ _HANDLERS: dict[type, Callable[..., None]] = {
 }
 
 #: input or packet type -> handler; after the class, so that the methods exist
-_PACKETS: dict[type, Callable[..., None]] = {
+_PACKETS: Final[dict[type, Callable[..., None]]] = {
     Publish: MQTTVehicle._on_publish,
     PubAck: MQTTVehicle._on_puback,
     PingResp: MQTTVehicle._on_pingresp,
@@ -501,6 +512,10 @@ _PACKETS: dict[type, Callable[..., None]] = {
     PubRel: MQTTVehicle._on_pubrel,
     PubComp: MQTTVehicle._on_puback,
     Disconnect: MQTTVehicle._on_disconnect,
+    PubAckWithReason: MQTTVehicle._on_puback,
+    PubRecWithReason: MQTTVehicle._on_pubrec_with_reason,
+    PubRelWithReason: MQTTVehicle._on_pubrel,
+    PubCompWithReason: MQTTVehicle._on_puback,
 }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 from sim.machine import (
     AddressChanged,
@@ -57,7 +57,7 @@ class State(Enum):
     HOLDING = "push_holding"  # failed; waits for the next heartbeat (strategy 2) or the next attempt (static_push)
 
 
-TRANSITIONS: dict[State, frozenset[State]] = {
+TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     State.IDLE: frozenset({State.OPENING, State.HOLDING}),
     State.OPENING: frozenset({State.WAITING, State.HOLDING}),
     State.WAITING: frozenset({State.IDLE, State.HOLDING}),
@@ -318,7 +318,7 @@ class PushBackend:
 
 
 #: input or packet type -> handler; after the class, so that the methods exist
-_HANDLERS: dict[type, Callable[..., None]] = {
+_HANDLERS: Final[dict[type, Callable[..., None]]] = {
     MessageCreated: PushBackend._on_created,
     PacketReceived: PushBackend._on_packet,
     TransportOpened: PushBackend._on_opened,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 from sim.machine import (
     AddressChanged,
@@ -34,7 +34,7 @@ from sim.strategies.mqtt_vehicle import TransportIds
 from sim.strategies.outbox import Outbox
 from sim.subclassing import mypyc_attr
 
-HEARTBEAT_BYTES = 180  # JSON of vin, ip, status, timestamp, location, battery as in the seed
+HEARTBEAT_BYTES: Final = 180  # JSON of vin, ip, status, timestamp, location, battery as in the seed
 Out = list[Any]
 
 
@@ -48,7 +48,7 @@ class State(Enum):
     UNREGISTERED = "unregistered"  # the last heartbeat failed, or the address changed since
 
 
-TRANSITIONS: dict[State, frozenset[State]] = {
+TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     State.SILENT: frozenset({State.REGISTERED, State.UNREGISTERED}),
     State.REGISTERED: frozenset({State.UNREGISTERED}),
     State.UNREGISTERED: frozenset({State.REGISTERED}),
@@ -248,7 +248,7 @@ class PushVehicle:
 
 
 #: input or packet type -> handler; after the class, so that the methods exist
-_HANDLERS: dict[type, Callable[..., None]] = {
+_HANDLERS: Final[dict[type, Callable[..., None]]] = {
     PacketReceived: PushVehicle._on_packet,
     MessageCreated: PushVehicle._on_created,
     AddressChanged: PushVehicle._on_address,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import attrgetter
+from typing import Final
 
 from sim.machine import NEVER, Message
 from sim.strategies.context import Context
 from sim.strategies.workload import OTA, Workload
 
 #: Ids are unique per vehicle: downlink messages that a store may hold count from 1 without holes, the others elsewhere.
-TELEMETRY_IDS = 1_000_000
-PROBE_IDS = 2_000_000
+TELEMETRY_IDS: Final = 1_000_000
+PROBE_IDS: Final = 2_000_000
 
 
 def chunks(ota: OTA) -> int | None:
@@ -25,6 +27,15 @@ def chunk_bytes(ota: OTA, index: int) -> int:
     if ota.image_bytes is None:
         return ota.chunk_bytes
     return max(1, min(ota.chunk_bytes, ota.image_bytes - index * ota.chunk_bytes))
+
+
+def chunk_sizes(ota: OTA, n: int) -> list[int]:
+    """Sizes of the first n chunks."""
+    sizes = [ota.chunk_bytes] * n
+    full = n if ota.image_bytes is None else ota.image_bytes // ota.chunk_bytes
+    for index in range(full, n):
+        sizes[index] = chunk_bytes(ota, index)
+    return sizes
 
 
 def periodic(every_s: float, phase: float, end_s: float, limit: int | None = None) -> list[float]:
@@ -44,10 +55,13 @@ def creations(context: Context, probe_gap: Callable[[int], float]) -> list[Messa
     end_s = context.drive_end_s
     ota, d = workload.ota, workload.diagnostics
     chunks_s: list[float] = []
+    sizes: list[int] = []
+    qos = ota.qos if ota is not None else 0
     if ota is not None and ota.window is None:
         chunks_s = (
             list(ota.at_s) if ota.at_s is not None else periodic(ota.every_s or 1.0, context.phase("ota"), end_s, chunks(ota))
         )
+        sizes = chunk_sizes(ota, len(chunks_s))
     requests_s = periodic(d.every_s, context.phase("diagnostics"), end_s) if d is not None else []
     # ids count in the order of time, chunks before requests of the same instant
     order = sorted([(t, 0, i) for i, t in enumerate(chunks_s) if t < end_s] + [(t, 1, i) for i, t in enumerate(requests_s)])
@@ -68,8 +82,8 @@ def creations(context: Context, probe_gap: Callable[[int], float]) -> list[Messa
                     reply_bytes=d.response_bytes,
                 )
             )
-        elif ota is not None:
-            found.append(Message(number, "ota", ota_topic, chunk_bytes(ota, i), ota.qos, t))
+        else:
+            found.append(Message(number, "ota", ota_topic, sizes[i], qos, t))
     if workload.telemetry is not None:
         source = workload.telemetry
         topic = context.topic("up/telemetry")
@@ -86,5 +100,5 @@ def creations(context: Context, probe_gap: Callable[[int], float]) -> list[Messa
             found.append(Message(PROBE_IDS + i, "probe", topic, probes.size_bytes, 0, t, reply_bytes=probes.size_bytes))
             i += 1
             t += probe_gap(i)
-    found.sort(key=lambda message: (message.created_s, message.id))
+    found.sort(key=attrgetter("created_s", "id"))
     return found

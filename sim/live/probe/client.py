@@ -65,6 +65,7 @@ class ProbeClient(asyncio.Protocol):
         self.connack_s = 0.0  # CONNECT to CONNACK
         self.tcp_s = 0.0  # the TCP (and TLS) handshake before it
         self.closed = False
+        self.undecoded = b""  # what could not be read as packets of the client's version
         self._decoder = Decoder(version, lenient=True)
         self._transport: asyncio.Transport | None = None
         self._news = asyncio.Event()
@@ -81,6 +82,8 @@ class ProbeClient(asyncio.Protocol):
         try:
             packets = self._decoder.feed(data)
         except ValueError:
+            self.undecoded = data
+            self.drop()
             self._over()
             return
         for packet in packets:
@@ -134,7 +137,14 @@ class ProbeClient(asyncio.Protocol):
         username = peer.username if peer.username is not None else self.client_id
         self.send(
             Connect(
-                self.client_id, clean, keep_alive_s, self.version, session_expiry_s, will=will, username=username, password=peer.password
+                self.client_id,
+                clean,
+                keep_alive_s,
+                self.version,
+                session_expiry_s,
+                will=will,
+                username=username,
+                password=peer.password,
             )
         )
         self.connected_s = self.sent_s

@@ -7,6 +7,7 @@ noticed. The rule is the one that explains every instant; where none does, nothi
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,8 +17,8 @@ from sim.protocols.mqtt_packets import Publish
 
 #: (keep alive, CONNECT at, last packet this long after it), in s; no two of the same phase
 SCRIPT = (
-    (2, 0.0, 0.0), (2, 0.3, 1.9), (2, 0.7, 3.1), (2, 1.1, 4.3), (2, 1.6, 5.7), (2, 2.0, 7.2), (2, 2.3, 8.6), (2, 2.9, 10.3),
-    (4, 0.1, 0.0), (4, 0.9, 2.6), (4, 1.7, 7.7), (4, 2.6, 9.4),
+    (2, 0.0, 0.0), (2, 0.3, 1.4), (2, 0.7, 3.4), (2, 1.1, 4.5), (2, 1.6, 5.4), (2, 2.0, 7.3), (2, 2.3, 8.5), (2, 2.9, 11.2),
+    (4, 0.1, 0.0), (4, 0.9, 2.5), (4, 1.7, 7.3), (4, 2.6, 9.5),
 )  # fmt: skip
 WATCHED_S = 34.0  # 3 K and a tick of 10 s after the last packet of each
 _PING_S = 0.9  # below K/2 of the shortest keep alive
@@ -110,16 +111,16 @@ def _exact(noticed: Sequence[Noticed]) -> dict[str, object] | None:
 
 
 def _from_connect(noticed: Sequence[Noticed]) -> dict[str, object] | None:
-    """Ticks of factor x K from CONNECT; the first tick with nothing since the tick before. Only factors of half steps are tried."""
-    for factor in (1.0, 1.5, 2.0):
-        if all(_explained(one, factor * one.keep_alive_s) for one in noticed):
-            return {"keep_alive_rule": "tick_from_connect", "keep_alive_factor": factor}
+    """A check every factor x K from CONNECT, given up when that many in a row find nothing new."""
+    for factor, checks in itertools.product((0.5, 0.75, 1.0, 1.5, 2.0), (1, 2, 3)):
+        if all(_explained(one, factor * one.keep_alive_s, checks) for one in noticed):
+            return {"keep_alive_rule": "tick_from_connect", "keep_alive_factor": factor, "keep_alive_checks": checks}
     return None
 
 
-def _explained(one: Noticed, period_s: float) -> bool:
-    ticks = int((one.last_s - one.connected_s) / period_s + 0.02) + 2
-    return abs(one.will_s - one.connected_s - ticks * period_s) <= _NEAR_S
+def _explained(one: Noticed, period_s: float, checks: int) -> bool:
+    periods = int((one.last_s - one.connected_s) / period_s + 0.01) + 1 + checks
+    return abs(one.will_s - one.connected_s - periods * period_s) <= _NEAR_S
 
 
 def _at_ticks(noticed: Sequence[Noticed]) -> dict[str, object] | None:
@@ -130,7 +131,7 @@ def _at_ticks(noticed: Sequence[Noticed]) -> dict[str, object] | None:
             groups.append(at)
     if len(groups) < 2:
         return None
-    gaps = [b - a for a, b in zip(groups, groups[1:], strict=False)]
+    gaps = [b - a for a, b in itertools.pairwise(groups)]
     tick = min(gaps)
     if tick < 1.0 or any(abs(gap - round(gap / tick) * tick) > _NEAR_S for gap in gaps):
         return None

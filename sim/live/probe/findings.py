@@ -48,4 +48,4 @@ def same(name: str, seen: Any, wanted: Any) -> bool:
     near = _NEAR.get(name)
     if near is None or not math.isfinite(wanted):
         return bool(seen == wanted)
-    return abs(seen - wanted) <= near
+    return bool(abs(seen - wanted) <= near)

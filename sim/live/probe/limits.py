@@ -46,7 +46,9 @@ async def queue(peer: Peer) -> Findings:
 def _judge_queue(found: Findings, batches: list[list[str]]) -> None:
     came = [int(name) for batch in batches for name in batch]
     batches = [batch for batch in batches if batch]
-    found.notes.append(f"of {QUEUED} to an offline session came, per connect: {', '.join(str(len(batch)) for batch in batches) or 'none'}")
+    found.notes.append(
+        f"of {QUEUED} to an offline session came, per connect: {', '.join(str(len(batch)) for batch in batches) or 'none'}"
+    )
     unique = sorted(set(came))
     if len(unique) < QUEUED:
         if unique == list(range(len(unique))):

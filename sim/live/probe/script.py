@@ -90,7 +90,9 @@ async def _first_contact(peer: Peer, found: Findings) -> None:
         finally:
             client.drop()
     tcp_s, connack_s = (statistics.median(one) for one in zip(*delays, strict=True))
-    found.notes.append(f"TCP handshake {tcp_s * 1e3:.1f} ms, CONNECT to CONNACK {connack_s * 1e3:.1f} ms (medians of {len(delays)})")
+    found.notes.append(
+        f"TCP handshake {tcp_s * 1e3:.1f} ms, CONNECT to CONNACK {connack_s * 1e3:.1f} ms (medians of {len(delays)})"
+    )
 
 
 async def _carried_out(peer: Peer, row: tuple[Exchange, str, tuple[str, ...]], say: Callable[[str], None]) -> Findings:

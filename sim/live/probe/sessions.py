@@ -22,13 +22,13 @@ async def redelivery(peer: Peer) -> Findings:
         granted = await first.subscribe(topic, 2)
         if granted <= 2:
             found.seen["qos_max"] = granted
-        for name in (b"a1", b"a2", b"a3"):
-            publisher.publish(topic, name, 1)
+        for payload in (b"a1", b"a2", b"a3"):
+            publisher.publish(topic, payload, 1)
         await publisher.settled()
         await first.quiet()
         first.acknowledges = False
-        for name in (b"u1", b"u2", b"u3"):
-            publisher.publish(topic, name, 1)
+        for payload in (b"u1", b"u2", b"u3"):
+            publisher.publish(topic, payload, 1)
         await publisher.settled()
         await first.quiet()
         before = {name: packet for name, packet in _by_name(first.published).items() if name.startswith("u")}
@@ -97,7 +97,8 @@ async def fates(peer: Peer) -> Findings:
             raise NoAnswer("the session was not kept")
         found.seen["queue_qos0"] = "d2" in came
         lost = [name for name in ("h1", "h2", "h3", "d1", "d2", "d3") if name not in came]
-        found.notes.append(f"half-open h1 h2 h3, then offline d1 d2 d3 (h2, d2 with QoS 0): came {' '.join(came)}; lost {' '.join(lost) or 'none'}")
+        said = f"came {' '.join(came)}; lost {' '.join(lost) or 'none'}"
+        found.notes.append(f"half-open h1 h2 h3, then offline d1 d2 d3 (h2, d2 with QoS 0): {said}")
     finally:
         await _forget(peer, again)
         for one in (publisher, client, again):
@@ -125,7 +126,8 @@ async def clean_disconnect(peer: Peer) -> Findings:
         connack = await again.connect()
         came = names(await again.quiet())
         found.seen["discards_after_disconnect"] = not connack.session_present
-        found.notes.append(f"after DISCONNECT: session present {int(connack.session_present)}, the message meanwhile {'came' if came else 'was lost'}")
+        fate = "came" if came else "was lost"
+        found.notes.append(f"after DISCONNECT: session present {int(connack.session_present)}, the message meanwhile {fate}")
         await reader.connect(clean=True)
         await reader.subscribe(kept, 1)
         retained = [packet.retain for packet in await reader.quiet()]
@@ -164,7 +166,9 @@ async def takeover(peer: Peer) -> Findings:
                 found.not_observed[name] = "no CONNACK for the new connection"
             return found
         found.seen["takeover_blocks"] = False
-        found.notes.append(f"takeover: CONNACK after {new.connack_s * 1e3:.1f} ms, session present {int(connack.session_present)}")
+        found.notes.append(
+            f"takeover: CONNACK after {new.connack_s * 1e3:.1f} ms, session present {int(connack.session_present)}"
+        )
         resent = names(await new.quiet())
         publisher.publish(topic, b"after")
         await publisher.settled()

@@ -10,6 +10,7 @@ from sim.live.probe.sessions import forget
 from sim.protocols.mqtt_packets import SESSION_TAKEN_OVER, V5, Disconnect
 
 _FOR_EVER_S = 4_294_967_295.0  # session expiry interval 0xFFFFFFFF (MQTT 5 3.1.2.11.2)
+_CONNACK_OF_311 = b"\x20\x02\x00"  # two bytes: no property length, which one of MQTT 5 has
 _EXPIRES_S = 2.0
 FIELDS = ("receive_maximum", "topic_alias_maximum", "takeover_reason", "session_expiry_max_s", "packet_limit_bytes")
 
@@ -22,6 +23,8 @@ async def version5(peer: Peer) -> Findings:
         connack = await client.connect(session_expiry_s=_FOR_EVER_S)
     except NoAnswer as refused:
         client.drop()
+        if client.undecoded.startswith(_CONNACK_OF_311):
+            return _not_spoken(found, f"CONNACK of 3.1.1 with return code {client.undecoded[3]}")
         return _not_spoken(found, str(refused))
     if connack.code:
         client.drop()
