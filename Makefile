@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: help run test check compile deps bench clean
+.PHONY: help run test check compile brokers deps bench clean
 
 help: ## show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -30,9 +30,11 @@ check: $(VENV)/.installed-dev ## ruff and mypy alone
 bench: $(VENV)/.installed ## the lab's own benchmark
 	@$(BIN)/python -m sim bench
 
-deps: ## Debian programs that some tests use (needs root)
-	apt-get update -qq
-	apt-get install -y -qq mosquitto mosquitto-clients
+brokers: $(VENV)/.installed-dev ## the tests with every real broker that is installed (four minutes)
+	@HANDOVER_LAB_BROKERS=all $(BIN)/python -m pytest -q -m broker -rs tests/live
+
+deps: ## Debian programs that some tests use: real brokers, Redis (needs root)
+	sh tools/debian_programs.sh mosquitto mosquitto-clients rabbitmq-server redis-server
 
 clean: ## remove virtual environments, caches and builds; results/ stays
 	rm -rf .venv .venv-second build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -42,9 +42,7 @@ class Decoder:
 
     __slots__ = ("_buffer", "_error", "_lenient", "_limit_bytes", "_wanted", "version")
 
-    def __init__(
-        self, version: int | None = None, *, limit_bytes: int = MAXIMUM_PACKET_BYTES, lenient: bool = False
-    ) -> None:
+    def __init__(self, version: int | None = None, *, limit_bytes: int = MAXIMUM_PACKET_BYTES, lenient: bool = False) -> None:
         """`lenient`: of a client that has to live with its broker; aedes hands on the publisher's DUP with QoS 0."""
         self.version = version
         self._lenient = lenient

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import simpy
@@ -157,10 +157,7 @@ class Driver:
 
     def start(self, start_s: float) -> None:
         """Schedule what the timeline brings and wake the machines for the first time."""
-        addresses = self.network.timeline.addresses
-        for at, address in self.network.link.address_changes():
-            name = addresses[address] if address >= 0 else None
-            self._post(at if at > -NEVER else start_s, _ADDRESS_CHANGED, name, None, _CHANGE)
+        self._post_change(self.network.link.address_changes(), start_s)
         self._vehicle_due_s = self._vehicle_next()
         self._server_due_s = self._server_next()
         self._arm()
@@ -576,7 +573,15 @@ class Driver:
 
     # --- the link and the data centre -------------------------------------------------------------------------------------------
 
-    def _address_changed(self, now: float, address: str | None, _b: Any) -> None:
+    def _post_change(self, changes: Iterator[tuple[float, int]], not_before_s: float) -> None:
+        """Only the next change of the address is posted; when it comes it posts the one after it."""
+        for at, address in changes:
+            name = self.network.timeline.addresses[address] if address >= 0 else None
+            self._post(max(at, not_before_s), _ADDRESS_CHANGED, name, changes, _CHANGE)
+            return
+
+    def _address_changed(self, now: float, address: str | None, changes: Iterator[tuple[float, int]]) -> None:
+        self._post_change(changes, now)
         self._input(VEHICLE, now, AddressChanged(address))
 
     # --- the end ------------------------------------------------------------------------------------------------------------------
@@ -587,6 +592,13 @@ class Driver:
             for transport in transports.values():
                 if transport.open[transport.opener] and transport.path_end_s < self._horizon_s:
                     transport.row.path_end_s = transport.path_end_s
+
+    def forget_records(self) -> None:
+        """Let go of all records and of what is still to be created, so that what is left can be measured."""
+        self.record = self.network.record = Recorder()
+        self._creations = []
+        self._created_s = NEVER
+        self._rows = {}
 
     def held(self) -> list[Message]:
         """Messages of which a machine or a packet on its way still holds a copy."""

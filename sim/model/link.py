@@ -10,9 +10,8 @@ tail. Simplification: half the RTT each way.
 
 from __future__ import annotations
 
-import itertools
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -37,6 +36,8 @@ class Flow:
         "last_arrival_s",
         "last_finish_s",
         "purpose",
+        "round_bytes",
+        "round_ends_s",
         "sender_gone_s",
         "stuck_bytes",
         "unacked_since_s",
@@ -54,6 +55,8 @@ class Flow:
         self.unacked_since_s = _NAN  # first write whose acknowledgement cannot come
         self.sender_gone_s = NEVER  # when the sender's kernel gives up
         self.stuck_bytes = 0
+        self.round_bytes = 0  # sent in this round trip, and when it ends
+        self.round_ends_s = -NEVER
         self.purpose = "payload"  # of the last write
         self.blocked = False
         self.watch = False  # the sender may have to be told something: see Driver._check_sender
@@ -67,8 +70,8 @@ class Link:
     """
 
     __slots__ = (
-        "_address", "_begin", "_down_bps", "_down_free_s", "_downlink", "_end", "_initial_window_bytes", "_last_row", "_queue_bytes",
-        "_resent", "_row", "_rows_per_s", "_rtt", "_rtts", "_runs", "_starts", "_state", "_stretch", "_stretch_address",
+        "_address", "_begin", "_carried_until", "_down_bps", "_down_free_s", "_downlink", "_end", "_initial_window_bytes", "_last_row", "_queue_bytes",
+        "_resent", "_row", "_rows_per_s", "_rtt", "_rtts", "_starts", "_state", "_stretch", "_stretch_address",
         "_stretch_starts", "_stretch_state", "_tcp", "_until", "_up_bps", "_up_free_s", "_uplink", "unsent_bytes",
     )  # fmt: skip
 
@@ -91,16 +94,11 @@ class Link:
         self._stretch_starts: list[float] = [-NEVER, *timeline.start_s[first].tolist(), NEVER]
         self._stretch_state: list[int] = [int(state[0]), *state[first].tolist()]
         self._stretch_address: list[int] = [int(address[0]), *address[first].tolist()]
-        # address -> (starts, ends) of the intervals in which packets of that address get through, now or after a wait
-        self._runs: dict[int, tuple[list[float], list[float]]] = {}
-        for stretch, (opens_s, closes_s) in enumerate(itertools.pairwise(self._stretch_starts)):
-            if self._stretch_state[stretch] == _UP or self._stretch_state[stretch] == _HELD:
-                opens, closes = self._runs.setdefault(self._stretch_address[stretch], ([], []))
-                if closes and closes[-1] == opens_s:
-                    closes[-1] = closes_s
-                else:
-                    opens.append(opens_s)
-                    closes.append(closes_s)
+        # address -> when the last stretch ends in which packets of that address get through, now or after a wait
+        self._carried_until: dict[int, float] = {}
+        for stretch, link_state in enumerate(self._stretch_state):
+            if link_state == _UP or link_state == _HELD:
+                self._carried_until[self._stretch_address[stretch]] = self._stretch_starts[stretch + 1]
         self._row = 0
         self.unsent_bytes = 0  # of the last write that does not arrive
         self._resent = False  # whether the last write met an interruption
@@ -109,15 +107,13 @@ class Link:
         self._rtt = self._down_bps = self._up_bps = 0.0
         self._go_to(-NEVER)
 
-    def address_changes(self) -> list[tuple[float, int]]:
+    def address_changes(self) -> Iterator[tuple[float, int]]:
         """(instant, index of the address, -1: none) for each change; the first is what the vehicle has to begin with."""
-        found: list[tuple[float, int]] = []
         before = -2
         for start_s, address in zip(self._stretch_starts, self._stretch_address, strict=False):
             if address != before:
-                found.append((start_s, address))
+                yield start_s, address
             before = address
-        return found
 
     def flow(self, now: float) -> Flow:
         """A direction of a transport that is opened at `now`."""
@@ -199,7 +195,8 @@ class Link:
         if not self._begin <= start < self._end:
             self._go_to(start)
         # the common case: small enough for the window, and nothing happens to the link until its acknowledgement is back
-        if self._address == address and self._state == _UP and wire <= self._initial_window_bytes:
+        sent = flow.round_bytes + wire if start < flow.round_ends_s else wire
+        if self._address == address and self._state == _UP and sent <= self._initial_window_bytes:
             finish = start + wire * 8.0 / (self._up_bps if up else self._down_bps)
             rtt = self._rtt
             if finish < self._end and finish + rtt < self._until and flow.sender_gone_s == NEVER:
@@ -209,6 +206,9 @@ class Link:
                 flow.last_arrival_s = arrival
                 flow.last_finish_s = finish
                 flow.used_s = finish
+                flow.round_bytes = sent
+                if sent == wire:
+                    flow.round_ends_s = start + rtt
                 if finish - now > 1.0:
                     flow.watch = True
                 if reserve:
@@ -249,20 +249,22 @@ class Link:
         at = max(start, flow.last_finish_s)
         self._resent = at > start  # behind bytes of its own that are still to be resent
         while left > 0:
-            burst = min(left, flow.window_bytes)
-            begun = at
-            finish = self._transmit(address, up, burst, begun)
+            if at >= flow.round_ends_s:
+                self._next_round(flow, at)
+            burst = min(left, flow.window_bytes - flow.round_bytes)
+            if burst <= 0:
+                at = flow.round_ends_s  # the window is full; the acknowledgements of this round open it
+                continue
+            finish = self._transmit(address, up, burst, at)
             if finish == NEVER:
                 self.unsent_bytes = left - burst + self.unsent_bytes
                 break
             left -= burst
-            if finish - begun > 2.0 * rto:
+            flow.round_bytes += burst
+            if finish - at > 2.0 * rto:
                 flow.window_bytes = self._initial_window_bytes  # a retransmission timeout happened in it
-            elif 2 * burst > flow.window_bytes:
-                # it grows by what is acknowledged, where it was the limit (RFC 5681 3.1, RFC 7661; Linux tcp_is_cwnd_limited)
-                flow.window_bytes = min(flow.window_bytes + burst, _WINDOW_MAX_BYTES)
-            if left:
-                at = max(finish, begun + self.rtt_at(begun))
+                flow.round_bytes = 0
+            at = finish
         arrival, acked = self._land(address, up, finish)
         arrival = max(arrival, flow.last_arrival_s)
         acked = max(acked, arrival)
@@ -281,6 +283,16 @@ class Link:
             else:
                 self._down_free_s = max(self._down_free_s, finish)
         return arrival
+
+    def _next_round(self, flow: Flow, at: float) -> None:
+        """A round trip of the transport begins: what the one before sent is acknowledged.
+
+        The window grows by that, where it was the limit (RFC 5681 3.1, RFC 7661; Linux tcp_is_cwnd_limited).
+        """
+        if 2 * flow.round_bytes > flow.window_bytes:
+            flow.window_bytes = min(flow.window_bytes + flow.round_bytes, _WINDOW_MAX_BYTES)
+        flow.round_bytes = 0
+        flow.round_ends_s = at + self.rtt_at(at)
 
     def _judge_sender(self, flow: Flow, address: int, up: bool, now: float, acked: float, user_timeout_s: float) -> None:
         """Whether the sender's kernel gives up before `acked`, the instant at which the acknowledgement is back."""
@@ -321,20 +333,15 @@ class Link:
 
     def _next_retransmission(self, address: int, lost_at: float, rtt_s: float) -> float:
         """First retransmission instant at which the link carries `address` again, for bytes first lost at `lost_at`; inf where never."""
-        found = self._runs.get(address)
-        if found is None:
-            return NEVER
-        opens, closes = found
-        run = bisect_right(closes, lost_at)
-        if run >= len(opens):
+        until_s = self._carried_until.get(address, -NEVER)
+        if lost_at >= until_s:
             return NEVER
         for after in retransmissions(self._tcp, rto_s(self._tcp, rtt_s)):
             at = lost_at + after
-            while closes[run] <= at:
-                run += 1  # the retransmission falls behind this interval
-                if run >= len(opens):
-                    return NEVER
-            if at >= opens[run]:
+            if at >= until_s:
+                return NEVER
+            stretch = bisect_right(self._stretch_starts, at) - 1
+            if self._stretch_address[stretch] == address and self._stretch_state[stretch] in (_UP, _HELD):
                 return at
         raise AssertionError("retransmissions() is endless")
 

@@ -74,7 +74,7 @@ def make_context(setting: Setting, timeline: LinkTimeline, replication: int, veh
         return found
 
     def phase(purpose: str) -> float:
-        return 1.0 if setting.phases_fixed else stream("phase/" + purpose).uniform(0)
+        return 1.0 if setting.phases_fixed else Stream(setting.seed, replication, vehicle, "phase/" + purpose).uniform(0)
 
     def draw(purpose: str, index: int) -> float:
         return stream(purpose).uniform(index)

@@ -11,24 +11,30 @@ from __future__ import annotations
 import gc
 import math
 import platform
-import resource
+import statistics
+import sysconfig
 import time
-from collections.abc import Generator
+import tracemalloc
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import simpy
 
+from sim import compiled
 from sim.drive.config import Network as NetworkSettings
 from sim.drive.timeline import LinkState, LinkTimeline
-from sim.model.simulate import START_LEAD_S, START_SPREAD_S, Setting, complete, prepare
+from sim.model.driver import Driver
+from sim.model.simulate import START_LEAD_S, START_SPREAD_S, Setting, complete, prepare, simulate
 from sim.protocols.broker_presets import Broker
 from sim.protocols.dns import DNS
 from sim.protocols.server import Server
 from sim.protocols.tls import TLS
 from sim.strategies.backoff import Backoff
 from sim.strategies.config import MQTTPersistent
+from sim.strategies.context import Context
 from sim.strategies.workload import OTA, Workload
 from sim.streams import Stream
 
@@ -93,40 +99,93 @@ def fleet_setting() -> Setting:
     return Setting(server, NetworkSettings(access="public"), workload, 262_144, 0.0, _SEED, phases_fixed=False)
 
 
-def run_fleet(vehicles: int, duration_s: float, *, fold: bool = True) -> dict[str, float]:
-    """Run the fleet in shards; returns CPU seconds of drive and model, counts of SimPy events, inputs and deliveries."""
+@dataclass(slots=True)
+class Fleet:
+    """What a run of the fleet took and did; CPU seconds of drives and model, rates of vehicle-seconds per CPU-second by shard."""
+
+    vehicle_s: float = 0.0
+    drive_cpu_s: float = 0.0
+    model_cpu_s: float = 0.0
+    rates: list[float] = field(default_factory=list)
+    simpy_events: int = 0
+    handled: int = 0
+    attempts: int = 0
+    created: int = 0
+    delivered: int = 0
+
+
+def start_fleet(
+    env: simpy.Environment, timelines: list[LinkTimeline], *, first: int = 0, fold: bool = True
+) -> list[tuple[Driver, Context]]:
+    """Prepare a vehicle for each timeline in `env`."""
     setting = fleet_setting()
     strategy = MQTTPersistent(address_watch="link_event", backoff=Backoff(policy="equal_jitter"))
-    drive_s = model_s = 0.0
-    events = handled = created = delivered = reconnects = 0
+    return [
+        prepare(env, setting, timeline, "mqtt_persistent", strategy, vehicle=number, fold=fold)
+        for number, timeline in enumerate(timelines, first)
+    ]
+
+
+def new_environment() -> simpy.Environment:
+    return simpy.Environment(initial_time=-(START_LEAD_S + START_SPREAD_S) - 1.0)
+
+
+def run_fleet(
+    vehicles: int, duration_s: float, *, fold: bool = True, between: Callable[[int], None] = lambda done: None
+) -> Fleet:
+    """Run the fleet in shards. `between(vehicles done)` is called after each of them and its time is not counted."""
+    fleet = Fleet()
     for first in range(0, vehicles, SHARD):
-        numbers = range(first, min(first + SHARD, vehicles))
         begun = time.process_time()
-        timelines = [fleet_timeline(number, duration_s) for number in numbers]
+        timelines = [fleet_timeline(number, duration_s) for number in range(first, min(first + SHARD, vehicles))]
         built = time.process_time()
-        env = simpy.Environment(initial_time=-(START_LEAD_S + START_SPREAD_S) - 1.0)
-        drivers = [
-            prepare(env, setting, timeline, "mqtt_persistent", strategy, vehicle=number, fold=fold)
-            for number, timeline in zip(numbers, timelines, strict=True)
-        ]
+        env = new_environment()
+        drivers = start_fleet(env, timelines, first=first, fold=fold)
         env.run(until=math.nextafter(duration_s, math.inf))
         for (driver, context), timeline in zip(drivers, timelines, strict=True):
             run = complete(driver, context, timeline, duration_s)
-            events += run.simpy_events
-            handled += run.handled
-            created += len(run.outcomes)
-            delivered += sum(outcome == "delivered" for outcome, _ in run.outcomes)
-            reconnects += len(run.record.connections)
-        drive_s += built - begun
-        model_s += time.process_time() - built
-    return {
-        "drive_cpu_s": drive_s, "model_cpu_s": model_s, "simpy_events": events, "handled": handled, "created": created,
-        "delivered": delivered, "attempts": reconnects,
-    }  # fmt: skip
+            fleet.simpy_events += run.simpy_events
+            fleet.handled += run.handled
+            fleet.attempts += len(run.record.connections)
+            fleet.created += len(run.outcomes)
+            fleet.delivered += sum(outcome == "delivered" for outcome, _ in run.outcomes)
+        spent = time.process_time() - built
+        fleet.vehicle_s += len(timelines) * duration_s
+        fleet.drive_cpu_s += built - begun
+        fleet.model_cpu_s += spent
+        fleet.rates.append(len(timelines) * duration_s / spent)
+        del env, drivers, driver, context, run
+        between(first + len(timelines))
+    return fleet
+
+
+def memory(vehicles: int = 20, duration_s: float = 3600.0) -> dict[str, float]:
+    """Bytes a vehicle takes in the middle of its hour, by tracemalloc.
+
+    `state`: machines, network, transports, timers, draws. `records`: the messages to be created, which are also the rows
+    of the message log, the rows of connections and states. The timeline is in neither: it is there before.
+    """
+    timelines = [fleet_timeline(number, duration_s) for number in range(vehicles)]
+    start_fleet(new_environment(), timelines[:1])  # whatever is made once
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    # an unfolded vehicle stands at the instant of SimPy's clock; a folded one has run ahead to the end
+    env = new_environment()
+    drivers = start_fleet(env, timelines, fold=False)
+    env.run(until=0.5 * duration_s)
+    gc.collect()
+    full = tracemalloc.get_traced_memory()[0]
+    for driver, _ in drivers:
+        driver.forget_records()
+    gc.collect()
+    state = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    return {"state": (state - before) / vehicles, "records": (full - state) / vehicles}
 
 
 def ceiling_events_per_s(processes: int = 1000, events: int = 300_000) -> float:
-    """Events per CPU-second of bare SimPy: `processes` generator processes that sleep (exponential-like spread of delays)."""
+    """Events per CPU-second of bare SimPy: `processes` generator processes that sleep, each for a time of its own."""
     env = simpy.Environment()
 
     def sleeper(delay_s: float) -> Generator[Any, Any, None]:
@@ -143,60 +202,76 @@ def ceiling_events_per_s(processes: int = 1000, events: int = 300_000) -> float:
     return counted / spent
 
 
-def _city(repeat: int) -> dict[str, float]:
-    """The same figure for city_a_to_b: TCP, TLS and rates on, strategy 1, its own drives."""
+def city(drives: int = 10) -> float | None:
+    """Vehicle-seconds per CPU-second of city_a_to_b, strategy 1 with TCP, TLS and rates on; None where its file is missing."""
     from sim.scenario.load import load
     from sim.study.run import drive_of, model_setting
 
-    path = Path(__file__).resolve().parent.parent.parent / "scenarios" / "city_a_to_b.yaml"
+    path = Path(__file__).resolve().parents[2] / "scenarios" / "city_a_to_b.yaml"
     if not path.exists():
-        return {}
+        return None
     scenario = load(path)
-    timelines = [drive_of(scenario, number) for number in range(repeat)]
     setting = model_setting(scenario)
-    begun = time.process_time()
-    from sim.model.simulate import simulate
+    timelines = [drive_of(scenario, number) for number in range(drives)]
+    rates = []
+    for _ in range(3):
+        begun = time.process_time()
+        for number, timeline in enumerate(timelines):
+            simulate(setting, timeline, "mqtt_persistent", MQTTPersistent(), replication=number)
+        rates.append(sum(timeline.end_s for timeline in timelines) / (time.process_time() - begun))
+    return sorted(rates)[1]
 
-    total_s = 0.0
-    for number, timeline in enumerate(timelines):
-        simulate(setting, timeline, "mqtt_persistent", MQTTPersistent(), replication=number)
-        total_s += timeline.end_s
-    return {"vehicle_seconds_per_cpu_s": total_s / (time.process_time() - begun), "drives": repeat}
+
+def interpreter() -> str:
+    """Implementation, version, compiler and whether it was built with profile-guided optimisation: that is worth a quarter."""
+    guided = "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
+    build = "with" if guided else "without"
+    name = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"{name} ({platform.python_compiler()}), {build} profile-guided optimisation"
 
 
-def bench(vehicles: int = 100, hours: float = 1.0, *, fold: bool = True) -> dict[str, Any]:
-    """Measure; see the module's docstring. Medians of three ceilings taken before, between and after."""
-    gc.collect()
-    before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    ceilings = [ceiling_events_per_s()]
+def bench(vehicles: int = 1000, hours: float = 1.0, *, fold: bool = True) -> dict[str, Any]:
+    """Measure; see the module's docstring. The ceiling is measured between the shards, five times at least: the median."""
     duration_s = hours * 3600.0
-    fleet = run_fleet(vehicles, duration_s, fold=fold)
-    ceilings.append(ceiling_events_per_s())
-    city = _city(10)
-    ceilings.append(ceiling_events_per_s())
-    ceiling = sorted(ceilings)[1]
-    vehicle_seconds = vehicles * duration_s
-    rate = vehicle_seconds / fleet["model_cpu_s"]
-    with_drive = vehicle_seconds / (fleet["model_cpu_s"] + fleet["drive_cpu_s"])
+    run_fleet(2, min(duration_s, 600.0), fold=fold)  # imports and first calls
+    ceilings = [ceiling_events_per_s()]
+
+    def between(done: int) -> None:
+        if done * 3 // vehicles > (done - SHARD) * 3 // vehicles:
+            ceilings.append(ceiling_events_per_s())
+
+    fleet = run_fleet(vehicles, duration_s, fold=fold, between=between)
+    city_rate = city()
+    while len(ceilings) < 5:
+        ceilings.append(ceiling_events_per_s())
+    ceiling = statistics.median(ceilings)
+    rate = fleet.vehicle_s / fleet.model_cpu_s
+    with_drive = fleet.vehicle_s / (fleet.model_cpu_s + fleet.drive_cpu_s)
     to_share = REFERENCE_EVENTS_PER_VEHICLE_HOUR / 3600.0 / ceiling
     vehicle_hours = vehicles * hours
+    size = memory(min(vehicles, 20), duration_s)
     found: dict[str, Any] = {
         "vehicles": vehicles,
         "hours": hours,
         "fold": fold,
+        "compiled": compiled.in_use(),
+        "python": interpreter(),
         "vehicle_seconds_per_cpu_s": rate,
         "vehicle_seconds_per_cpu_s_with_drive": with_drive,
-        "simpy_events_per_vehicle_hour": fleet["simpy_events"] / vehicle_hours,
-        "inputs_per_vehicle_hour": fleet["handled"] / vehicle_hours,
-        "attempts_per_vehicle_hour": fleet["attempts"] / vehicle_hours,
-        "delivered_share": fleet["delivered"] / max(fleet["created"], 1),
-        "bytes_per_vehicle": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib) * 1024 / vehicles,
         "simpy_ceiling_events_per_s": ceiling,
         "share_of_ceiling": rate * to_share,
         "share_of_ceiling_with_drive": with_drive * to_share,
-        "python": f"{platform.python_implementation()} {platform.python_version()} ({platform.python_compiler()})",
+        "events_per_vehicle_hour": fleet.handled / vehicle_hours,
+        "simpy_events_per_vehicle_hour": fleet.simpy_events / vehicle_hours,
+        "attempts_per_vehicle_hour": fleet.attempts / vehicle_hours,
+        "created": fleet.created,
+        "delivered": fleet.delivered,
+        "bytes_per_vehicle": size["state"],
+        "bytes_per_vehicle_records": size["records"],
     }
-    if city:
-        found["city_a_to_b_vehicle_seconds_per_cpu_s"] = city["vehicle_seconds_per_cpu_s"]
-        found["city_a_to_b_share_of_ceiling"] = city["vehicle_seconds_per_cpu_s"] * to_share
+    if vehicles >= 2 * SHARD:
+        found["growth"] = rate / fleet.rates[0]
+    if city_rate is not None:
+        found["city_a_to_b_vehicle_seconds_per_cpu_s"] = city_rate
+        found["city_a_to_b_share_of_ceiling"] = city_rate * to_share
     return found

@@ -100,9 +100,7 @@ def test_stored_bytes_are_counted_to_the_end(steps):
     def come(clean: bool) -> int:
         hand.transports += 1
         hand.tell(TransportAccepted(hand.transports, 1883))
-        out = hand.tell(
-            PacketReceived(hand.transports, Connect("c", clean, 60, V5, session_expiry_s=100.0, receive_maximum=2))
-        )
+        out = hand.tell(PacketReceived(hand.transports, Connect("c", clean, 60, V5, session_expiry_s=100.0, receive_maximum=2)))
         sent[:] = [a.packet for a in out if isinstance(a, SendPacket) and isinstance(a.packet, Publish)]
         hand.say(hand.transports, Subscribe(1, (("t", 1),), V5))
         return hand.transports

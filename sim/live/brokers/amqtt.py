@@ -17,7 +17,7 @@ _SERVER = Path(__file__).with_name("amqtt_server.py")
 def missing() -> str | None:
     """One line where amqtt cannot be run."""
     if importlib.util.find_spec("amqtt") is None:
-        return f"amqtt is not installed: {Path(sys.executable).parent / 'python'} -m pip install 'handover-lab[amqtt]'"
+        return "amqtt is not installed: pip install 'amqtt>=0.12.1,<0.13'"
     return None
 
 

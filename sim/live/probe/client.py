@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -118,8 +119,11 @@ class ProbeClient(asyncio.Protocol):
         try:
             async with asyncio.timeout(ANSWER_S):
                 await loop.create_connection(lambda: self, self.peer.host, self.peer.port, ssl=self.peer.tls)
-        except (OSError, TimeoutError) as error:
-            raise NoAnswer(f"no connection: {str(error) or 'timed out'}") from None
+        except TimeoutError:
+            raise NoAnswer(f"no connection within {ANSWER_S:g} s") from None
+        except OSError as error:
+            why = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else str(error)
+            raise NoAnswer(f"no connection: {why}") from None
         self.tcp_s = loop.time() - before
 
     async def connect(

@@ -11,7 +11,7 @@ from sim.live.probe.client import NoAnswer, Peer, ProbeClient
 from sim.live.probe.detection import detection
 from sim.live.probe.findings import Findings
 from sim.live.probe.limits import queue, window
-from sim.live.probe.sessions import clean_disconnect, fates, redelivery, takeover
+from sim.live.probe.sessions import clean_disconnect, fates, first_copy_lost, redelivery, takeover
 from sim.live.probe.version5 import version5
 
 Exchange = Callable[[Peer], Awaitable[Findings]]
@@ -24,6 +24,7 @@ ONE_BY_ONE: tuple[tuple[Exchange, str, tuple[str, ...]], ...] = (
     (version5, "MQTT 5", ("mqtt5", "receive_maximum", "topic_alias_maximum", "takeover_reason", "packet_limit_bytes")),
     (redelivery, "redelivery", ("redeliver_inflight", "dup_on_resume", "renumber_on_resume", "qos_max")),
     (fates, "QoS fates", ("queue_qos0",)),
+    (first_copy_lost, "publisher's DUP", ()),
     (clean_disconnect, "clean disconnect, retained", ("discards_after_disconnect",)),
     (takeover, "takeover", ("takeover_blocks", "takeover_deaf", "will_on_takeover")),
 )

@@ -106,6 +106,29 @@ async def fates(peer: Peer) -> Findings:
     return found
 
 
+async def first_copy_lost(peer: Peer) -> Findings:
+    """A publisher's first copy was lost on a dead path: the only one that the broker gets bears DUP (MQTT 3.1.1 4.4)."""
+    found = Findings()
+    publisher = ProbeClient(peer, "dup-publisher")
+    subscribers = [ProbeClient(peer, f"dup-{qos}") for qos in (0, 1)]
+    topic = peer.topic("dup")
+    try:
+        await publisher.connect(clean=True)
+        for qos, subscriber in enumerate(subscribers):
+            await subscriber.connect(clean=True)
+            await subscriber.subscribe(topic, qos)
+        publisher.publish(topic, b"m", 1, dup=True)
+        await publisher.settled()
+        for qos, subscriber in enumerate(subscribers):
+            came = await subscriber.quiet()
+            fate = f"comes, DUP {int(came[0].dup)}" if came else "does not come"
+            found.notes.append(f"published with DUP alone: {fate} to a subscriber with QoS {qos}")
+    finally:
+        for one in (publisher, *subscribers):
+            one.drop()
+    return found
+
+
 async def clean_disconnect(peer: Peer) -> Findings:
     """A session with clean session false, DISCONNECT, one message, and back again; also a retained message."""
     found = Findings()

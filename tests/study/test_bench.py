@@ -1,0 +1,67 @@
+"""The benchmark counts what it should. How fast it is depends on the machine: no test looks at that."""
+
+import json
+import math
+
+import pytest
+
+from sim.study import bench as home
+from sim.study.bench import SHARD, bench, ceiling_events_per_s, fleet_timeline, memory, run_fleet
+
+HOUR_S = 3600.0
+
+
+@pytest.fixture
+def short_ceiling(monkeypatch):
+    monkeypatch.setattr(home, "ceiling_events_per_s", lambda: ceiling_events_per_s(100, 2_000))
+
+
+def test_the_workload_is_that_of_the_reference():
+    timeline = fleet_timeline(0, HOUR_S)
+    changes = int(timeline.cell[-1])
+    assert HOUR_S / 72.0 - 1 <= changes <= HOUR_S / 48.0 + 1  # a tower every 60 s +-20 %
+    gaps = (timeline.start_s[1:] - timeline.start_s[:-1])[(timeline.address[:-1] < 0)]
+    assert gaps.max() <= 0.45
+    assert not math.isfinite(timeline.downlink_bps.max())  # no rates
+    assert timeline.rtt_s.min() > 0.04
+
+
+def test_a_chunk_every_five_seconds_is_created_and_nearly_all_arrive():
+    fleet = run_fleet(3, 600.0)
+    assert fleet.created == 3 * 600 / 5
+    assert 0.95 * fleet.created < fleet.delivered <= fleet.created
+    assert fleet.vehicle_s == 1800.0
+    assert fleet.simpy_events == 3  # every vehicle runs ahead to its end in one
+    assert fleet.handled > 3 * fleet.created  # each is created, sent and acknowledged
+    assert fleet.attempts >= 3 * 8  # the first one and one for each change
+
+
+def test_folding_changes_no_count():
+    folded, single = run_fleet(2, 300.0), run_fleet(2, 300.0, fold=False)
+    assert (folded.created, folded.delivered, folded.attempts) == (single.created, single.delivered, single.attempts)
+    assert single.simpy_events > folded.handled / 2
+
+
+def test_shards_hide_no_vehicle():
+    seen = []
+    fleet = run_fleet(SHARD + 1, 10.0, between=seen.append)
+    assert seen == [SHARD, SHARD + 1]
+    assert len(fleet.rates) == 2
+    assert fleet.created == 2 * (SHARD + 1)
+
+
+def test_memory_tells_state_from_records():
+    found = memory(2, 300.0)
+    assert 1_000 < found["state"] < 200_000
+    assert 1_000 < found["records"] < 200_000
+
+
+def test_what_is_printed(short_ceiling):
+    found = bench(2, 0.05)
+    assert {"share_of_ceiling", "vehicle_seconds_per_cpu_s", "events_per_vehicle_hour", "bytes_per_vehicle"} <= set(found)
+    assert {"simpy_ceiling_events_per_s", "city_a_to_b_share_of_ceiling", "compiled", "python"} <= set(found)
+    assert found["created"] == 2 * 180 / 5
+    assert found["share_of_ceiling"] == pytest.approx(
+        found["vehicle_seconds_per_cpu_s"] * 2779 / 3600 / found["simpy_ceiling_events_per_s"]
+    )
+    assert json.loads(json.dumps(found)) == found
