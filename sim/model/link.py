@@ -234,6 +234,8 @@ class Link:
         if now >= flow.sender_gone_s:
             return NEVER
         # slow start: a flight larger than the window needs further round trips (RFC 5681 3.1)
+        if start >= flow.round_ends_s:
+            self._next_round(flow, start)
         rto = rto_s(self._tcp, self.rtt_at(start))
         if self._tcp.slow_start_after_idle:
             idle_s = start - flow.used_s

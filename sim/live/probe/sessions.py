@@ -121,7 +121,7 @@ async def first_copy_lost(peer: Peer) -> Findings:
         await publisher.settled()
         for qos, subscriber in enumerate(subscribers):
             came = await subscriber.quiet()
-            fate = f"comes, DUP {int(came[0].dup)}" if came else "does not come"
+            fate = "does not come" if not came else f"comes with DUP {int(came[0].dup)}" if qos else "comes"
             found.notes.append(f"published with DUP alone: {fate} to a subscriber with QoS {qos}")
     finally:
         for one in (publisher, *subscribers):
