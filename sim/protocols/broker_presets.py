@@ -23,6 +23,8 @@ class BrokerBehaviour:
     version: str = setting("MQTT 3.1.1 / 5", "product and version the values are of")
     status: Literal["measured", "read"] = setting("read", "how the values were got")
     mqtt5: bool = setting(True, "speaks MQTT 5", "OASIS MQTT 5.0")
+    mqtt5_refusal: Literal["connack", "close", "silence"] = setting("connack", "how a broker without MQTT 5 answers it", "MQTT 3.1.1 3.1.2.2: return code 1")
+    raises_qos: bool = setting(False, "messages are delivered with the subscription's QoS, whatever they were published with", "MQTT 3.1.1 3.8.4: the lower of both")
     keep_alive_rule: KeepAliveRule = setting(
         "exact",
         "exact: factor x K after the last packet; tick_after: at the next tick after that; tick_from_connect: checks every factor x K from CONNECT, given up when that many in a row find no byte; never",
@@ -82,7 +84,8 @@ PRESETS: dict[str, tuple[BrokerBehaviour, str]] = {
         BrokerBehaviour(
             version="RabbitMQ 3.10.8 with rabbitmq_mqtt",
             status="measured",
-            mqtt5=False,  # brokers 3: closes without a CONNACK
+            mqtt5=False,
+            mqtt5_refusal="close",  # brokers 3: closes without a CONNACK
             # brokers 1 saw 30 s after CONNECT with K=10, for last packets up to 9 s; with later ones (docs/brokers.md) it is
             # 2 K to 3 K: a check every K, given up at the second in a row with nothing new
             keep_alive_rule="tick_from_connect",
@@ -127,6 +130,8 @@ PRESETS: dict[str, tuple[BrokerBehaviour, str]] = {
             version="amqtt 0.12.1",
             status="measured",
             mqtt5=False,
+            mqtt5_refusal="silence",  # brokers 3: nothing for 10 s
+            raises_qos=True,  # brokers 2,
             keep_alive_rule="never",  # brokers 1
             queue_qos0=True,  # brokers 2, fact 5: everything is raised to the subscription's QoS
             will_on_takeover=False,  # brokers 3
@@ -172,6 +177,8 @@ class Broker:
 
     preset: PresetName = setting("mosquitto", "whose behaviour; `python -m sim list` shows them")
     mqtt5: bool | None = setting(None, "see the presets")
+    mqtt5_refusal: Literal["connack", "close", "silence"] | None = setting(None, "see the presets")
+    raises_qos: bool | None = setting(None, "see the presets")
     keep_alive_rule: KeepAliveRule | None = setting(None, "see the presets")
     keep_alive_factor: float | None = setting(None, "see the presets", above=0.0)
     keep_alive_tick_s: float | None = setting(None, "see the presets", at_least=0.0)

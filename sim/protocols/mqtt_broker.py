@@ -62,6 +62,7 @@ class MQTTBroker:
         "_local",
         "_matches",
         "_packet_limit_bytes",
+        "_raises_qos",
         "_retained",
         "_serial",
         "_sessions",
@@ -77,6 +78,7 @@ class MQTTBroker:
         self._behaviour = behaviour
         self._limits = limits
         self._packet_limit_bytes = behaviour.packet_limit_bytes
+        self._raises_qos = behaviour.raises_qos
         self._tick_phase = tick_phase
         self._sessions: dict[str, MQTTSession] = {}
         self._by_transport: dict[int, MQTTSession | None] = {}
@@ -173,8 +175,10 @@ class MQTTBroker:
             return
         if packet.version == V5 and not self._behaviour.mqtt5:
             self._by_transport.pop(transport)
-            out.append(SendPacket(transport, ConnAck(False, V311_UNACCEPTABLE_VERSION)))
-            out.append(CloseTransport(transport, reason="refused"))
+            if self._behaviour.mqtt5_refusal == "connack":
+                out.append(SendPacket(transport, ConnAck(False, V311_UNACCEPTABLE_VERSION)))
+            if self._behaviour.mqtt5_refusal != "silence":
+                out.append(CloseTransport(transport, reason="refused"))
             return
         client_id = packet.client_id or self._new_client_id(transport)
         session = self._sessions.get(client_id)
@@ -313,7 +317,7 @@ class MQTTBroker:
                 subscriber.publish(now, message, min(qos, granted), kept, out)
             return
         for subscriber, granted in matches:
-            subscriber.publish(now, message, qos if qos < granted else granted, False, out)
+            subscriber.publish(now, message, qos if qos < granted and not self._raises_qos else granted, False, out)
 
     def _find(self, topic: str) -> list[tuple[Subscriber, int]]:
         """Who is subscribed to `topic`, with the highest QoS granted, in the order in which they came; shared ones after them."""

@@ -141,9 +141,6 @@ def test_amqtt_is_deaf_after_a_takeover_until_the_next_connection():
     assert {name for name, _cause in broker.drops} >= {"u0", "h1", "h3", "h4"}
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the broker routes with the lower of both QoS for every preset; amqtt uses the subscription's"
-)
 def test_amqtt_raises_every_message_to_the_qos_of_the_subscription():
     """Brokers 2, last bullet but one: QoS 0 arrives as QoS 2 if subscribed so; fact 5: so QoS 0 is not lost there."""
     broker = BrokerAtHand("amqtt")

@@ -198,7 +198,6 @@ def test_a_client_that_comes_back_with_a_smaller_receive_maximum_is_not_sent_mor
             "rabbitmq",
             None,
             id="RabbitMQ 3.10: closes without a CONNACK",
-            marks=pytest.mark.xfail(strict=True, reason="MQTTBroker answers CONNACK code 1 for every preset without MQTT 5"),
         ),
     ],
 )
@@ -210,7 +209,6 @@ def test_how_a_broker_without_mqtt_5_refuses_it(preset, code):
     assert [packet.code for packet in client.packets(ConnAck)] == ([] if code is None else [code])
 
 
-@pytest.mark.xfail(strict=True, reason="MQTTBroker answers CONNACK code 1 for every preset without MQTT 5")
 def test_amqtt_lets_a_client_with_mqtt_5_wait():
     """Brokers 3, last bullet: amqtt sends nothing for 10 s."""
     broker = BrokerAtHand("amqtt")
