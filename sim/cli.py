@@ -317,8 +317,8 @@ def validate(
 ) -> int:
     """Run model and live on the same drive and print how far they disagree; exit code 1 beyond the tolerance."""
     _require_live()
-    from sim.report.page import write_report
     from sim.measure.field_log import FieldLogError
+    from sim.report.page import write_report
     from sim.study.live import Validation, validate_against
     from sim.study.live import validate as run_validation
     from sim.terminal import nothing_else_on_stdout, print_validation, say, validation_json
@@ -463,9 +463,7 @@ def probe(
     from sim.terminal import say
 
     try:
-        where = Target.parse(
-            target, authority=tls or "", certificate=cert, key=key, username=username, password=password
-        )
+        where = Target.parse(target, authority=tls or "", certificate=cert, key=key, username=username, password=password)
         found = probe_broker(where, lambda text: say(text, error=True))
     except ProbeFailed as error:
         raise BadUsage(str(error)) from None

@@ -69,7 +69,7 @@ class Stream:
 
 
 def _raw_bits(key: int, counter: int, n: int) -> npt.NDArray[np.uint64]:
-    """n numbers of Philox(key=key, counter=counter). One generator a thread is set anew each time: a new one costs six times that."""
+    """n numbers of Philox(key=key, counter=counter). One generator a thread is set anew: a new one costs six times that."""
     if not hasattr(_THREAD, "generator"):
         _THREAD.generator = np.random.Philox(key=0)
         _THREAD.state = _THREAD.generator.state

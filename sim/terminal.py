@@ -218,9 +218,8 @@ def print_validation(found: Any) -> None:
     say(f"{agreeing} of {len(found.rows)} compared values agree (messages that agree are not listed)")
     first = first_parting(found.rows)
     if first is not None:
-        say(
-            f"first record where the two part: {first.strategy}, {first.where}, {first.what}: model {_cell(first.model)}, live {_cell(first.live)}"
-        )
+        values = f"model {_cell(first.model)}, live {_cell(first.live)}"
+        say(f"first record where the two part: {first.strategy}, {first.where}, {first.what}: {values}")
     if found.run_dir is not None:
         say(f"live run and validation.csv: {found.run_dir}")
 

@@ -1,9 +1,9 @@
 """Write the generated part of docs/brokers.md: what was seen of each real broker beside its preset.
 
-    python tools/broker_table.py                       write it, from docs/brokers.json
-    python tools/broker_table.py --check               say whether it is current; exit code 1 when it is not
-    python tools/broker_table.py --record [BROKER...]  first start the real brokers that are there, one after the other, probe
-                                                       them (half a minute each) and renew their part of docs/brokers.json
+python tools/broker_table.py                       write it, from docs/brokers.json
+python tools/broker_table.py --check               say whether it is current; exit code 1 when it is not
+python tools/broker_table.py --record [BROKER...]  first start the real brokers that are there, one after the other, probe
+                                                   them (half a minute each) and renew their part of docs/brokers.json
 """
 
 from __future__ import annotations

@@ -85,7 +85,9 @@ class Recorded:
     file: str = setting(doc="path, relative to the scenario file")
     columns: RecordedColumns = setting(factory=RecordedColumns, doc="which column of the log holds what")
     gap_s: float = setting(5.0, "a longer hole in the log is a gap: no coverage is assumed in it", "our choice", above=0.0)
-    rtt_floor_window_s: float = setting(60.0, "the RTT's floor is its minimum over this time before", "design: queueing is not counted twice", above=0.0)
+    rtt_floor_window_s: float = setting(
+        60.0, "the RTT's floor is its minimum over this time before", "design: queueing is not counted twice", above=0.0
+    )
     from_s: float = setting(0.0, "start of the part of the log that is driven", at_least=0.0)
     until_s: float | None = setting(None, "end of the part of the log that is driven", above=0.0)
 
@@ -101,28 +103,60 @@ class Gateway:
 class Reassignment:
     """When the vehicle's address changes. A handover alone never changes it (TS 23.401 5.5.1, TS 23.502 4.9.1)."""
 
-    mode: ReassignmentMode = setting("gateway_change", "gateway_change: with the anchor; every_handover: the stress case; never", "real-world 2.1")
-    delay_s: float = setting(1.5, "from the end of the old address to the new one", "real-world 3: re-attach to new IP, median 1.5 s", at_least=0.0)
+    mode: ReassignmentMode = setting(
+        "gateway_change", "gateway_change: with the anchor; every_handover: the stress case; never", "real-world 2.1"
+    )
+    delay_s: float = setting(
+        1.5, "from the end of the old address to the new one", "real-world 3: re-attach to new IP, median 1.5 s", at_least=0.0
+    )
     old_path: OldPath = setting("black_hole", "what packets to the old address meet", "brokers 8: the peer sees nothing at all")
-    gateway_hold_s: float = setting(30.0, "a gateway is left only after this long on towers of another", "our choice: anchors are not moved per cell", at_least=0.0)
+    gateway_hold_s: float = setting(
+        30.0,
+        "a gateway is left only after this long on towers of another",
+        "our choice: anchors are not moved per cell",
+        at_least=0.0,
+    )
     sticky: bool = setting(False, "coming back to a gateway gives the address it gave before")
-    reuse_after_s: float | None = setting(None, "an address left behind belongs to another vehicle after this long; null: never", "TS 23.401 5.3.1.2.1: not assigned to other users immediately", at_least=0.0)
-    reattach_after_s: float = setting(3480.0, "out of service longer than this means a new attach and a new address", "TS 24.301: T3412 54 min + 4 min (from memory)", above=0.0)
+    reuse_after_s: float | None = setting(
+        None,
+        "an address left behind belongs to another vehicle after this long; null: never",
+        "TS 23.401 5.3.1.2.1: not assigned to other users immediately",
+        at_least=0.0,
+    )
+    reattach_after_s: float = setting(
+        3480.0,
+        "out of service longer than this means a new attach and a new address",
+        "TS 24.301: T3412 54 min + 4 min (from memory)",
+        above=0.0,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class CGNAT:
     """Carrier-grade NAT between vehicle and server; in force where `access` is `cgnat`."""
 
-    idle_timeout_s: float = setting(300.0, "a TCP mapping without traffic ends after this", "real-world 3: 300 s, pessimistic; RFC 5382 REQ-5 asks 2 h 4 min", above=0.0)
-    after_expiry: Literal["reset", "drop"] = setting("reset", "what the next uplink packet meets once the mapping is gone", "our choice: RST is the kinder and the usual behaviour")
+    idle_timeout_s: float = setting(
+        300.0,
+        "a TCP mapping without traffic ends after this",
+        "real-world 3: 300 s, pessimistic; RFC 5382 REQ-5 asks 2 h 4 min",
+        above=0.0,
+    )
+    after_expiry: Literal["reset", "drop"] = setting(
+        "reset",
+        "what the next uplink packet meets once the mapping is gone",
+        "our choice: RST is the kinder and the usual behaviour",
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
     gateways: dict[str, Gateway] = setting(factory=dict, doc="gateways by name; towers and script steps refer to them")
     reassignment: Reassignment = setting(factory=Reassignment, doc="when and how the address changes")
-    access: Access = setting("cgnat", "cgnat: nobody can connect to the vehicle; private_apn: the server can; public: everybody can", "failure-modes F22")
+    access: Access = setting(
+        "cgnat",
+        "cgnat: nobody can connect to the vehicle; private_apn: the server can; public: everybody can",
+        "failure-modes F22",
+    )
     cgnat: CGNAT = setting(factory=CGNAT, doc="the NAT's timers")
 
 
@@ -134,13 +168,38 @@ class Radio:
     frequency_hz: float = setting(800e6, "carrier frequency", "real-world 3: highway 0.8 GHz", above=0.0)
     bandwidth_hz: float = setting(10e6, "bandwidth", "real-world 3: radio budget", above=0.0)
     noise_figure_db: float = setting(9.0, "noise figure of the vehicle's receiver", "real-world 3: radio budget")
-    shadowing_db: float | None = setting(None, "standard deviation of shadowing; that of the path loss model where not given", "TS 38.901: UMa NLOS 6, RMa NLOS 8, UMi NLOS 7.82", at_least=0.0)
-    decorrelation_m: float | None = setting(None, "decorrelation distance of shadowing; that of the model where not given", "TS 38.901 table 7.5-6", above=0.0)
+    shadowing_db: float | None = setting(
+        None,
+        "standard deviation of shadowing; that of the path loss model where not given",
+        "TS 38.901: UMa NLOS 6, RMa NLOS 8, UMi NLOS 7.82",
+        at_least=0.0,
+    )
+    decorrelation_m: float | None = setting(
+        None, "decorrelation distance of shadowing; that of the model where not given", "TS 38.901 table 7.5-6", above=0.0
+    )
     filter_coefficient: int = setting(4, "L3 filter coefficient k: a = 1/2^(k/4)", "TS 38.331 5.5.3.2; default fc4", at_least=0)
-    antenna_gain_db: float = setting(15.0, "gain of the tower's antenna less feeder loss; the vehicle's is 0 dBi", "TR 36.942 4.2: 15 dBi macro cell (from memory)")
-    site_correlation_share: float = setting(0.5, "share of the variance of shadowing that all towers have in common: the vehicle's own surroundings", "TR 36.942 5.1: 0.5 between sites (from memory)", at_least=0.0, at_most=1.0)
-    neighbour_load_share: float = setting(0.5, "share of time in which the other towers on the same carrier send", "our choice; see docs/model.md", at_least=0.0, at_most=1.0)
-    measurement_period_s: float = setting(0.2, "measurement period of L1 samples", "TS 38.133: 200 ms for intra-frequency", above=0.0)
+    antenna_gain_db: float = setting(
+        15.0,
+        "gain of the tower's antenna less feeder loss; the vehicle's is 0 dBi",
+        "TR 36.942 4.2: 15 dBi macro cell (from memory)",
+    )
+    site_correlation_share: float = setting(
+        0.5,
+        "share of the variance of shadowing that all towers have in common: the vehicle's own surroundings",
+        "TR 36.942 5.1: 0.5 between sites (from memory)",
+        at_least=0.0,
+        at_most=1.0,
+    )
+    neighbour_load_share: float = setting(
+        0.5,
+        "share of time in which the other towers on the same carrier send",
+        "our choice; see docs/model.md",
+        at_least=0.0,
+        at_most=1.0,
+    )
+    measurement_period_s: float = setting(
+        0.2, "measurement period of L1 samples", "TS 38.133: 200 ms for intra-frequency", above=0.0
+    )
     out_of_sync_db: float = setting(-8.0, "Qout: SINR below which the link is out of sync", "real-world 3: radio budget")
     efficiency: float = setting(0.6, "share of Shannon's rate that is reached", "TR 36.942 A.2", above=0.0, at_most=1.0)
 
@@ -152,11 +211,28 @@ class Handover:
     a3_offset_db: float = setting(3.0, "Off of event A3", "TS 38.331 5.5.4.4; real-world 3", at_least=-15.0, at_most=15.0)
     hysteresis_db: float = setting(1.0, "Hys of event A3", "real-world 3", at_least=0.0, at_most=15.0)
     time_to_trigger_s: float = setting(0.32, "TTT of event A3", "real-world 3", at_least=0.0, at_most=5.12)
-    interruption_s: float = setting(0.019, "median interruption of a handover (lognormal); packets wait, none is lost", "real-world 1.1: LTE 19 ms median, p95 46 ms", at_least=0.0)
-    interruption_p95_s: float | None = setting(None, "p95 of the interruption; 2.4 x the median where not given", "real-world 1.1: 46/19", at_least=0.0)
-    failure_share: float = setting(0.01, "share of handovers that fail and end in radio link failure", "real-world 3: 1 %, assumed", at_least=0.0, at_most=1.0)
-    t310_s: float = setting(1.0, "T310: out of sync for this long is radio link failure", "TS 38.331 7.1.1; real-world 2.2", at_least=0.0)
-    reselection_s: tuple[float, float] = setting((0.3, 3.0), "time to find and enter a cell after radio link failure (uniform)", "real-world 3")
+    interruption_s: float = setting(
+        0.019,
+        "median interruption of a handover (lognormal); packets wait, none is lost",
+        "real-world 1.1: LTE 19 ms median, p95 46 ms",
+        at_least=0.0,
+    )
+    interruption_p95_s: float | None = setting(
+        None, "p95 of the interruption; 2.4 x the median where not given", "real-world 1.1: 46/19", at_least=0.0
+    )
+    failure_share: float = setting(
+        0.01,
+        "share of handovers that fail and end in radio link failure",
+        "real-world 3: 1 %, assumed",
+        at_least=0.0,
+        at_most=1.0,
+    )
+    t310_s: float = setting(
+        1.0, "T310: out of sync for this long is radio link failure", "TS 38.331 7.1.1; real-world 2.2", at_least=0.0
+    )
+    reselection_s: tuple[float, float] = setting(
+        (0.3, 3.0), "time to find and enter a cell after radio link failure (uniform)", "real-world 3"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,17 +240,32 @@ class RTT:
     """Round-trip time as a time-correlated lognormal process with a tail."""
 
     median_s: float = setting(0.080, "median", "real-world 3: lognormal(4.388, 0.485) ms", above=0.0)
-    p95_s: float = setting(0.178, "95th percentile; equal to the median: a constant RTT", "real-world 3: exp(4.388 + 1.645 x 0.485) ms", above=0.0)
-    correlation_s: float = setting(2.0, "time after which the correlation of log RTT has fallen to 1/e", "our choice, between the 1 s and 5 s seen for rates", above=0.0)
+    p95_s: float = setting(
+        0.178, "95th percentile; equal to the median: a constant RTT", "real-world 3: exp(4.388 + 1.645 x 0.485) ms", above=0.0
+    )
+    correlation_s: float = setting(
+        2.0,
+        "time after which the correlation of log RTT has fallen to 1/e",
+        "our choice, between the 1 s and 5 s seen for rates",
+        above=0.0,
+    )
     inflation: float = setting(2.0, "factor on the RTT within 1 s after a cell change", "real-world 3: p95 x2", at_least=1.0)
-    tail_share: float = setting(0.0, "share of seconds with an RTT from the Pareto tail of 1 to 30 s", "real-world 3: 0.7 % of replies; off by default, silences cover it", at_least=0.0, at_most=1.0)
+    tail_share: float = setting(
+        0.0,
+        "share of seconds with an RTT from the Pareto tail of 1 to 30 s",
+        "real-world 3: 0.7 % of replies; off by default, silences cover it",
+        at_least=0.0,
+        at_most=1.0,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Silences:
     """Silences of the link that no radio model explains, by length: a Poisson process for each class."""
 
-    over_2s_per_hour: float = setting(0.0, "silences of 2 to 5 s in an hour", "real-world 3: 7.7/h (9.9 of 2 s and more, less 2.2)", at_least=0.0)
+    over_2s_per_hour: float = setting(
+        0.0, "silences of 2 to 5 s in an hour", "real-world 3: 7.7/h (9.9 of 2 s and more, less 2.2)", at_least=0.0
+    )
     over_5s_per_hour: float = setting(0.0, "silences of 5 to 10 s in an hour", "real-world 3: 1.24/h", at_least=0.0)
     over_10s_per_hour: float = setting(0.0, "silences of 10 to 30 s in an hour", "real-world 3: 0.83/h", at_least=0.0)
     over_30s_per_hour: float = setting(0.0, "silences of 30 to 60 s in an hour", "real-world 3: 0.13/h", at_least=0.0)
@@ -185,10 +276,22 @@ class LinkSettings:
     rtt: RTT = setting(factory=RTT, doc="round-trip time between vehicle and server")
     downlink_bps: float = setting(20e6, "rate to the vehicle, at most", "real-world 1.1: NSA median 17, LTE 7 Mbit/s", above=0.0)
     uplink_bps: float = setting(5e6, "rate from the vehicle, at most", "our choice: a quarter of the downlink", above=0.0)
-    rate_sigma: float = setting(0.0, "sigma of the log rate (AR(1), 0.5 per s); 0: the rate is what SINR and the limits allow", "real-world 3: log-rate autocorrelation 0.50 at 1 s", at_least=0.0)
-    dip: float = setting(0.7, "factor on the downlink for 2 s after a cell change", "real-world 3: x0.7 for 2 s", above=0.0, at_most=1.0)
+    rate_sigma: float = setting(
+        0.0,
+        "sigma of the log rate (AR(1), 0.5 per s); 0: the rate is what SINR and the limits allow",
+        "real-world 3: log-rate autocorrelation 0.50 at 1 s",
+        at_least=0.0,
+    )
+    dip: float = setting(
+        0.7, "factor on the downlink for 2 s after a cell change", "real-world 3: x0.7 for 2 s", above=0.0, at_most=1.0
+    )
     silences: Silences = setting(factory=Silences, doc="silences without a radio cause")
-    queue_bytes: int = setting(256 * 1024, "how far one transport's bytes can delay another's in the link's queue", "our choice: 100 ms at 20 Mbit/s", above=0)
+    queue_bytes: int = setting(
+        256 * 1024,
+        "how far one transport's bytes can delay another's in the link's queue",
+        "our choice: 100 ms at 20 Mbit/s",
+        above=0,
+    )
     realism: bool = setting(True, "off: constant RTT and rates, no inflation, no dips, no handover failures; for teaching")
 
 

@@ -1,0 +1,1 @@
+"""The real environment: the same machines on sockets, in real time, against real brokers or our own."""

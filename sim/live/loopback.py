@@ -71,7 +71,8 @@ class LoopbackLink:
     ) -> None:
         """Open a TCP connection of the vehicle; raises OSError as connect() does.
 
-        TCP_USER_TIMEOUT has no effect here, as the relay acknowledges everything. The handshake takes its round trip over the link; on a dead path it takes until the kernel would give up.
+        The handshake takes its round trip over the link; on a dead path it takes until the kernel would give up.
+        TCP_USER_TIMEOUT has no effect here, as the relay acknowledges everything.
         """
         mine = self.address()
         if not mine:
@@ -261,6 +262,7 @@ class _End(asyncio.Protocol):
         owner = self._pair.owner
         now = owner._clock.now()
         up = self._pair.up == self._is_near
+        owner.link.release(self._flow, up, now)
         if not self._dead:
             arrival = owner.link.carry(self._flow, self._pair.address, up, HEADER_BYTES, now, reserve=False)
             if arrival < math.inf:

@@ -106,13 +106,26 @@ async def live_strategy(
             await broker.stop()
         raise
     server_host = Host(
-        machine, SERVER, clock, journal, connect=link.connect_from_server, resolve=_nowhere, codec_for=ports.of_server,
+        machine,
+        SERVER,
+        clock,
+        journal,
+        connect=link.connect_from_server,
+        resolve=_nowhere,
+        codec_for=ports.of_server,
         secure=tls.server_opens if tls else None,
-    )  # fmt: skip
+    )
     vehicle_host = Host(
-        vehicle, VEHICLE, clock, journal, connect=link.connect_from_vehicle, resolve=link.resolve,
-        codec_for=ports.of_vehicle, address=link.address, secure=tls.vehicle_opens if tls else None,
-    )  # fmt: skip
+        vehicle,
+        VEHICLE,
+        clock,
+        journal,
+        connect=link.connect_from_vehicle,
+        resolve=link.resolve,
+        codec_for=ports.of_vehicle,
+        address=link.address,
+        secure=tls.vehicle_opens if tls else None,
+    )
     relay: TLSRelay | None = None
     version = f"embedded, preset {setting.server.broker.preset}"
     listeners: list[asyncio.Server] = []
@@ -190,9 +203,14 @@ def _link(setting: LiveSetting, timeline: LinkTimeline, clock: Clock) -> Loopbac
         raise LiveFailed(f"the packet link cannot be made here: {missing}")
     network = setting.network
     return PacketLink(
-        timeline, setting.server, network.access, clock, queue_bytes=setting.queue_bytes,
-        old_path=network.reassignment.old_path, cgnat=network.cgnat,
-    )  # fmt: skip
+        timeline,
+        setting.server,
+        network.access,
+        clock,
+        queue_bytes=setting.queue_bytes,
+        old_path=network.reassignment.old_path,
+        cgnat=network.cgnat,
+    )
 
 
 async def _nowhere(_name: str) -> str:

@@ -584,7 +584,7 @@ class Driver:
         self._post_change(changes, now)
         self._input(VEHICLE, now, AddressChanged(address))
 
-    # --- the end ------------------------------------------------------------------------------------------------------------------
+    # --- the end --------------------------------------------------------------------------------------------------------
 
     def finish(self) -> None:
         """Complete the rows of connections that nobody has given up."""

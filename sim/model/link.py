@@ -70,10 +70,34 @@ class Link:
     """
 
     __slots__ = (
-        "_address", "_begin", "_carried_until", "_down_bps", "_down_free_s", "_downlink", "_end", "_initial_window_bytes", "_last_row", "_queue_bytes",
-        "_resent", "_row", "_rows_per_s", "_rtt", "_rtts", "_starts", "_state", "_stretch", "_stretch_address",
-        "_stretch_starts", "_stretch_state", "_tcp", "_until", "_up_bps", "_up_free_s", "_uplink", "unsent_bytes",
-    )  # fmt: skip
+        "_address",
+        "_begin",
+        "_carried_until",
+        "_down_bps",
+        "_down_free_s",
+        "_downlink",
+        "_end",
+        "_initial_window_bytes",
+        "_last_row",
+        "_queue_bytes",
+        "_resent",
+        "_row",
+        "_rows_per_s",
+        "_rtt",
+        "_rtts",
+        "_starts",
+        "_state",
+        "_stretch",
+        "_stretch_address",
+        "_stretch_starts",
+        "_stretch_state",
+        "_tcp",
+        "_until",
+        "_up_bps",
+        "_up_free_s",
+        "_uplink",
+        "unsent_bytes",
+    )
 
     def __init__(self, timeline: LinkTimeline, tcp: TCP, *, queue_bytes: int) -> None:
         self._tcp = tcp
@@ -97,7 +121,7 @@ class Link:
         # address -> when the last stretch ends in which packets of that address get through, now or after a wait
         self._carried_until: dict[int, float] = {}
         for stretch, link_state in enumerate(self._stretch_state):
-            if link_state == _UP or link_state == _HELD:
+            if link_state in (_UP, _HELD):
                 self._carried_until[self._stretch_address[stretch]] = self._stretch_starts[stretch + 1]
         self._row = 0
         self.unsent_bytes = 0  # of the last write that does not arrive
@@ -241,7 +265,9 @@ class Link:
             idle_s = start - flow.used_s
             silence_s = rto
             if start - flow.born_s < 8.0 * rto:
-                silence_s *= 2.5  # young: RTTVAR starts at half the RTT and decays by a quarter each round trip (RFC 6298 2.2, 2.3)
+                silence_s *= (
+                    2.5  # young: RTTVAR starts at half the RTT and decays by a quarter each round trip (RFC 6298 2.2, 2.3)
+                )
             while idle_s > silence_s and flow.window_bytes > self._initial_window_bytes:
                 # halved for each RTO of silence (RFC 2861; Linux tcp_cwnd_restart)
                 flow.window_bytes = max(flow.window_bytes // 2, self._initial_window_bytes)
@@ -334,7 +360,7 @@ class Link:
         return NEVER
 
     def _next_retransmission(self, address: int, lost_at: float, rtt_s: float) -> float:
-        """First retransmission instant at which the link carries `address` again, for bytes first lost at `lost_at`; inf where never."""
+        """First retransmission instant at which the link carries `address` again, for bytes lost at `lost_at`; inf: never."""
         until_s = self._carried_until.get(address, -NEVER)
         if lost_at >= until_s:
             return NEVER
@@ -398,7 +424,7 @@ class Link:
         return int((free_s - now) * rate / 8.0) if rate < NEVER else 0
 
     def connect(self, address: int, now: float, *, up: bool = True) -> float:
-        """When a TCP connection asked for at `now` is established at the opener (SYN, SYN-ACK), inf where never (RFC 9293 3.5)."""
+        """When a TCP connection asked for at `now` stands at the opener (SYN, SYN-ACK), inf where never (RFC 9293 3.5)."""
         for after in syn_instants(self._tcp):
             at = now + after
             if self.address_at(at) == address and self._state == _HELD:

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-
 from sim.drive.config import Network as NetworkSettings
 from sim.drive.timeline import LinkTimeline
 from sim.machine import NEVER
@@ -68,8 +67,26 @@ class Network:
     """The network of one vehicle."""
 
     __slots__ = (
-        "_cache", "_down_cells", "_one_segment", "_one_segment_overhead", "_up_cells", "_idle_timeout_s", "_mss", "_radio_until", "_returns", "_server", "_settings", "_ticket_died", "_two_segments", "_ticket_s",
-        "_tls_bytes", "link", "radio_active_s", "record", "refuse", "timeline",
+        "_cache",
+        "_down_cells",
+        "_idle_timeout_s",
+        "_mss",
+        "_one_segment",
+        "_one_segment_overhead",
+        "_radio_until",
+        "_returns",
+        "_server",
+        "_settings",
+        "_ticket_died",
+        "_ticket_s",
+        "_tls_bytes",
+        "_two_segments",
+        "_up_cells",
+        "link",
+        "radio_active_s",
+        "record",
+        "refuse",
+        "timeline",
     )  # fmt: skip
 
     def __init__(
@@ -107,9 +124,7 @@ class Network:
 
     def wire_bytes(self, size_bytes: int) -> int:
         """IP bytes of a write: TLS records, and a TCP/IP header for each segment."""
-        size = size_bytes + self._tls_bytes * (
-            1 if size_bytes <= RECORD_BYTES else -(-size_bytes // RECORD_BYTES)
-        )
+        size = size_bytes + self._tls_bytes * (1 if size_bytes <= RECORD_BYTES else -(-size_bytes // RECORD_BYTES))
         return size + (HEADER_BYTES if size <= self._mss else HEADER_BYTES * -(-size // self._mss))
 
     def _book(self, up: bool, purpose: str, packets: int, n_bytes: int, row: Connection | None) -> None:
@@ -328,9 +343,7 @@ class Network:
         asked_s = opening.tcp_s
         up = vehicle_is_client
         client_flow, server_flow = (transport.up, transport.down) if up else (transport.down, transport.up)
-        opening.resumed = vehicle_is_client and can_resume(
-            tls, ticket_age_s=asked_s - self._ticket_s, died=self._ticket_died
-        )
+        opening.resumed = vehicle_is_client and can_resume(tls, ticket_age_s=asked_s - self._ticket_s, died=self._ticket_died)
         costs = handshake(tls, resumed=opening.resumed)
         if costs is None:
             opening.opened_s = asked_s
@@ -368,7 +381,7 @@ class Network:
     # --- names ----------------------------------------------------------------------------------------------------------------
 
     def resolve(self, name: str, now: float) -> tuple[float, str]:
-        """(instant, address or "") of the answer to a query of the vehicle: from its cache, or over the same link (RFC 1035 4.2.1)."""
+        """(instant, address or "") of the answer to the vehicle's query: from its cache, or over the link (RFC 1035 4.2.1)."""
         cached = self._cache.get(now, name)
         if cached is not None:
             return now, cached

@@ -23,8 +23,14 @@ class BrokerBehaviour:
     version: str = setting("MQTT 3.1.1 / 5", "product and version the values are of")
     status: Literal["measured", "read"] = setting("read", "how the values were got")
     mqtt5: bool = setting(True, "speaks MQTT 5", "OASIS MQTT 5.0")
-    mqtt5_refusal: Literal["connack", "close", "silence"] = setting("connack", "how a broker without MQTT 5 answers it", "MQTT 3.1.1 3.1.2.2: return code 1")
-    raises_qos: bool = setting(False, "messages are delivered with the subscription's QoS, whatever they were published with", "MQTT 3.1.1 3.8.4: the lower of both")
+    mqtt5_refusal: Literal["connack", "close", "silence"] = setting(
+        "connack", "how a broker without MQTT 5 answers it", "MQTT 3.1.1 3.1.2.2: return code 1"
+    )
+    raises_qos: bool = setting(
+        False,
+        "messages are delivered with the subscription's QoS, whatever they were published with",
+        "MQTT 3.1.1 3.8.4: the lower of both",
+    )
     keep_alive_rule: KeepAliveRule = setting(
         "exact",
         "exact: factor x K after the last packet; tick_after: at the next tick after that; tick_from_connect: checks every factor x K from CONNECT, given up when that many in a row find no byte; never",

@@ -13,7 +13,7 @@ VEHICLE, SERVER = 0, 1
 
 
 class Journal:
-    """Writes what happens to one vehicle into its Recorder. `end` is 0 for the vehicle's end of a transport, 1 for the server's."""
+    """Writes what happens to one vehicle into its Recorder. `end` of a transport: 0 the vehicle's, 1 the server's."""
 
     def __init__(self, record: Recorder) -> None:
         self.record = record

@@ -19,9 +19,28 @@ class Connection:
     """A row of connections.parquet in the making."""
 
     __slots__ = (
-        "address", "asked_s", "attempt", "bytes_down", "bytes_up", "connack_s", "noticed_s", "opened_s", "opener", "outcome", "path_end_s", "purpose",
-        "ready_s", "reason", "resumed", "session_present", "started_s", "target", "tcp_s", "trigger", "waited_s",
-    )  # fmt: skip
+        "address",
+        "asked_s",
+        "attempt",
+        "bytes_down",
+        "bytes_up",
+        "connack_s",
+        "noticed_s",
+        "opened_s",
+        "opener",
+        "outcome",
+        "path_end_s",
+        "purpose",
+        "ready_s",
+        "reason",
+        "resumed",
+        "session_present",
+        "started_s",
+        "target",
+        "tcp_s",
+        "trigger",
+        "waited_s",
+    )
 
     def __init__(self, attempt: int, purpose: str, opener: str, trigger: str, address: str, waited_s: float, now: float) -> None:
         self.attempt = attempt
@@ -53,9 +72,23 @@ class Recorder:
     """Records of one vehicle under one strategy in one replication."""
 
     __slots__ = (
-        "_rows", "arrivals", "cause", "connections", "delivered", "first_sent", "gone", "handed", "messages", "messages_received", "messages_sent",
-        "sends", "states", "trace", "traffic", "via",
-    )  # fmt: skip
+        "_rows",
+        "arrivals",
+        "cause",
+        "connections",
+        "delivered",
+        "first_sent",
+        "gone",
+        "handed",
+        "messages",
+        "messages_received",
+        "messages_sent",
+        "sends",
+        "states",
+        "trace",
+        "traffic",
+        "via",
+    )
 
     def __init__(self, *, trace: bool = False) -> None:
         self.messages: list[Message] = []

@@ -32,9 +32,19 @@ def frame(table: str, columns: Columns) -> pl.DataFrame:
 
 
 def vehicle_tables(
-    record: Recorder, outcomes: list[tuple[str, str]], *, strategy: str, replication: int, vehicle: int, start_s: float, end_s: float,
-    horizon_s: float, radio_active_s: float, current_address: str, timeouts: dict[str, float],
-) -> dict[str, pl.DataFrame]:  # fmt: skip
+    record: Recorder,
+    outcomes: list[tuple[str, str]],
+    *,
+    strategy: str,
+    replication: int,
+    vehicle: int,
+    start_s: float,
+    end_s: float,
+    horizon_s: float,
+    radio_active_s: float,
+    current_address: str,
+    timeouts: dict[str, float],
+) -> dict[str, pl.DataFrame]:
     """Tables of one vehicle's run. `timeouts`: kind -> s after which a delivery is late."""
 
     def who(n: int) -> Columns:
@@ -47,53 +57,87 @@ def vehicle_tables(
     limits = np.array([timeouts.get(m.kind, np.inf) for m in messages])
     lost = [outcome == "lost" for outcome, _ in outcomes]
     found = {
-        "messages": frame("messages", who(n) | {
-            "message": [m.id for m in messages],
-            "kind": [m.kind for m in messages],
-            "uplink": [m.uplink for m in messages],
-            "size_bytes": [m.size_bytes for m in messages],
-            "qos": [m.qos for m in messages],
-            "created_s": created.tolist(),
-            "first_sent_s": record.first_sent,
-            "sends": record.sends,
-            "handed_s": record.handed,
-            "delivered_s": record.delivered,
-            "via": record.via,
-            "arrivals": record.arrivals,
-            "late": ((delivered - created) > limits).tolist() if n else [],
-            "outcome": [outcome for outcome, _ in outcomes],
-            "cause": [cause for _, cause in outcomes],
-            "gone_s": [gone if is_lost else np.nan for gone, is_lost in zip(record.gone, lost, strict=True)],
-        }),
-    }  # fmt: skip
+        "messages": frame(
+            "messages",
+            who(n)
+            | {
+                "message": [m.id for m in messages],
+                "kind": [m.kind for m in messages],
+                "uplink": [m.uplink for m in messages],
+                "size_bytes": [m.size_bytes for m in messages],
+                "qos": [m.qos for m in messages],
+                "created_s": created.tolist(),
+                "first_sent_s": record.first_sent,
+                "sends": record.sends,
+                "handed_s": record.handed,
+                "delivered_s": record.delivered,
+                "via": record.via,
+                "arrivals": record.arrivals,
+                "late": ((delivered - created) > limits).tolist() if n else [],
+                "outcome": [outcome for outcome, _ in outcomes],
+                "cause": [cause for _, cause in outcomes],
+                "gone_s": [gone if is_lost else np.nan for gone, is_lost in zip(record.gone, lost, strict=True)],
+            },
+        ),
+    }
     rows = record.connections
     names = [c.name for c in TABLES["connections"][3:]]
     found["connections"] = frame("connections", who(len(rows)) | {name: [getattr(row, name) for row in rows] for name in names})
     states = record.states
-    found["states"] = frame("states", who(len(states)) | {
-        "time_s": [s[0] for s in states], "machine": [s[1] for s in states], "state": [s[2] for s in states], "detail": [s[3] for s in states],
-    })  # fmt: skip
+    found["states"] = frame(
+        "states",
+        who(len(states))
+        | {
+            "time_s": [s[0] for s in states],
+            "machine": [s[1] for s in states],
+            "state": [s[2] for s in states],
+            "detail": [s[3] for s in states],
+        },
+    )
     cells = sorted(record.traffic.items())
-    found["traffic"] = frame("traffic", who(len(cells)) | {
-        "direction": [key[0] for key, _ in cells], "purpose": [key[1] for key, _ in cells],
-        "packets": [cell[0] for _, cell in cells], "bytes": [cell[1] for _, cell in cells],
-    })  # fmt: skip
+    found["traffic"] = frame(
+        "traffic",
+        who(len(cells))
+        | {
+            "direction": [key[0] for key, _ in cells],
+            "purpose": [key[1] for key, _ in cells],
+            "packets": [cell[0] for _, cell in cells],
+            "bytes": [cell[1] for _, cell in cells],
+        },
+    )
     kept = [row for row in rows if row.purpose == "mqtt"] or [row for row in rows if row.purpose == "heartbeat"] or rows
     ready = [row for row in kept if row.outcome == "ready"]
-    found["vehicles"] = frame("vehicles", who(1) | {
-        "end_s": [end_s], "horizon_s": [horizon_s], "radio_active_s": [radio_active_s],
-        "connections_total": [len(ready)],
-        "connections_failed": [sum(row.outcome == "failed" for row in kept)],
-        "reconnections": [sum(row.noticed_s == row.noticed_s for row in ready) if kept and kept[0].purpose == "mqtt" else 0],
-        "messages_sent": [record.messages_sent], "messages_received": [record.messages_received],
-        "last_connection_s": [ready[-1].ready_s if ready else np.nan], "current_address": [current_address],
-    })  # fmt: skip
+    found["vehicles"] = frame(
+        "vehicles",
+        who(1)
+        | {
+            "end_s": [end_s],
+            "horizon_s": [horizon_s],
+            "radio_active_s": [radio_active_s],
+            "connections_total": [len(ready)],
+            "connections_failed": [sum(row.outcome == "failed" for row in kept)],
+            "reconnections": [sum(row.noticed_s == row.noticed_s for row in ready) if kept and kept[0].purpose == "mqtt" else 0],
+            "messages_sent": [record.messages_sent],
+            "messages_received": [record.messages_received],
+            "last_connection_s": [ready[-1].ready_s if ready else np.nan],
+            "current_address": [current_address],
+        },
+    )
     if record.trace is not None:
         trace = record.trace
-        found["trace"] = frame("trace", who(len(trace)) | {
-            "time_s": [t[0] for t in trace], "serial": list(range(len(trace))), "source": [t[1] for t in trace], "kind": [t[2] for t in trace],
-            "transport": [t[3] for t in trace], "message": [t[4] for t in trace], "detail": [t[5] for t in trace],
-        })  # fmt: skip
+        found["trace"] = frame(
+            "trace",
+            who(len(trace))
+            | {
+                "time_s": [t[0] for t in trace],
+                "serial": list(range(len(trace))),
+                "source": [t[1] for t in trace],
+                "kind": [t[2] for t in trace],
+                "transport": [t[3] for t in trace],
+                "message": [t[4] for t in trace],
+                "detail": [t[5] for t in trace],
+            },
+        )
     return found
 
 
@@ -109,20 +153,38 @@ def drive_tables(timeline: LinkTimeline, replication: int, vehicle: int) -> dict
 
     rows = timeline.disruptions
     return {
-        "timeline": frame("timeline", {
-            "replication": [replication] * n, "vehicle": [vehicle] * n, "start_s": timeline.start_s.tolist(),
-            "cell": names(timeline.cell, timeline.cells), "gateway": names(timeline.gateway, timeline.gateways),
-            "address": names(timeline.address, timeline.addresses),
-            "link": [LinkState(state).name.lower() for state in timeline.link.tolist()],
-            "rtt_s": timeline.rtt_s.tolist(), "downlink_bps": finite(timeline.downlink_bps), "uplink_bps": finite(timeline.uplink_bps),
-            "x_m": timeline.x_m.tolist(), "y_m": timeline.y_m.tolist(), "rsrp_dbm": timeline.rsrp_dbm.tolist(),
-        }),
-        "disruptions": frame("disruptions", {
-            "replication": [replication] * len(rows), "vehicle": [vehicle] * len(rows), "kind": [d.kind for d in rows],
-            "start_s": [d.start_s for d in rows], "end_s": [d.end_s for d in rows], "before": [d.before for d in rows],
-            "after": [d.after for d in rows], "cause": [d.cause for d in rows],
-        }),
-    }  # fmt: skip
+        "timeline": frame(
+            "timeline",
+            {
+                "replication": [replication] * n,
+                "vehicle": [vehicle] * n,
+                "start_s": timeline.start_s.tolist(),
+                "cell": names(timeline.cell, timeline.cells),
+                "gateway": names(timeline.gateway, timeline.gateways),
+                "address": names(timeline.address, timeline.addresses),
+                "link": [LinkState(state).name.lower() for state in timeline.link.tolist()],
+                "rtt_s": timeline.rtt_s.tolist(),
+                "downlink_bps": finite(timeline.downlink_bps),
+                "uplink_bps": finite(timeline.uplink_bps),
+                "x_m": timeline.x_m.tolist(),
+                "y_m": timeline.y_m.tolist(),
+                "rsrp_dbm": timeline.rsrp_dbm.tolist(),
+            },
+        ),
+        "disruptions": frame(
+            "disruptions",
+            {
+                "replication": [replication] * len(rows),
+                "vehicle": [vehicle] * len(rows),
+                "kind": [d.kind for d in rows],
+                "start_s": [d.start_s for d in rows],
+                "end_s": [d.end_s for d in rows],
+                "before": [d.before for d in rows],
+                "after": [d.after for d in rows],
+                "cause": [d.cause for d in rows],
+            },
+        ),
+    }
 
 
 def concatenate(parts: Iterable[dict[str, pl.DataFrame]]) -> dict[str, pl.DataFrame]:

@@ -53,7 +53,7 @@ class Receipts:
         self._beyond: set[int] = set()
 
     def add(self, message_id: int) -> None:
-        """A message arrived; only ids that count without holes matter (not probes, nor chunks of a window, which are answered)."""
+        """A message arrived; only ids that count without holes matter: not probes, nor chunks of a window (answered)."""
         if message_id == self.through + 1:
             self.through += 1
             while self.through + 1 in self._beyond:

@@ -18,7 +18,7 @@ Out = list[Any]
 class DataCentre:
     """Routes inputs to the backend or, where the transport came in on the MQTT port, to the broker."""
 
-    __slots__ = ("_at_broker", "_backend_handle", "_backend_deadlines", "_broker_deadlines", "_mqtt_port", "backend", "broker")
+    __slots__ = ("_at_broker", "_backend_deadlines", "_backend_handle", "_broker_deadlines", "_mqtt_port", "backend", "broker")
 
     def __init__(self, backend: Any, broker: MQTTBroker, mqtt_port: int) -> None:
         self.backend = backend

@@ -80,15 +80,27 @@ class HybridVehicle:
         server = context.server
         self._path = f"/api/v1/vehicles/{context.vin}/pending-messages"
         self._poller = HTTPClient(
-            deadlines=self.deadlines, deadline="poll_timeout", endpoint=Endpoint(server.name, server.https_port, peer=server.name),
-            mode=config.http, timeout_s=config.poll_timeout_s, new_id=new_id, purpose="poll",
-            on_response=self._polled, on_failure=self._poll_failed,
-        )  # fmt: skip
+            deadlines=self.deadlines,
+            deadline="poll_timeout",
+            endpoint=Endpoint(server.name, server.https_port, peer=server.name),
+            mode=config.http,
+            timeout_s=config.poll_timeout_s,
+            new_id=new_id,
+            purpose="poll",
+            on_response=self._polled,
+            on_failure=self._poll_failed,
+        )
         self._poster = HTTPClient(
-            deadlines=self.deadlines, deadline="post_timeout", endpoint=Endpoint(server.name, server.https_port, peer=server.name),
-            mode=config.http, timeout_s=config.poll_timeout_s, new_id=new_id, purpose="post",
-            on_response=self._posted, on_failure=self._post_failed,
-        )  # fmt: skip
+            deadlines=self.deadlines,
+            deadline="post_timeout",
+            endpoint=Endpoint(server.name, server.https_port, peer=server.name),
+            mode=config.http,
+            timeout_s=config.poll_timeout_s,
+            new_id=new_id,
+            purpose="post",
+            on_response=self._posted,
+            on_failure=self._post_failed,
+        )
         self._posting: tuple[Message, ...] = ()
         self._receipts = Receipts()
         self._ever_online = False

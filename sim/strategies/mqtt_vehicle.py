@@ -97,9 +97,30 @@ class MQTTVehicle:
     """A machine; also a part of the hybrid strategy, which passes its own Deadlines and is told of `on_change`."""
 
     __slots__ = (
-        "_address", "_answers", "_attempts", "_blocked", "_config", "_context", "_inflight", "_incoming_qos2", "_known_address", "_last_sent",
-        "_new_id", "_next_packet_id", "_outbox", "_ping_outstanding", "_resolved", "_trigger", "_waited_s", "application", "auto_retry",
-        "deadlines", "on_change", "on_message", "state", "transport",
+        "_address",
+        "_answers",
+        "_attempts",
+        "_blocked",
+        "_config",
+        "_context",
+        "_incoming_qos2",
+        "_inflight",
+        "_known_address",
+        "_last_sent",
+        "_new_id",
+        "_next_packet_id",
+        "_outbox",
+        "_ping_outstanding",
+        "_resolved",
+        "_trigger",
+        "_waited_s",
+        "application",
+        "auto_retry",
+        "deadlines",
+        "on_change",
+        "on_message",
+        "state",
+        "transport",
     )  # fmt: skip
 
     def __init__(

@@ -60,9 +60,20 @@ class PushVehicle:
     """Listens on VEHICLE_PORT. With `DDNSHeartbeat` settings it posts heartbeats, with `StaticPush` it does not."""
 
     __slots__ = (
-        "_address", "_application", "_config", "_context", "_heart", "_heartbeat", "_known_address", "_outbox", "_poster", "_posting",
-        "_served", "deadlines", "state",
-    )  # fmt: skip
+        "_address",
+        "_application",
+        "_config",
+        "_context",
+        "_heart",
+        "_heartbeat",
+        "_known_address",
+        "_outbox",
+        "_poster",
+        "_posting",
+        "_served",
+        "deadlines",
+        "state",
+    )
 
     def __init__(self, config: DDNSHeartbeat | StaticPush, context: Context) -> None:
         self._config = config
@@ -79,15 +90,27 @@ class PushVehicle:
         server = context.server
         self._heart: DDNSHeartbeat | None = config if isinstance(config, DDNSHeartbeat) else None
         self._heartbeat = HTTPClient(
-            deadlines=self.deadlines, deadline="heartbeat_timeout", endpoint=Endpoint(server.name, server.https_port, peer=server.name),
-            mode=config.http, timeout_s=self._heart.heartbeat_timeout_s if self._heart else None, new_id=new_id, purpose="heartbeat",
-            on_response=self._heartbeat_accepted, on_failure=self._heartbeat_failed,
-        )  # fmt: skip
+            deadlines=self.deadlines,
+            deadline="heartbeat_timeout",
+            endpoint=Endpoint(server.name, server.https_port, peer=server.name),
+            mode=config.http,
+            timeout_s=self._heart.heartbeat_timeout_s if self._heart else None,
+            new_id=new_id,
+            purpose="heartbeat",
+            on_response=self._heartbeat_accepted,
+            on_failure=self._heartbeat_failed,
+        )
         self._poster = HTTPClient(
-            deadlines=self.deadlines, deadline="post_timeout", endpoint=Endpoint(server.name, server.https_port, peer=server.name),
-            mode=config.http, timeout_s=config.post_timeout_s, new_id=new_id, purpose="post",
-            on_response=self._posted, on_failure=self._post_failed,
-        )  # fmt: skip
+            deadlines=self.deadlines,
+            deadline="post_timeout",
+            endpoint=Endpoint(server.name, server.https_port, peer=server.name),
+            mode=config.http,
+            timeout_s=config.post_timeout_s,
+            new_id=new_id,
+            purpose="post",
+            on_response=self._posted,
+            on_failure=self._post_failed,
+        )
         if self._heart is not None:
             self.deadlines.set("heartbeat", context.start_s)
             if self._heart.address_watch == "poll":

@@ -1,0 +1,1 @@
+"""Runs of a scenario: in the model, live, compared, and the benchmark."""

@@ -109,8 +109,14 @@ def with_preset_of(planned: LivePlan, broker: str) -> LivePlan:
 
 
 def run_live(
-    planned: LivePlan, broker: str, link: str, *, out: Path = Path("results"), command: str = "", say: Callable[[str], None] = lambda _text: None,
-) -> RunResult:  # fmt: skip
+    planned: LivePlan,
+    broker: str,
+    link: str,
+    *,
+    out: Path = Path("results"),
+    command: str = "",
+    say: Callable[[str], None] = lambda _text: None,
+) -> RunResult:
     """Run every strategy of the scenario live, side by side, and write a run folder like that of the model.
 
     A live run carries its start time in its id and is never the same twice. Ctrl-C ends it and keeps what was recorded.
@@ -144,10 +150,15 @@ def run_live(
             folder=work,
         )
         content |= {
-            "run_id": final.name, "world": "live", "replications": 1, "drain_s": planned.setting.drain_s, "started": started.isoformat(),
-            "broker": sorted({run.broker_version for run in runs.values()}), "link": link,
+            "run_id": final.name,
+            "world": "live",
+            "replications": 1,
+            "drain_s": planned.setting.drain_s,
+            "started": started.isoformat(),
+            "broker": sorted({run.broker_version for run in runs.values()}),
+            "link": link,
             "interrupted": any(run.interrupted for run in runs.values()),
-        }  # fmt: skip
+        }
         write_json(work / "manifest.json", content)
         numbers = metrics(read_run(work))
         write_json(work / "metrics.json", numbers)
@@ -175,10 +186,16 @@ async def _all(
     together = asyncio.Barrier(len(scenario.strategies))
     for choice in scenario.strategies:
         setting = LiveSetting(
-            scenario.server, scenario.drive.network, scenario.drive.link.queue_bytes, broker, link, planned.horizon_s,
-            folder / "broker" / choice.name.replace("/", "_").replace(" ", "_"), together=together,
+            scenario.server,
+            scenario.drive.network,
+            scenario.drive.link.queue_bytes,
+            broker,
+            link,
+            planned.horizon_s,
+            folder / "broker" / choice.name.replace("/", "_").replace(" ", "_"),
+            together=together,
             certificates=certificates.made if certificates is not None else None,
-        )  # fmt: skip
+        )
         user = user_class(choice.use, scenario.folder) if is_user_strategy(choice.use) else None
         tasks.append(
             asyncio.create_task(
@@ -217,10 +234,18 @@ def _tables(planned: LivePlan, broker: str, runs: dict[str, LiveRun]) -> Tables:
 def _vehicle(planned: LivePlan, name: str, run: LiveRun, outcomes: list[tuple[str, str]]) -> Tables:
     last = int(planned.timeline.address[-1])
     return vehicle_tables(
-        run.record, outcomes, strategy=name, replication=0, vehicle=0, start_s=-LEAD_S, end_s=planned.timeline.end_s,
-        horizon_s=planned.horizon_s, radio_active_s=math.nan, current_address=planned.timeline.addresses[last] if last >= 0 else "",
+        run.record,
+        outcomes,
+        strategy=name,
+        replication=0,
+        vehicle=0,
+        start_s=-LEAD_S,
+        end_s=planned.timeline.end_s,
+        horizon_s=planned.horizon_s,
+        radio_active_s=math.nan,
+        current_address=planned.timeline.addresses[last] if last >= 0 else "",
         timeouts=timeouts(planned.scenario),
-    )  # fmt: skip
+    )
 
 
 def _mark_path_ends(run: LiveRun, planned: LivePlan) -> None:
@@ -241,9 +266,14 @@ def _attributed(planned: LivePlan, config: Any, tables: Tables) -> dict[int, str
     starts = [*planned.timeline.start_s.tolist(), planned.horizon_s]
     outages = [(starts[i], starts[i + 1]) for i, lost in enumerate(lossy) if lost]
     found = attribute(
-        tables["messages"], tables["connections"], plain(setting.server.broker.behaviour()), plain(config), plain(setting.workload),
-        planned.horizon_s, outages,
-    )  # fmt: skip
+        tables["messages"],
+        tables["connections"],
+        plain(setting.server.broker.behaviour()),
+        plain(config),
+        plain(setting.workload),
+        planned.horizon_s,
+        outages,
+    )
     return dict(zip(found["message"].to_list(), found["cause"].to_list(), strict=True))
 
 
@@ -266,7 +296,7 @@ def model_tables(planned: LivePlan) -> Tables:
                 radio_active_s=run.radio_active_s,
                 current_address=run.current_address,
                 timeouts=timeouts(planned.scenario),
-            )  # fmt: skip
+            )
         )
     return concatenate(parts) | concatenate([drive_tables(planned.timeline, 0, 0)])
 
@@ -293,7 +323,10 @@ def validate(
     command: str = "",
     say: Callable[[str], None] = lambda _text: None,
 ) -> Validation:
-    """Run model and live on the same timeline and compare them; writes validation.csv and validation.json into the live run's folder."""
+    """Run model and live on the same timeline and compare them.
+
+    Writes validation.csv and validation.json into the live run's folder.
+    """
     planned = with_preset_of(planned, broker)
     live = run_live(planned, broker, link, out=out, command=command, say=say)
     run = read_run(live.run_dir)

@@ -38,9 +38,14 @@ class RunResult:
 def model_setting(scenario: Scenario) -> Setting:
     """What the model reads of a scenario."""
     return Setting(
-        scenario.server, scenario.drive.network, scenario.workload, scenario.drive.link.queue_bytes, scenario.drain_s, scenario.seed,
+        scenario.server,
+        scenario.drive.network,
+        scenario.workload,
+        scenario.drive.link.queue_bytes,
+        scenario.drain_s,
+        scenario.seed,
         scenario.phases == "fixed",
-    )  # fmt: skip
+    )
 
 
 def timeouts(scenario: Scenario) -> dict[str, float]:
@@ -69,9 +74,18 @@ def simulate_replication(
         user = user_class(choice.use, scenario.folder) if is_user_strategy(choice.use) else None
         run = simulate(setting, timeline, choice.use, choice.config, user=user, replication=replication, fold=fold, trace=trace)
         found[choice.name] = vehicle_tables(
-            run.record, run.outcomes, strategy=choice.name, replication=replication, vehicle=0, start_s=run.start_s, end_s=run.end_s,
-            horizon_s=run.horizon_s, radio_active_s=run.radio_active_s, current_address=run.current_address, timeouts=timeouts(scenario),
-        )  # fmt: skip
+            run.record,
+            run.outcomes,
+            strategy=choice.name,
+            replication=replication,
+            vehicle=0,
+            start_s=run.start_s,
+            end_s=run.end_s,
+            horizon_s=run.horizon_s,
+            radio_active_s=run.radio_active_s,
+            current_address=run.current_address,
+            timeouts=timeouts(scenario),
+        )
     return drive_tables(timeline, replication, 0), found, [*timeline.measured, "", *timeline.notes]
 
 
@@ -121,9 +135,16 @@ def run_tables(
 
 
 def run_scenario(
-    scenario: Scenario, *, jobs: int = 1, out: Path = Path("results"), fold: bool = True, keep_inputs: bool = True,
-    progress: Progress | None = None, command: str = "", report: bool = True,
-) -> RunResult:  # fmt: skip
+    scenario: Scenario,
+    *,
+    jobs: int = 1,
+    out: Path = Path("results"),
+    fold: bool = True,
+    keep_inputs: bool = True,
+    progress: Progress | None = None,
+    command: str = "",
+    report: bool = True,
+) -> RunResult:
     """Run, measure, report; write results/<scenario>/<run id>/ under a temporary name and rename it.
 
     The same scenario, seed and code give the same run id; its folder is then replaced by an equal one.

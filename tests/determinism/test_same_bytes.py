@@ -17,7 +17,9 @@ SECOND = os.environ.get("HANDOVER_LAB_SECOND_PYTHON", "")
 def digest(out: Path, *arguments: str, python: str = sys.executable, hash_seed: str = "0", scenario: str = "city_a_to_b") -> str:
     """Digest of a run in a fresh process."""
     command = [python, "-m", "sim", "run", f"scenarios/{scenario}.yaml", "--json", "--out", str(out), *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "PYTHONHASHSEED": hash_seed}, timeout=300)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "PYTHONHASHSEED": hash_seed}, timeout=300
+    )
     assert done.returncode in (0, 1), done.stderr
     content = json.loads(done.stdout)
     manifest = json.loads((ROOT / content["results_dir"] / "manifest.json").read_text())
@@ -40,7 +42,10 @@ def test_another_seed_gives_another_result(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not SECOND, reason="no second Python given (HANDOVER_LAB_SECOND_PYTHON); `make test` finds 3.13 beside 3.11 where it is installed")
+@pytest.mark.skipif(
+    not SECOND,
+    reason="no second Python given (HANDOVER_LAB_SECOND_PYTHON); `make test` finds 3.13 beside 3.11 where it is installed",
+)
 @pytest.mark.parametrize("scenario", ["city_a_to_b", "city_a_to_b_realistic", "recorded_drive"])
 def test_python_versions_do_not_matter(tmp_path, scenario):
     first = digest(tmp_path / "a", "--replications", "2", scenario=scenario)

@@ -28,7 +28,10 @@ def trace(tables, strategy):
 def first(rows, *, source, kind, detail="", message=None, after=-1.0):
     """Instant of the first such row."""
     found = rows.filter(
-        (pl.col("source") == source) & (pl.col("kind") == kind) & pl.col("detail").str.contains(detail, literal=True) & (pl.col("time_s") >= after)
+        (pl.col("source") == source)
+        & (pl.col("kind") == kind)
+        & pl.col("detail").str.contains(detail, literal=True)
+        & (pl.col("time_s") >= after)
     )
     if message is not None:
         found = found.filter(pl.col("message") == message)
@@ -42,7 +45,9 @@ def test_the_seeds_timeline_within_a_second(tables):
         "chunk 2 arrives": first(rows, source="vehicle", kind="deliver", message=2),
         "the old address ends": first(rows, source="vehicle", kind="address_changed", after=1.0),
         "chunk 3 is sent on the dead transport": first(rows, source="server", kind="send_packet", detail="PUBLISH", message=3),
-        "the new address comes, the vehicle reconnects": first(rows, source="vehicle", kind="address_changed", detail="10.2.5.200"),
+        "the new address comes, the vehicle reconnects": first(
+            rows, source="vehicle", kind="address_changed", detail="10.2.5.200"
+        ),
         "CONNECT": first(rows, source="vehicle", kind="send_packet", detail="CONNECT", after=15.0),
         "the session is restored": first(rows, source="server", kind="send_packet", detail="CONNACK session present"),
         "chunk 3 is redelivered": first(rows, source="vehicle", kind="deliver", message=3),
@@ -61,7 +66,10 @@ def test_the_seeds_timeline_within_a_second(tables):
     }
     assert list(seen) == [name for name, _ in sorted(seen.items(), key=lambda item: item[1])]  # the order
     assert seen == {name: pytest.approx(at, abs=1.0) for name, at in seed.items()}
-    assert first(rows, source="server", kind="send_packet", detail="dup", message=3) > seed["the new address comes, the vehicle reconnects"]
+    assert (
+        first(rows, source="server", kind="send_packet", detail="dup", message=3)
+        > seed["the new address comes, the vehicle reconnects"]
+    )
 
 
 def test_the_seeds_own_code_sees_the_change_at_its_ten_second_poll(tables):

@@ -22,7 +22,7 @@ BESIDE: tuple[tuple[Exchange, str, tuple[str, ...]], ...] = (
 )
 ONE_BY_ONE: tuple[tuple[Exchange, str, tuple[str, ...]], ...] = (
     (version5, "MQTT 5", ("mqtt5", "receive_maximum", "topic_alias_maximum", "takeover_reason", "packet_limit_bytes")),
-    (redelivery, "redelivery", ("redeliver_inflight", "dup_on_resume", "renumber_on_resume", "qos_max")),
+    (redelivery, "redelivery", ("redeliver_inflight", "dup_on_resume", "renumber_on_resume", "qos_max", "raises_qos")),
     (fates, "QoS fates", ("queue_qos0",)),
     (first_copy_lost, "publisher's DUP", ()),
     (clean_disconnect, "clean disconnect, retained", ("discards_after_disconnect",)),

@@ -10,7 +10,7 @@ from sim.protocols.mqtt_packets import Publish
 
 
 async def redelivery(peer: Peer) -> Findings:
-    """Three messages are acknowledged, three more received and not; the connection is lost; the session is resumed."""
+    """Messages are acknowledged, three more received and not; the connection is lost; the session is resumed."""
     found = Findings()
     publisher = ProbeClient(peer, "redelivery-publisher")
     first = ProbeClient(peer, "redelivery")
@@ -24,8 +24,11 @@ async def redelivery(peer: Peer) -> Findings:
             found.seen["qos_max"] = granted
         for payload in (b"a1", b"a2", b"a3"):
             publisher.publish(topic, payload, 1)
+        publisher.publish(topic, b"a4", 0)
         await publisher.settled()
-        await first.quiet()
+        live = _by_name(await first.quiet())
+        if "a4" in live:
+            found.seen["raises_qos"] = live["a4"].qos > 0
         first.acknowledges = False
         for payload in (b"u1", b"u2", b"u3"):
             publisher.publish(topic, payload, 1)

@@ -22,13 +22,14 @@ async def version5(peer: Peer) -> Findings:
     try:
         connack = await client.connect(session_expiry_s=_FOR_EVER_S)
     except NoAnswer as refused:
+        closed = client.closed
         client.drop()
         if client.undecoded.startswith(_CONNACK_OF_311):
-            return _not_spoken(found, f"CONNACK of 3.1.1 with return code {client.undecoded[3]}")
-        return _not_spoken(found, str(refused))
+            return _not_spoken(found, "connack", f"CONNACK of 3.1.1 with return code {client.undecoded[3]}")
+        return _not_spoken(found, "close" if closed else "silence", str(refused))
     if connack.code:
         client.drop()
-        return _not_spoken(found, f"CONNACK with code {connack.code}")
+        return _not_spoken(found, "connack", f"CONNACK with code {connack.code}")
     try:
         found.seen["mqtt5"] = True
         said = connack.properties or {}
@@ -50,9 +51,10 @@ async def version5(peer: Peer) -> Findings:
     return found
 
 
-def _not_spoken(found: Findings, how: str) -> Findings:
+def _not_spoken(found: Findings, refusal: str, text: str) -> Findings:
     found.seen["mqtt5"] = False
-    found.notes.append(f"MQTT 5 is not spoken: {how}")
+    found.seen["mqtt5_refusal"] = refusal
+    found.notes.append(f"MQTT 5 is not spoken: {text}")
     for name in FIELDS:
         found.not_observed[name] = "MQTT 5 is not spoken"
     return found
