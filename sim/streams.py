@@ -8,7 +8,6 @@ the index; NumPy's raw stream of it is stable across versions. Distributions are
 from __future__ import annotations
 
 import hashlib
-import threading
 from statistics import NormalDist
 from typing import Any, Final
 
@@ -18,7 +17,7 @@ import numpy.typing as npt
 _BLOCK: Final = 32  # numbers per refill: small, since vehicles are many (0.3 us a draw)
 _NORMAL: Final = NormalDist()
 _WORD: Final = 2**64 - 1
-_THREAD: Any = threading.local()
+_SPARE: Final[list[np.random.Philox]] = []
 
 
 def stream_key(seed: int, replication: int, vehicle: int, purpose: str) -> int:
@@ -69,14 +68,16 @@ class Stream:
 
 
 def _raw_bits(key: int, counter: int, n: int) -> npt.NDArray[np.uint64]:
-    """n numbers of Philox(key=key, counter=counter). One generator a thread is set anew: a new one costs six times that."""
-    if not hasattr(_THREAD, "generator"):
-        _THREAD.generator = np.random.Philox(key=0)
-        _THREAD.state = _THREAD.generator.state
-    state = _THREAD.state
+    """n numbers of Philox(key=key, counter=counter). A used generator is set anew: to make one costs six times that."""
+    try:
+        generator = _SPARE.pop()  # nobody else has it meanwhile, whatever the threads
+    except IndexError:
+        generator = np.random.Philox(key=0)
+    state: Any = generator.state
     state["state"]["key"][:] = key & _WORD, key >> 64
     state["state"]["counter"][:] = counter, 0, 0, 0
     state["buffer_pos"] = 4  # nothing is left of what was drawn before
-    _THREAD.generator.state = state
-    found: npt.NDArray[np.uint64] = _THREAD.generator.random_raw(n)
+    generator.state = state
+    found: npt.NDArray[np.uint64] = generator.random_raw(n)
+    _SPARE.append(generator)
     return found

@@ -44,6 +44,7 @@ from sim.machine import (
     TransportOpened,
     WriteBlocked,
     WriteResumed,
+    hosted,
 )
 from sim.model.link import Flow
 from sim.model.network import Network, Transport
@@ -93,9 +94,9 @@ class Driver:
 
     __slots__ = (
         "_agenda", "_armed", "_behind_nat", "_by_id", "_created_s", "_creations", "_env", "_fold", "_folded", "_horizon_s",
-        "_item_callbacks", "_listeners", "_machines", "_next_accepted_id", "_next_creation", "_rows", "_serial", "_server_due_s",
-        "_server_handle", "_server_next", "_slot_a", "_slot_at", "_slot_b", "_slot_serial", "_slot_what", "_tracing",
-        "_vehicle_due_s", "_vehicle_handle", "_vehicle_host", "_vehicle_next", "_wake_callbacks", "events", "handled", "network",
+        "_item_callbacks", "_listeners", "_machines", "_next_accepted_id", "_next_creation", "_rows", "_serial", "_server",
+        "_server_due_s", "_slot_a", "_slot_at", "_slot_b", "_slot_serial", "_slot_what", "_tracing",
+        "_vehicle", "_vehicle_due_s", "_vehicle_host", "_wake_callbacks", "events", "handled", "network",
         "record",
     )  # fmt: skip
 
@@ -120,11 +121,8 @@ class Driver:
         self._env = env
         self.network = network
         self._machines = machines
-        vehicle, server = machines
-        self._vehicle_handle: Callable[[float, Any], list[Any]] = vehicle.handle
-        self._server_handle: Callable[[float, Any], list[Any]] = server.handle
-        self._vehicle_next: Callable[[], float] = vehicle.next_deadline
-        self._server_next: Callable[[], float] = server.next_deadline
+        self._vehicle = hosted(machines[VEHICLE])
+        self._server = hosted(machines[SERVER])
         self._vehicle_due_s = NEVER
         self._server_due_s = NEVER
         self._by_id: tuple[dict[int, Transport], dict[int, Transport]] = ({}, {})
@@ -158,8 +156,8 @@ class Driver:
     def start(self, start_s: float) -> None:
         """Schedule what the timeline brings and wake the machines for the first time."""
         self._post_change(self.network.link.address_changes(), start_s)
-        self._vehicle_due_s = self._vehicle_next()
-        self._server_due_s = self._server_next()
+        self._vehicle_due_s = self._vehicle.next_deadline()
+        self._server_due_s = self._server.next_deadline()
         self._arm()
 
     # --- time ---------------------------------------------------------------------------------------------------------------
@@ -271,12 +269,12 @@ class Driver:
             self._created_s = self._creations[self._next_creation].created_s if more else NEVER
             self._input(VEHICLE if message.uplink else SERVER, message.created_s, MessageCreated(message))
         elif self._vehicle_due_s <= at:
-            actions = self._machines[VEHICLE].handle_deadline(at)
-            self._vehicle_due_s = self._vehicle_next()
+            actions = self._vehicle.handle_deadline(at)
+            self._vehicle_due_s = self._vehicle.next_deadline()
             self._perform(VEHICLE, at, actions)
         else:
-            actions = self._machines[SERVER].handle_deadline(at)
-            self._server_due_s = self._server_next()
+            actions = self._server.handle_deadline(at)
+            self._server_due_s = self._server.next_deadline()
             self._perform(SERVER, at, actions)
 
     # --- calls ----------------------------------------------------------------------------------------------------------------
@@ -286,11 +284,11 @@ class Driver:
         if self._tracing:
             self._trace_input(side, now, event)
         if side == VEHICLE:
-            actions = self._vehicle_handle(now, event)
-            self._vehicle_due_s = self._vehicle_next()
+            actions = self._vehicle.handle(now, event)
+            self._vehicle_due_s = self._vehicle.next_deadline()
         else:
-            actions = self._server_handle(now, event)
-            self._server_due_s = self._server_next()
+            actions = self._server.handle(now, event)
+            self._server_due_s = self._server.next_deadline()
         self._perform(side, now, actions)
 
     def _perform(self, side: int, now: float, actions: list[Any]) -> None:

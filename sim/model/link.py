@@ -18,7 +18,8 @@ import numpy as np
 
 from sim.drive.timeline import LinkState, LinkTimeline
 from sim.machine import NEVER
-from sim.protocols.tcp import HEADER_BYTES, TCP, gives_up_after_s, retransmissions, rto_s, syn_instants
+from sim.protocols.tcp import HEADER_BYTES, gives_up_after_s, retransmissions, rto_s, syn_instants
+from sim.protocols.tcp_settings import TCP
 
 _UP: Final = int(LinkState.UP)
 _HELD: Final = int(LinkState.HELD)

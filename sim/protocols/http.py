@@ -216,7 +216,7 @@ class HTTPClient:
             self._enter(State.WAITING)
             out.append(SendPacket(self.transport, request))
 
-    def received(self, now: float, response: HTTPResponse, out: Out) -> None:
+    def received(self, now: float, response: Any, out: Out) -> None:
         """PacketReceived on this client's transport."""
         if self.state is not State.WAITING or not isinstance(response, HTTPResponse):
             return

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sim.protocols.broker_presets import Broker
 from sim.protocols.dns import DNS
-from sim.protocols.tcp import TCP
+from sim.protocols.tcp_settings import TCP
 from sim.protocols.tls import TLS
 from sim.settings import setting
 

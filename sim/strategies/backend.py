@@ -12,6 +12,7 @@ from sim.machine import (
     AddressChanged,
     Deadlines,
     Deliver,
+    MachineBase,
     Message,
     MessageCreated,
     NameFailed,
@@ -51,7 +52,7 @@ class UplinkSubscriber:
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class MQTTBackend:
+class MQTTBackend(MachineBase):
     """Publishes what the server's applications create, takes what the vehicle publishes."""
 
     __slots__ = ("_broker", "_context", "_next_packet_id", "deadlines", "publisher")

@@ -6,26 +6,26 @@ broker by a call. Against a broker elsewhere (live) the backend is an MQTT clien
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from sim.machine import Deadlines, Message, MessageCreated, PacketReceived, TransportAccepted
+from sim.machine import Deadlines, MachineBase, Message, MessageCreated, PacketReceived, TransportAccepted, hosted
 from sim.protocols.mqtt_broker import MQTTBroker
 
 Out = list[Any]
 
 
-class DataCentre:
+class DataCentre(MachineBase):
     """Routes inputs to the backend or, where the transport came in on the MQTT port, to the broker."""
 
-    __slots__ = ("_at_broker", "_backend_deadlines", "_backend_handle", "_broker_deadlines", "_mqtt_port", "backend", "broker")
+    __slots__ = ("_at_broker", "_backend_deadlines", "_broker_deadlines", "_hosted", "_mqtt_port", "backend", "broker")
 
     def __init__(self, backend: Any, broker: MQTTBroker, mqtt_port: int) -> None:
         self.backend = backend
         self.broker = broker
         self._mqtt_port = mqtt_port
         self._at_broker: dict[int, None] = {}  # transports of the broker
-        self._backend_handle: Callable[[float, Any], Out] = backend.handle
+        self._hosted = hosted(backend)
         self._backend_deadlines: Deadlines = backend.deadlines
         self._broker_deadlines = broker.heap
         backend.join(broker)
@@ -36,15 +36,15 @@ class DataCentre:
                 out: Out = []
                 self.broker.received(now, event, out)
                 return out
-            return self._backend_handle(now, event)
+            return self._hosted.handle(now, event)
         if type(event) is MessageCreated:
-            return self._backend_handle(now, event)
+            return self._hosted.handle(now, event)
         transport = getattr(event, "transport", -1)
         if type(event) is TransportAccepted and event.port == self._mqtt_port:
             self._at_broker[transport] = None
         if transport in self._at_broker:
             return self.broker.handle(now, event)
-        return self._backend_handle(now, event)
+        return self._hosted.handle(now, event)
 
     def next_deadline(self) -> float:
         backend_s = self._backend_deadlines.earliest

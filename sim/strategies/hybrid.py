@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from sim.machine import (
     Deadlines,
+    MachineBase,
     Message,
     MessageCreated,
     NameFailed,
@@ -51,7 +52,7 @@ _POST_BATCH: Final = 20
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class HybridVehicle:
+class HybridVehicle(MachineBase):
     """Owns the MQTT machine, a poller and, where uplink is posted, a second HTTP client."""
 
     __slots__ = (

@@ -17,6 +17,7 @@ from sim.machine import (
     AddressChanged,
     CloseTransport,
     Deadlines,
+    MachineBase,
     Message,
     MessageCreated,
     NameFailed,
@@ -93,7 +94,7 @@ _ATTEMPTING: Final = frozenset({State.RESOLVING, State.OPENING, State.CONNECTING
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class MQTTVehicle:
+class MQTTVehicle(MachineBase):
     """A machine; also a part of the hybrid strategy, which passes its own Deadlines and is told of `on_change`."""
 
     __slots__ = (

@@ -18,6 +18,7 @@ from sim.machine import (
     Deadlines,
     Deliver,
     Drop,
+    MachineBase,
     Message,
     MessageCreated,
     NameFailed,
@@ -66,7 +67,7 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class PushBackend:
+class PushBackend(MachineBase):
     """A machine: the OTA server of the strategies that push."""
 
     uses_broker = False

@@ -13,6 +13,7 @@ from sim.machine import (
     AddressChanged,
     CloseTransport,
     Deadlines,
+    MachineBase,
     Message,
     MessageCreated,
     NameFailed,
@@ -56,7 +57,7 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class PushVehicle:
+class PushVehicle(MachineBase):
     """Listens on VEHICLE_PORT. With `DDNSHeartbeat` settings it posts heartbeats, with `StaticPush` it does not."""
 
     __slots__ = (

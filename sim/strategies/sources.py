@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from operator import attrgetter
 from typing import Final
@@ -54,36 +55,27 @@ def creations(context: Context, probe_gap: Callable[[int], float]) -> list[Messa
     workload: Workload = context.workload
     end_s = context.drive_end_s
     ota, d = workload.ota, workload.diagnostics
+    found: list[Message] = []
     chunks_s: list[float] = []
-    sizes: list[int] = []
-    qos = ota.qos if ota is not None else 0
-    if ota is not None and ota.window is None:
-        chunks_s = (
-            list(ota.at_s) if ota.at_s is not None else periodic(ota.every_s or 1.0, context.phase("ota"), end_s, chunks(ota))
-        )
-        sizes = chunk_sizes(ota, len(chunks_s))
     requests_s = periodic(d.every_s, context.phase("diagnostics"), end_s) if d is not None else []
     # ids count in the order of time, chunks before requests of the same instant
-    order = sorted([(t, 0, i) for i, t in enumerate(chunks_s) if t < end_s] + [(t, 1, i) for i, t in enumerate(requests_s)])
-    ota_topic, request_topic = context.topic("down/ota"), context.topic("down/diagnostics")
-    found: list[Message] = []
-    for number, (t, is_request, i) in enumerate(order, 1):
-        if is_request and d is not None:
+    if ota is not None and ota.window is None:
+        every_s = ota.every_s or 1.0
+        instants = sorted(ota.at_s) if ota.at_s is not None else periodic(every_s, context.phase("ota"), end_s, chunks(ota))
+        chunks_s = [t for t in instants if t < end_s]
+        sizes = chunk_sizes(ota, len(chunks_s))
+        topic, qos = context.topic("down/ota"), ota.qos
+        for i, t in enumerate(chunks_s):
+            number = i + 1 + (bisect_left(requests_s, t) if requests_s else 0)
+            found.append(Message(number, "ota", topic, sizes[i], qos, t))
+    if d is not None:
+        topic, qos = context.topic("down/diagnostics"), d.qos
+        for i, t in enumerate(requests_s):
+            number = i + 1 + bisect_right(chunks_s, t)
             expires_s = t + d.timeout_s if d.expire else NEVER
             found.append(
-                Message(
-                    number,
-                    "diagnostics",
-                    request_topic,
-                    d.request_bytes,
-                    d.qos,
-                    t,
-                    expires_s=expires_s,
-                    reply_bytes=d.response_bytes,
-                )
+                Message(number, "diagnostics", topic, d.request_bytes, qos, t, expires_s=expires_s, reply_bytes=d.response_bytes)
             )
-        else:
-            found.append(Message(number, "ota", ota_topic, sizes[i], qos, t))
     if workload.telemetry is not None:
         source = workload.telemetry
         topic = context.topic("up/telemetry")
@@ -100,5 +92,6 @@ def creations(context: Context, probe_gap: Callable[[int], float]) -> list[Messa
             found.append(Message(PROBE_IDS + i, "probe", topic, probes.size_bytes, 0, t, reply_bytes=probes.size_bytes))
             i += 1
             t += probe_gap(i)
-    found.sort(key=attrgetter("created_s", "id"))
+    if d is not None or workload.telemetry is not None or workload.probes is not None:
+        found.sort(key=attrgetter("created_s", "id"))
     return found

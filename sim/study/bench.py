@@ -27,7 +27,7 @@ from sim import compiled
 from sim.drive.config import Network as NetworkSettings
 from sim.drive.timeline import LinkState, LinkTimeline
 from sim.model.driver import Driver
-from sim.model.simulate import START_LEAD_S, START_SPREAD_S, Setting, complete, prepare, simulate
+from sim.model.simulate import START_LEAD_S, START_SPREAD_S, Setting, complete, prepare, run_until, simulate
 from sim.protocols.broker_presets import Broker
 from sim.protocols.dns import DNS
 from sim.protocols.server import Server
@@ -141,7 +141,7 @@ def run_fleet(
         built = time.process_time()
         env = new_environment()
         drivers = start_fleet(env, timelines, first=first, fold=fold)
-        env.run(until=math.nextafter(duration_s, math.inf))
+        run_until(env, duration_s)
         for (driver, context), timeline in zip(drivers, timelines, strict=True):
             run = complete(driver, context, timeline, duration_s)
             fleet.simpy_events += run.simpy_events

@@ -203,6 +203,8 @@ async def takeover(peer: Peer) -> Findings:
         found.seen["will_on_takeover"] = bool(observer.published)
         if "after" not in came:
             found.notes.append("after a takeover the new connection " + ("is closed" if new.closed else "stays and gets nothing"))
+            new.drop()
+            await asyncio.sleep(0.3)
             await third.connect()
             found.notes.append(f"what came on the next connection: {' '.join(names(await third.quiet())) or 'nothing'}")
         else:
