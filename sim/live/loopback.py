@@ -11,6 +11,7 @@ import asyncio
 import ipaddress
 import math
 import socket
+from collections import deque
 from collections.abc import Callable
 from typing import cast
 
@@ -194,6 +195,7 @@ class _End(asyncio.Protocol):
         self._flow: Flow = pair.owner.link.flow(pair.owner._clock.now())  # of the bytes read here
         self._transport: asyncio.Transport | None = None
         self._waiting: list[bytes | None] = []  # arrived before the other end stood; None: FIN
+        self._crossing: deque[bytes | None] = deque()  # in order: timers of the same instant fire in any
         self._on_the_way = 0
         self._dead = False
 
@@ -238,10 +240,12 @@ class _End(asyncio.Protocol):
         self._on_the_way += len(data)
         if self._on_the_way > _READ_AHEAD_BYTES and self._transport is not None:
             self._transport.pause_reading()
-        owner._clock.at(arrival, self._deliver, data)
+        self._crossing.append(data)
+        owner._clock.at(arrival, self._deliver)
 
-    def _deliver(self, data: bytes) -> None:
-        self._on_the_way -= len(data)
+    def _deliver(self) -> None:
+        data = self._crossing.popleft()
+        self._on_the_way -= len(data or b"")
         if self._transport is not None and self._on_the_way < _READ_AHEAD_BYTES // 2 and not self._transport.is_closing():
             self._transport.resume_reading()
         self._other.write(data)
@@ -254,6 +258,16 @@ class _End(asyncio.Protocol):
             self._transport.close()
         elif not self._transport.is_closing():
             self._transport.write(data)
+        else:
+            self._answer_with_reset()
+
+    def _answer_with_reset(self) -> None:
+        """Bytes reached an end that is closed: its kernel answers with RST (RFC 9293 3.10.7.1)."""
+        owner, pair = self._pair.owner, self._pair
+        now = owner._clock.now()
+        arrival = owner.link.once(pair.address, pair.up == self._is_near, now)
+        if arrival < math.inf:
+            owner._clock.at(arrival, self._other.abort)
 
     def eof_received(self) -> bool:
         return False
@@ -266,7 +280,8 @@ class _End(asyncio.Protocol):
         if not self._dead:
             arrival = owner.link.carry(self._flow, self._pair.address, up, HEADER_BYTES, now, reserve=False)
             if arrival < math.inf:
-                owner._clock.at(arrival, self._other.write, None)
+                self._crossing.append(None)
+                owner._clock.at(arrival, self._deliver)
 
     def abort(self) -> None:
         if self._transport is not None:

@@ -24,6 +24,7 @@ from sim.protocols.tcp_settings import TCP
 _UP: Final = int(LinkState.UP)
 _HELD: Final = int(LinkState.HELD)
 _NAN: Final = float("nan")
+_WATCHED_S = 0.25  # a write that takes longer than this is remembered, in case its transport ends before it is out
 _GIVES_UP_AT_LEAST_S: Final = 0.6  # no sender gives up earlier than one doubling of the smallest RTO: a short cut, not a rule
 _WINDOW_MAX_BYTES: Final = 6 * 1024 * 1024  # Linux tcp_rmem[2]
 
@@ -37,11 +38,13 @@ class Flow:
         "last_arrival_s",
         "last_finish_s",
         "purpose",
+        "resent_until_s",
         "round_bytes",
         "round_ends_s",
         "sender_gone_s",
         "stuck_bytes",
         "unacked_since_s",
+        "unfinished",
         "used_s",
         "watch",
         "window_bytes",
@@ -59,8 +62,16 @@ class Flow:
         self.round_bytes = 0  # sent in this round trip, and when it ends
         self.round_ends_s = -NEVER
         self.purpose = "payload"  # of the last write
+        self.unfinished: list[tuple[float, float, int, str]] = []  # writes that take long: (start, finish, bytes, purpose)
+        self.resent_until_s = -NEVER  # bytes are resent until then
         self.blocked = False
         self.watch = False  # the sender may have to be told something: see Driver._check_sender
+
+    def remember(self, now: float, start: float, finish: float, wire: int) -> None:
+        """Note a write that takes long; those that are out are forgotten."""
+        if self.unfinished and self.unfinished[0][1] <= now:
+            self.unfinished = [write for write in self.unfinished if write[1] > now]
+        self.unfinished.append((start, finish, wire, self.purpose))
 
 
 class Link:
@@ -229,25 +240,29 @@ class Link:
                 if arrival < flow.last_arrival_s:
                     arrival = flow.last_arrival_s
                 flow.last_arrival_s = arrival
-                flow.last_finish_s = finish
+                if finish > flow.last_finish_s:
+                    flow.last_finish_s = finish
                 flow.used_s = finish
                 flow.round_bytes = sent
                 if sent == wire:
                     flow.round_ends_s = start + rtt
-                if finish - now > 1.0:
+                if finish - now > _WATCHED_S:
                     flow.watch = True
+                    flow.remember(now, start, finish, wire)
                 if reserve:
+                    # what goes out before the tail of the queue pushes the tail back
+                    free_s = finish if finish > free_s else free_s + (finish - start)
                     if up:
-                        self._up_free_s = finish
+                        self._up_free_s = free_s
                     else:
-                        self._down_free_s = finish
+                        self._down_free_s = free_s
                 return arrival
         return self._carry_slowly(flow, address, up, wire, now, start, user_timeout_s, reserve=reserve)
 
     def _queued_start(self, flow: Flow, up: bool, free_s: float, now: float) -> float:
         """A transport's own bytes wait for each other; those of others delay it by the link's bounded queue at most."""
         if flow.last_finish_s >= free_s:
-            return free_s
+            return flow.last_finish_s
         rate = self.rate_at(now, up)
         return max(now, flow.last_finish_s, min(free_s, now + self._queue_bytes * 8.0 / rate))
 
@@ -266,9 +281,8 @@ class Link:
             idle_s = start - flow.used_s
             silence_s = rto
             if start - flow.born_s < 8.0 * rto:
-                silence_s *= (
-                    2.5  # young: RTTVAR starts at half the RTT and decays by a quarter each round trip (RFC 6298 2.2, 2.3)
-                )
+                # young: RTTVAR starts at half the RTT and decays by a quarter each round trip (RFC 6298 2.2, 2.3)
+                silence_s *= 2.5
             while idle_s > silence_s and flow.window_bytes > self._initial_window_bytes:
                 # halved for each RTO of silence (RFC 2861; Linux tcp_cwnd_restart)
                 flow.window_bytes = max(flow.window_bytes // 2, self._initial_window_bytes)
@@ -276,7 +290,8 @@ class Link:
         finish = start
         left = wire
         at = max(start, flow.last_finish_s)
-        self._resent = at > start  # behind bytes of its own that are still to be resent
+        begun = at
+        self._resent = flow.resent_until_s > start  # behind bytes of its own that are still to be resent
         while left > 0:
             if at >= flow.round_ends_s:
                 self._next_round(flow, at)
@@ -304,6 +319,10 @@ class Link:
         flow.last_arrival_s = arrival
         flow.last_finish_s = finish
         flow.used_s = finish
+        if self._resent:
+            flow.resent_until_s = finish
+        if NEVER > finish > now + _WATCHED_S:
+            flow.remember(now, begun, finish, wire)
         # Simplification: what is resent after an interruption goes out later than other transports' packets may, and takes no
         # place in the FIFO before it
         if reserve and finish < NEVER and not self._resent:
@@ -409,20 +428,26 @@ class Link:
         again = self._next_retransmission(address, sent, self._rtt)
         return again + self.rtt_at(again) if again < NEVER else NEVER
 
-    def release(self, flow: Flow, up: bool, now: float) -> int:
-        """A transport is over: what it had not sent no longer takes the link's time. Returns those bytes.
+    def release(self, flow: Flow, up: bool, now: float) -> list[tuple[str, int]]:
+        """A transport is over: what it had not sent no longer takes the link's time. Returns (purpose, bytes) of that.
 
-        Simplification: they are reckoned at the rate of the moment.
+        Simplification: of a write under way the share of its time that is left is taken for the share of its bytes.
         """
         free_s = self._up_free_s if up else self._down_free_s
-        if not flow.last_finish_s >= free_s > now:
-            return 0
-        if up:
-            self._up_free_s = now
-        else:
-            self._down_free_s = now
-        rate = self.rate_at(now, up)
-        return int((free_s - now) * rate / 8.0) if rate < NEVER else 0
+        if flow.last_finish_s >= free_s > now and not flow.resent_until_s > now:
+            # what others had queued before it went out before it
+            free_s = now
+            if up:
+                self._up_free_s = free_s
+            else:
+                self._down_free_s = free_s
+        unsent = [
+            (purpose, int(wire * min(1.0, (finish - now) / (finish - start))))
+            for start, finish, wire, purpose in flow.unfinished
+            if finish > now and finish > start
+        ]
+        flow.unfinished.clear()
+        return unsent
 
     def connect(self, address: int, now: float, *, up: bool = True) -> float:
         """When a TCP connection asked for at `now` stands at the opener (SYN, SYN-ACK), inf where never (RFC 9293 3.5)."""

@@ -249,9 +249,8 @@ class Network:
     def release(self, transport: Transport, up: bool, now: float) -> None:
         """An end is over: the link's time and the bytes of what it had not sent are given back."""
         flow = transport.up if up else transport.down
-        unsent = self.link.release(flow, up, now)
-        if unsent:
-            self._book(up, flow.purpose, 0, -unsent, transport.row)
+        for purpose, n_bytes in self.link.release(flow, up, now):
+            self._book(up, purpose, 0, -n_bytes, transport.row)
 
     def reset_reply(self, transport: Transport, to_vehicle: bool, now: float) -> float:
         """A packet reached an end that is closed: its kernel answers with RST. When that is at the other end."""

@@ -58,6 +58,9 @@ class BrokerBehaviour:
     will_on_takeover: bool = setting(
         True, "the will is published when a session is taken over", "MQTT 3.1.1 3.1.2.5: closed without DISCONNECT"
     )
+    queued_first_on_takeover: bool = setting(
+        False, "after a takeover a window of queued messages goes out before what was in flight (with renumber_on_resume)"
+    )
     takeover_deaf: bool = setting(False, "after a takeover the new connection gets nothing until the next one")
     takeover_blocks: bool = setting(False, "no CONNACK until the old connection has timed out")
     discards_after_disconnect: bool = setting(False, "the session ends with the connection even with clean session false")
@@ -99,6 +102,7 @@ PRESETS: dict[str, tuple[BrokerBehaviour, str]] = {
             keep_alive_checks=2,
             qos_max=1,  # brokers 2: SUBACK grants 1
             renumber_on_resume=True,  # brokers 2: ids numbered per connection
+            queued_first_on_takeover=True,  # docs/brokers.md: the old channel gives its ten back after the new one has begun
             queue_qos0=True,  # brokers 2: d2 delivered
             inflight_limit=10,  # brokers 4: window 10
             will_on_takeover=False,  # brokers 3
@@ -202,6 +206,7 @@ class Broker:
     session_expiry_default_s: float | None = setting(None, "see the presets", at_least=0.0)
     packet_limit_bytes: int | None = setting(None, "see the presets", above=0)
     will_on_takeover: bool | None = setting(None, "see the presets")
+    queued_first_on_takeover: bool | None = setting(None, "see the presets")
     takeover_deaf: bool | None = setting(None, "see the presets")
     takeover_blocks: bool | None = setting(None, "see the presets")
     discards_after_disconnect: bool | None = setting(None, "see the presets")

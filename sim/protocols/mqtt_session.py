@@ -102,10 +102,11 @@ class MQTTSession:
     """One client's session. `publish` is called by the broker for each message routed to it."""
 
     __slots__ = (
-        "_again", "_behaviour", "_blocked", "_bounded", "_connected_at", "_deaf", "_incoming_qos2", "_inflight", "_keep_alive_s",
-        "_last_packet_at", "_later", "_limits", "_next_id", "_queue", "_route", "_session_expiry_s", "_stored", "_tick_phase",
-        "_v5", "_window", "armed", "clean", "client_id", "deadlines", "options", "retained_wanted", "routing", "serial",
-        "state", "subscriptions", "subscriptions_changed", "transport", "version", "will",
+        "_again", "_behaviour", "_blocked", "_bounded", "_connected_at", "_deaf", "_incoming_qos2", "_inflight",
+        "_keep_alive_s", "_last_packet_at", "_later", "_limits", "_next_id", "_queue", "_route", "_session_expiry_s",
+        "_stored", "_taken_over", "_tick_phase", "_v5", "_window", "armed", "clean", "client_id", "deadlines", "options",
+        "retained_wanted", "routing", "serial", "state", "subscriptions", "subscriptions_changed", "transport", "version",
+        "will",
     )  # fmt: skip
 
     def __init__(
@@ -154,6 +155,7 @@ class MQTTSession:
         self._incoming_qos2: set[int] = set()
         self._blocked = False
         self._deaf = False
+        self._taken_over = False  # the connection took over from one that was believed alive
         self._v5: MQTT5Connection | None = None  # None: connected with 3.1.1
         self._again: deque[int] | None = None  # identifiers in flight that are still to be sent again on this connection
         self._later: deque[tuple[Message, int, bool]] | None = None  # older than the queue; left for the next connection
@@ -191,6 +193,7 @@ class MQTTSession:
         self._window = min(behaviour.inflight_limit, connect.receive_maximum or 65535)
         self._blocked = False
         self._deaf = taken_over and behaviour.takeover_deaf
+        self._taken_over = taken_over
         if not behaviour.redeliver_inflight:
             for sent in self._inflight.values():
                 out.append(Drop(sent.message, "qos0_dead_transport"))
@@ -205,16 +208,27 @@ class MQTTSession:
         self._enter(State.CONNECTED, now, out)
         properties = self._v5.connack if self._v5 is not None else None
         out.append(SendPacket(self.transport, ConnAck(present, version=self.version, properties=properties)))
+        again = list(self._inflight)
         if self._behaviour.renumber_on_resume:
-            sent_before = list(self._inflight.values())
-            self._inflight.clear()
-            for i, sent in enumerate(sent_before):
-                self._inflight[i + 1] = sent
-            self._next_id = len(self._inflight) + 1
-        self._again = deque(self._inflight) if self._inflight else None
+            again = self._renumber(now, out)
+        self._again = deque(again) if again else None
         if self._behaviour.resume_batch:
             self._leave_behind(self._behaviour.resume_batch)
         self._pump(now, out)
+
+    def _renumber(self, now: float, out: Out) -> list[int]:
+        """Give what is in flight identifiers of the new connection, from 1; returns them, in order."""
+        sent_before = list(self._inflight.values())
+        self._inflight.clear()
+        self._next_id = 1
+        if self._taken_over and self._behaviour.queued_first_on_takeover:
+            self._again = None
+            self._pump(now, out)  # a window of what was queued; the old connection still holds its own
+        first = self._next_id
+        for i, sent in enumerate(sent_before):
+            self._inflight[first + i] = sent
+        self._next_id = first + len(sent_before)
+        return list(range(first, self._next_id))
 
     def _leave_behind(self, batch: int) -> None:
         """Of the backlog only `batch` messages are for this connection."""
