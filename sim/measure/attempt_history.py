@@ -76,7 +76,8 @@ class Attempt:
 
     def alive(self, at_s: float, address: str) -> bool:
         """Whether this connection, once ready, still carries messages at `at_s`, when the vehicle has `address`."""
-        path_alive = self.path_end_s is None or self.path_end_s > at_s
+        # an address that was left and is the vehicle's again (sticky) carries the old connection on
+        path_alive = self.path_end_s is None or self.path_end_s > at_s or (self.address != "" and self.address == address)
         return path_alive and (self.noticed_s is None or self.noticed_s > at_s) and self.address in ("", address)
 
 

@@ -572,7 +572,7 @@ class MQTTSession:
             self._send_again(now, again.popleft(), out)
         while queue and not again and not self._blocked and len(self._inflight) < self._window:
             message, qos, retain = queue.popleft()
-            if message.expires_s <= now:
+            if message.expires_s <= now and self._behaviour.mqtt5:  # 3.1.1 has no message expiry
                 out.append(Drop(message, "message_expired"))
             elif qos == 0:
                 self._send_qos0(now, message, retain, out)

@@ -47,7 +47,9 @@ def provenance(evidence: Evidence) -> list[str]:
     lines = []
     for one in evidence.manifest.get("presets", []):
         where = "were measured in this lab" if one["status"] == "measured" else "are read from documents, not measured"
-        lines.append(f"The broker's values ({one['preset']}, {one['version']}) {where}.")
+        own = ", ".join(one.get("overridden", []))
+        except_for = f", except those set in the scenario: {own}" if own else ""
+        lines.append(f"The broker's values ({one['preset']}, {one['version']}) {where}{except_for}.")
     measured = [str(column) for column in evidence.manifest.get("measured", [])]
     if measured:
         lines.append(f"Measured in the drive log: {', '.join(measured)}. Everything else about the link is modelled.")

@@ -169,11 +169,9 @@ def _broker_warnings(scenario: Scenario) -> list[Problem]:
         if getattr(choice.config, "version", "") == "5" and not behaviour.mqtt5:
             text = f"the broker ({preset}, {behaviour.version}) does not speak MQTT 5, {choice.name} will never connect"
             problems.append(Problem(("strategies", index, "version"), text))
-    if work.diagnostics is not None and work.diagnostics.expire:
-        for index, choice in mqtt:
-            if getattr(choice.config, "version", "") == "3.1.1":
-                text = f"workload.diagnostics.expire has no effect on {choice.name}, message expiry needs version 5"
-                problems.append(Problem(("strategies", index), text))
+    if work.diagnostics is not None and work.diagnostics.expire and mqtt and not behaviour.mqtt5:
+        text = f"the broker ({preset}) does not speak MQTT 5, so that messages do not expire in it"
+        problems.append(Problem(("workload", "diagnostics", "expire"), text))
     return problems
 
 

@@ -19,7 +19,7 @@ Notice = Literal["keep_alive", "transport", "address"]
 class Outbox:
     """The vehicle's bounded local queue for uplink messages."""
 
-    limit: int = setting(1000, "messages kept", "our choice, as mosquitto's queue", at_least=0)
+    limit: int = setting(1000, "messages kept", "our choice, as mosquitto's queue", at_least=1)
     drop: Literal["newest", "oldest"] = setting(
         "oldest", "which message a full outbox drops", "our choice: fresh telemetry is worth more"
     )

@@ -367,7 +367,9 @@ class MQTTVehicle(MachineBase):
         self._blocked = False
         self._ping_outstanding = False
         if self._config.keep_alive_s > 0.0:
-            self.deadlines.set("ping", now + self._config.keep_alive_s)
+            # the first connection has stood for a while when the drive begins: its pings are at a phase drawn for the drive
+            phase = self._context.phase("keep_alive") if self._trigger == "start" else 1.0
+            self.deadlines.set("ping", now + phase * self._config.keep_alive_s)
         if not packet.session_present:
             self._incoming_qos2.clear()
         self._resend(now, packet.session_present, out)

@@ -151,7 +151,9 @@ class PushVehicle(MachineBase):
     def _beat(self, now: float, trigger: str, out: Out) -> None:
         if self._heart is None:
             return
-        self.deadlines.set("heartbeat", now + self._heart.heartbeat_s)
+        # the second heartbeat is at a phase drawn for the drive, the others follow at the period
+        phase = self._context.phase("heartbeat") if self.state is State.SILENT else 1.0
+        self.deadlines.set("heartbeat", now + phase * self._heart.heartbeat_s)
         if self._heartbeat.busy:
             return  # the POST before still hangs; the seed's task would be in it
         self._known_address = self._address

@@ -89,7 +89,18 @@ def creations(context: Context, probe_gap: Callable[[int], float]) -> list[Messa
         topic = context.topic("down/probe")
         t, i = probe_gap(0), 0
         while t < end_s:
-            found.append(Message(PROBE_IDS + i, "probe", topic, probes.size_bytes, 0, t, reply_bytes=probes.size_bytes))
+            found.append(
+                Message(
+                    PROBE_IDS + i,
+                    "probe",
+                    topic,
+                    probes.size_bytes,
+                    0,
+                    t,
+                    expires_s=t + probes.within_s,
+                    reply_bytes=probes.size_bytes,
+                )
+            )
             i += 1
             t += probe_gap(i)
     if d is not None or workload.telemetry is not None or workload.probes is not None:

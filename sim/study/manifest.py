@@ -90,6 +90,8 @@ def manifest(
             (folder / "inputs").mkdir(exist_ok=True)
             shutil.copyfile(path, folder / "inputs" / path.name)
     preset = PRESETS[scenario.server.broker.preset][0]
+    broker = plain(scenario.server.broker)
+    overridden = [key for key, value in broker.items() if key != "preset" and value is not None]
     return {
         "run_id": run_id(scenario),
         "scenario": scenario.name,
@@ -112,7 +114,14 @@ def manifest(
             for choice in scenario.strategies
         ],
         "objectives": plain(scenario.objectives),
-        "presets": [{"preset": scenario.server.broker.preset, "version": preset.version, "status": preset.status}],
+        "presets": [
+            {
+                "preset": scenario.server.broker.preset,
+                "version": preset.version,
+                "status": preset.status,
+                "overridden": overridden,
+            }
+        ],
         "measured": measured,
         "drive_notes": notes,
         "inputs": inputs,

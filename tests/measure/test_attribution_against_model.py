@@ -56,7 +56,7 @@ def compare(sets: tuple[str, ...], strategies: tuple[str, ...]) -> Counter[tuple
         (("server.broker=rabbitmq",), ALL, "clean_session_discarded"),
         (("server.broker.queue_limit=3",), ALL[:1], "queue_full"),
         (("server.broker.queue_limit=3", "server.broker.queue_drop=oldest"), ALL[:1], "queue_full"),
-        (("server.broker=aedes", "workload.diagnostics.expire=true"), ALL[:2], "message_expired"),
+        (("server.broker=spec", "workload.diagnostics.expire=true"), ALL[:2], "message_expired"),
     ],
 )
 def test_attribution_is_the_models_record(sets: tuple[str, ...], strategies: tuple[str, ...], expected: str) -> None:

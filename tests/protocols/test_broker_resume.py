@@ -171,7 +171,7 @@ def test_how_many_of_3000_an_offline_session_keeps_and_which(preset):
     ],
 )
 def test_how_many_of_3000_published_while_half_open_come_after_the_takeover(preset, first, second, with_dup):
-    """Brokers 4, column "3000 while half-open, then takeover", and fact 7."""
+    """Brokers 4, column "3000 while half-open, then takeover", and fact 7; the order with RabbitMQ: docs/brokers.md."""
     broker = BrokerAtHand(preset)
     old = broker.connect()
     old.subscribe(1)
@@ -180,7 +180,10 @@ def test_how_many_of_3000_published_while_half_open_come_after_the_takeover(pres
         broker.publish(str(n), size=1024)
     new = broker.connect()
     assert len(new.published) == first
-    assert new.published == [str(n) for n in range(first)]
+    order = [str(n) for n in range(first)]
+    if preset == "rabbitmq":
+        order = order[10:20] + order[:10] + order[20:]
+    assert new.published == order
     assert sum(packet.dup for packet in new.packets(Publish)) == with_dup
     assert len(broker.connect().published) == second
 

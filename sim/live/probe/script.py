@@ -26,7 +26,7 @@ ONE_BY_ONE: tuple[tuple[Exchange, str, tuple[str, ...]], ...] = (
     (fates, "QoS fates", ("queue_qos0",)),
     (first_copy_lost, "publisher's DUP", ()),
     (clean_disconnect, "clean disconnect, retained", ("discards_after_disconnect",)),
-    (takeover, "takeover", ("takeover_blocks", "takeover_deaf", "will_on_takeover")),
+    (takeover, "takeover", ("takeover_blocks", "takeover_deaf", "will_on_takeover", "queued_first_on_takeover")),
 )
 LAST: tuple[tuple[Exchange, str, tuple[str, ...]], ...] = (  # they load the broker, and would move the instants of the others
     (window, "window", ("inflight_limit",)),

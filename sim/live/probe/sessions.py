@@ -8,6 +8,8 @@ from sim.live.probe.client import ANSWER_S, QUIET_S, NoAnswer, Peer, ProbeClient
 from sim.live.probe.findings import Findings
 from sim.protocols.mqtt_packets import Publish
 
+BACKLOG = 60  # messages for a silent client: more than the windows of most brokers
+
 
 async def redelivery(peer: Peer) -> Findings:
     """Messages are acknowledged, three more received and not; the connection is lost; the session is resumed."""
@@ -181,21 +183,23 @@ async def takeover(peer: Peer) -> Findings:
         await old.subscribe(topic, 1)
         old.fall_silent()
         await asyncio.sleep(0.2)
-        publisher.publish(topic, b"h1")
+        for i in range(BACKLOG):
+            publisher.publish(topic, b"%d" % i)
         await publisher.settled()
         try:
             connack = await new.connect()
         except NoAnswer:
             found.seen["takeover_blocks"] = True
             found.notes.append(f"no CONNACK within {ANSWER_S:.0f} s while the old connection is believed alive")
-            for name in ("will_on_takeover", "takeover_deaf"):
+            for name in ("will_on_takeover", "takeover_deaf", "queued_first_on_takeover"):
                 found.not_observed[name] = "no CONNACK for the new connection"
             return found
         found.seen["takeover_blocks"] = False
         found.notes.append(
             f"takeover: CONNACK after {new.connack_s * 1e3:.1f} ms, session present {int(connack.session_present)}"
         )
-        resent = names(await new.quiet())
+        resent = await new.quiet()
+        _judge_order(found, resent)
         publisher.publish(topic, b"after")
         await publisher.settled()
         came = names(await new.quiet(2 * QUIET_S))
@@ -206,14 +210,26 @@ async def takeover(peer: Peer) -> Findings:
             new.drop()
             await asyncio.sleep(0.3)
             await third.connect()
-            found.notes.append(f"what came on the next connection: {' '.join(names(await third.quiet())) or 'nothing'}")
-        else:
-            found.notes.append(f"on the new connection: {' '.join(resent) or 'nothing'}, then what is published")
+            found.notes.append(f"on the next connection come {len(await third.quiet())} of {BACKLOG + 1}")
     finally:
         await _forget(peer, third)
         for one in (publisher, observer, old, new, third):
             one.drop()
     return found
+
+
+def _judge_order(found: Findings, resent: list[Publish]) -> None:
+    """Whether what was in flight on the old connection (it bears DUP) or what was queued comes first."""
+    order = [int(name) for name in names(resent)]
+    twice = len(order) - len(set(order))
+    found.notes.append(
+        f"{len(set(order))} of {BACKLOG} come on the new connection" + (f", {twice} of them twice" if twice else "")
+    )
+    flags = [packet.dup for packet in resent]
+    if not any(flags) or all(flags):
+        found.not_observed["queued_first_on_takeover"] = "what was in flight and what was queued look the same"
+    else:
+        found.seen["queued_first_on_takeover"] = not flags[0]
 
 
 def _by_name(packets: list[Publish]) -> dict[str, Publish]:
