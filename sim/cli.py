@@ -10,6 +10,7 @@ import contextlib
 import functools
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from enum import StrEnum
@@ -57,6 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
     global _debug
     words = list(sys.argv[1:] if arguments is None else arguments)
     _debug = "--debug" in words
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, _interrupt)  # ended kindly by another program: clean up as for Ctrl-C
     words = [word for word in words if word != "--debug"]
     try:
         app(words, prog_name="python -m sim")
@@ -67,6 +70,10 @@ def main(arguments: list[str] | None = None) -> int:
     with contextlib.suppress(BrokenPipeError, ValueError):
         sys.stdout.flush()
     return code if isinstance(code, int) else OK
+
+
+def _interrupt(_number: int, _frame: Any) -> None:
+    raise KeyboardInterrupt
 
 
 def _command(function: Callable[..., int | None]) -> Callable[..., None]:
@@ -296,6 +303,9 @@ def live(
         say(json_object(result.metrics, result.run_dir))
     else:
         print_summary(result.metrics, result.run_dir, report)
+    if result.interrupted:
+        say("interrupted: what was recorded until then is kept", error=True)
+        return INTERRUPTED
     return MISSED if any_missed(result.metrics) else OK
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import ipaddress
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
@@ -52,11 +53,15 @@ def read_log(recorded: Recorded, folder: Path) -> tuple[Log | None, list[DriveEr
 @lru_cache(maxsize=8)  # replications replay the same log; time and size of the file are part of the key
 def _read(path: Path, _modified_ns: int, _size: int, recorded: Recorded) -> tuple[Log | None, list[DriveError]]:
     with path.open(newline="", encoding="utf-8-sig") as text:
-        reader = csv.reader(text)
+        reader = csv.reader(text, strict=True)
         header = [name.strip() for name in next(reader, [])]
         rows = [(reader.line_num, row) for row in reader if row]
     if not rows:
         return None, [DriveError("recorded.file", f"{recorded.file} has no rows below its header")]
+    odd = next(((line, row) for line, row in rows if len(row) != len(header)), None)
+    if odd is not None:
+        problem = f"line {odd[0]} has {len(odd[1])} fields, the header has {len(header)}"
+        return None, [DriveError("recorded.file", problem)]
     errors: list[DriveError] = []
     columns: dict[str, list[str]] = {}
     for role in (field.name for field in fields(RecordedColumns)):
@@ -88,8 +93,27 @@ def _read(path: Path, _modified_ns: int, _size: int, recorded: Recorded) -> tupl
         if time_s[-1] - time_s[0] > _MOST_S:
             problem = f"the log would last {time_s[-1] - time_s[0]:.3g} s; the column has to hold seconds"
             return None, [DriveError("recorded.columns.time", problem)]
+        wide = np.diff(time_s) > recorded.gap_s
+        if len(wide) and wide.mean() > 0.5:
+            problem = (
+                f"most rows are more than {recorded.gap_s:g} s apart, so the log would be one gap after another; "
+                "the column has to hold seconds, and `gap` to be longer than the usual distance of rows"
+            )
+            return None, [DriveError("recorded.columns.time", problem)]
+        for line, address in zip(lines, columns.get("address", []), strict=False):
+            if address.lower() not in BLANK and not _is_address(address):
+                problem = f"line {line}, column {recorded.columns.address!r}: {address!r} is not an IPv4 address"
+                return None, [DriveError("recorded.columns.address", problem)]
         return _cut(recorded, time_s, numbers, {role: columns[role] for role in _TEXTS if role in columns})
     return None, errors
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _numbers(role: str, name: str, texts: list[str], lines: list[int]) -> Floats | DriveError:

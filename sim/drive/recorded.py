@@ -73,7 +73,7 @@ def recorded_course(config: DriveConfig, recorded: Recorded, folder: Path, key: 
         rtt_s=rtt_steps,
         downlink_bps=_rate(log, "downlink", config.link.downlink_bps, slots),
         uplink_bps=_rate(log, "uplink", config.link.uplink_bps, slots),
-        logged_address=_text_steps(time_s, log.texts["address"]) if "address" in log.texts else None,
+        logged_address=_text_steps(time_s, _addresses(log)) if "address" in log.texts else None,
         measured=_measured(log),
         notes=_notes(log, recorded, config, gaps),
     )
@@ -125,6 +125,12 @@ def _filled(texts: list[str]) -> list[str]:
         last = text or last
         filled.append(last)
     return filled
+
+
+def _addresses(log: Log) -> list[str]:
+    """Addresses row by row. A blank one means that the vehicle has none, unless most are blank: then it was not asked again."""
+    texts = log.texts["address"]
+    return _filled(texts) if texts.count("") > 0.5 * len(texts) else texts
 
 
 def _detached(log: Log) -> Intervals:
@@ -236,6 +242,8 @@ def _notes(log: Log, recorded: Recorded, config: DriveConfig, gaps: Intervals) -
         notes.append("Measured rates are what was sent while the log was made, which can be less than the link could carry.")
     if gaps:
         notes.append(f"{len(gaps)} gaps of the log, {sum(b - a for a, b in gaps):.0f} s in all, are driven as no coverage.")
+    if "address" in log.texts and log.texts["address"].count("") > 0.5 * len(log.texts["address"]):
+        notes.append("Most rows of the log hold no address; there it is taken to be the last one seen.")
     if "address" not in log.texts:
         notes.append("The log holds no addresses; a change of the cell is not taken for a change of the address.")
         if config.network.reassignment.mode == "every_handover" and "cell" in measured:

@@ -135,7 +135,11 @@ async def live_strategy(
         if broker is not None:
             version = broker.version
             wire = server_host.wire(0)
-            await loop.create_connection(lambda: wire, broker.host, broker.port)
+            try:
+                async with asyncio.timeout(10.0):
+                    await loop.create_connection(lambda: wire, broker.host, broker.port)
+            except (OSError, TimeoutError) as error:
+                raise LiveFailed(f"no connection to {broker.host}:{broker.port}: {error or 'timed out'}") from None
             server_host.adopt(LAN, wire)
             if tls is None:
                 await link.serve(setting.server.mqtt_port, broker.host, broker.port)

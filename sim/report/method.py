@@ -45,6 +45,8 @@ _PHASES = {
 def provenance(evidence: Evidence) -> list[str]:
     """Which values are read rather than measured: sentences that stand beside every result."""
     lines = []
+    if evidence.manifest.get("interrupted"):
+        lines.append("This run was interrupted: what was not delivered by then counts as undelivered, and nothing here compares.")
     for one in evidence.manifest.get("presets", []):
         where = "were measured in this lab" if one["status"] == "measured" else "are read from documents, not measured"
         own = ", ".join(one.get("overridden", []))

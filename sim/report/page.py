@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import re
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from sim.report.evidence import Evidence, read_evidence
 from sim.report.illustrations import SECTIONS, Illustration, illustrations
 from sim.report.kinds_table import cost_rows, kind_rows, ledger_lines, stats_rows
 from sim.report.method import MODEL_PAGE, method, provenance
+from sim.report.names import FOLDERS, made_by_a_report
 from sim.report.palette import CSS_VARIABLES
 from sim.report.settings_table import broker_lines, paste_block, variants
 from sim.report.tables import csv_tables
@@ -151,9 +151,11 @@ def _markdown(text: object) -> str:
 def _write(folder: Path, output: _Output) -> None:
     """Write all files, each under a temporary name first, so that a reader never finds half of one."""
     try:
-        for name in ("figures", "tables"):
-            shutil.rmtree(folder / name, ignore_errors=True)
-            (folder / name).mkdir()
+        for name in FOLDERS:
+            (folder / name).mkdir(exist_ok=True)
+            for path in (folder / name).iterdir():
+                if made_by_a_report(path):
+                    path.unlink()  # of an earlier report; what a user put there stays
         for name, content in output.files.items():
             path = folder / name
             unfinished = path.with_name(f".{path.name}.part")

@@ -6,7 +6,6 @@ is done in fractions and rounded once: 90 km/h is 25 m/s and not its neighbour.
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from fractions import Fraction
@@ -140,9 +139,8 @@ def _nearest_unit(unit: str, kind: str) -> str | None:
     habit = _HABITS.get(unit.lower())
     if habit in units:
         return habit
-    folded = {name.lower(): name for name in units}
-    close = difflib.get_close_matches(unit.lower(), folded, n=1, cutoff=0.6)
-    return folded[close[0]] if close else None
+    # a unit that is only like another one may be of another size (mi and m, kB/s and kbit/s): no guess, but its other spelling
+    return {name.lower(): name for name in units}.get(unit.lower())
 
 
 def _short(value: Any) -> str:

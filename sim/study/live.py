@@ -169,7 +169,7 @@ def run_live(
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
         raise
-    return RunResult(final, numbers)
+    return RunResult(final, numbers, bool(content["interrupted"]))
 
 
 async def _all(

@@ -33,6 +33,7 @@ class RunResult:
 
     run_dir: Path
     metrics: dict[str, Any]
+    interrupted: bool = False  # live: cut short by the user
 
 
 def model_setting(scenario: Scenario) -> Setting:
@@ -183,10 +184,12 @@ def _replace(work: Path, final: Path) -> None:
     """Put the finished folder in its place. What a user added to an older one of the same id is kept beside it."""
     os.chmod(work, 0o755)
     if final.exists():
-        known = {path.name for path in work.iterdir()}
-        for path in final.iterdir():
-            if path.name not in known:
-                shutil.move(str(path), work / path.name)
+        from sim.report.names import made_by_a_report
+
+        for path in sorted(final.rglob("*")):
+            kept = work / path.relative_to(final)
+            if not kept.exists() and kept.parent.is_dir() and not made_by_a_report(path):
+                shutil.move(str(path), kept)
         old = final.with_name(f".{final.name}.old-{os.getpid()}")
         final.rename(old)
         work.rename(final)
