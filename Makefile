@@ -27,6 +27,10 @@ check: $(VENV)/.installed-dev ## ruff and mypy alone
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 
+compile: $(VENV)/.installed ## compile the model (mypyc; a minute, once): the same bytes, about four times faster
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[fast]'
+	@$(BIN)/python tools/compile.py
+
 bench: $(VENV)/.installed ## the lab's own benchmark
 	@$(BIN)/python -m sim bench
 
@@ -45,6 +49,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) ..."
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	@if command -v cc >/dev/null 2>&1; then \
+	  echo "compiling the model, once, about a minute (it runs without, four times slower) ..."; \
+	  $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[fast]' && \
+	  $(BIN)/python tools/compile.py --if-possible || echo "not compiled: the model runs as plain Python"; fi
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt

@@ -98,8 +98,16 @@ def test_the_same_files_give_the_same_bytes(fresh: Path) -> None:
         return {str(path.relative_to(fresh)): path.read_bytes() for path in sorted(fresh.rglob("*")) if path.is_file()}
 
     first = content()
-    (fresh / "figures" / "stale.svg").write_text("left by an earlier report", encoding="utf-8")
+    (fresh / "figures" / "zoom_stale.svg").write_text("left by an earlier report", encoding="utf-8")
     assert content() == first
+
+
+def test_a_file_of_the_users_among_the_figures_stays(fresh: Path) -> None:
+    write_report(fresh)
+    mine = fresh / "figures" / "mine.svg"
+    mine.write_text("a user's", encoding="utf-8")
+    write_report(fresh)
+    assert mine.read_text(encoding="utf-8") == "a user's"
 
 
 def test_the_report_changes_no_record(fresh: Path) -> None:
