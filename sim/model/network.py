@@ -217,17 +217,19 @@ class Network:
         return None
 
     def buffer_full_until(self, flow: Flow, up: bool, now: float) -> float:
-        """When a writer may go on (half the buffer is free again); `now` where the send buffer is not full.
-
-        Simplification: the backlog is reckoned at the rate of the moment.
-        """
+        """When a writer may go on (half the buffer is free again); `now` where the send buffer is not full."""
         limit = self._server.tcp.send_buffer_bytes
         if flow.stuck_bytes > limit:
             return NEVER
-        rate = self.link.rate_at(now, up)
-        if rate == NEVER or (flow.last_finish_s - now) * rate / 8.0 <= limit:
+        backlog = [(finish, wire) for _start, finish, wire, _purpose in flow.unfinished if finish > now]
+        left = sum(wire for _finish, wire in backlog)
+        if left <= limit:
             return now
-        return flow.last_finish_s - 0.5 * limit * 8.0 / rate
+        for finish, wire in backlog:
+            left -= wire
+            if left <= limit // 2:
+                return finish
+        return flow.last_finish_s
 
     def close(self, transport: Transport, up: bool, now: float, *, abort: bool) -> float:
         """The end at `up` (True: the vehicle's) closes; returns when the other end is told, inf where never.
