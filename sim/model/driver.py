@@ -339,7 +339,7 @@ class Driver:
             transport.told_reset = True
             self._post(reset[0], _LOST, (transport, end), reset[1])
         if not flow.blocked:
-            resumes_s = self.network.buffer_full_until(flow, not end, now)
+            resumes_s = self.network.buffer_full_until(flow, now)
             if resumes_s > now:
                 flow.blocked = True
                 self._post(now, _WRITE_BLOCKED, (transport, end), None)

@@ -232,7 +232,9 @@ class Link:
             self._go_to(start)
         # the common case: small enough for the window, and nothing happens to the link until its acknowledgement is back
         sent = flow.round_bytes + wire if start < flow.round_ends_s else wire
-        if self._address == address and self._state == _UP and sent <= self._initial_window_bytes:
+        # (a window that has grown may have to shrink after a silence, whatever ends it)
+        small = sent <= self._initial_window_bytes and (flow.window_bytes <= self._initial_window_bytes or sent != wire)
+        if small and self._address == address and self._state == _UP:
             finish = start + wire * 8.0 / (self._up_bps if up else self._down_bps)
             rtt = self._rtt
             if finish < self._end and finish + rtt < self._until and flow.sender_gone_s == NEVER:

@@ -216,7 +216,7 @@ class Network:
             return now + rtt, "reset"
         return None
 
-    def buffer_full_until(self, flow: Flow, up: bool, now: float) -> float:
+    def buffer_full_until(self, flow: Flow, now: float) -> float:
         """When a writer may go on (half the buffer is free again); `now` where the send buffer is not full."""
         limit = self._server.tcp.send_buffer_bytes
         if flow.stuck_bytes > limit:

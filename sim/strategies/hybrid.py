@@ -136,6 +136,8 @@ class HybridVehicle(MachineBase):
         while (name := self.deadlines.due(now)) is not None:
             if name == "poll":
                 self._poll_due(now, out)
+            elif name == "fallback":
+                self._exchange(now, out)
             elif name == "poll_timeout":
                 self._poller.deadline_passed(now, out)
             elif name == "post_timeout":
@@ -166,10 +168,16 @@ class HybridVehicle(MachineBase):
             if self.mode is Mode.HTTPS_FALLBACK:
                 self._enter(Mode.MQTT_PRIMARY, out)
                 self.deadlines.clear("poll")
-        elif self.mode is Mode.MQTT_PRIMARY and state is MQTTState.BACKING_OFF:
+                self.deadlines.clear("fallback")
+        elif state is not MQTTState.BACKING_OFF:
+            return
+        elif self.mode is Mode.MQTT_PRIMARY:
             # attempt, then poll: the fallback begins when the first attempt has failed, as in the seed
             self._enter(Mode.HTTPS_FALLBACK, out)
-            self.deadlines.set("poll", now + self._config.fallback_after_s)
+            self.deadlines.set("fallback", now + self._config.fallback_after_s)
+        elif self._config.retry == "with_poll":
+            # the seed's loop: the attempt blocks, and only where it has failed is there a poll
+            self._exchange(now, out)
 
     def _enter(self, mode: Mode, out: Out) -> None:
         if mode not in TRANSITIONS[self.mode]:
@@ -182,8 +190,14 @@ class HybridVehicle(MachineBase):
     def _poll_due(self, now: float, out: Out) -> None:
         if self.mode is not Mode.HTTPS_FALLBACK:
             return
-        if self._config.retry == "with_poll" and self._mqtt.state is MQTTState.BACKING_OFF:
-            self._mqtt.attempt(now, "retry", out)
+        if self._config.retry == "with_poll":
+            if self._mqtt.state is MQTTState.BACKING_OFF:
+                self._mqtt.attempt(now, "retry", out)
+            return
+        self._exchange(now, out)
+
+    def _exchange(self, now: float, out: Out) -> None:
+        """Poll, post what waits, and do so again after the period."""
         if not self._poller.busy:
             self._poll(now, "due", out)
         self._post_waiting(now, out)
