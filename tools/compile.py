@@ -32,12 +32,12 @@ LOG = compiled.BUILDS / "compile.log"
 def missing() -> str:
     """What is missing for a build, "" where nothing is."""
     if find_spec("mypyc") is None or find_spec("setuptools") is None:
-        return "mypy and setuptools (pip install -e '.[fast]')"
+        return "mypy and setuptools are missing (pip install -e '.[fast]')"
     compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
     if shutil.which(compiler) is None:
-        return f"a C compiler, {compiler}"
+        return f"a C compiler is missing ({compiler})"
     if not Path(sysconfig.get_path("include"), "Python.h").exists():
-        return "the C headers of Python (Debian: python3-dev)"
+        return "Python's C headers are missing (Debian: python3-dev)"
     return ""
 
 
@@ -132,12 +132,14 @@ def compile_here(work: Path, modules: list[str]) -> None:
     options = ["--ignore-missing-imports", f"--cache-dir={compiled.BUILDS / 'mypy_cache'}"]
     extensions = mypycify(
         [*options, *map(str, sources)],
-        opt_level=os.environ.get("OPT","1"), debug_level="0", target_dir=str(work / "c"),
+        opt_level="1",  # 2 and 3 compile for longer and run no faster
+        debug_level="0", target_dir=str(work / "c"),
         group_name=compiled.LIBRARY.removesuffix("__mypyc"),
     )  # fmt: skip
     command = build_ext(Distribution({"ext_modules": extensions}))
     command.build_lib = str(work / "lib")
     command.build_temp = str(work / "objects")
+    command.parallel = os.cpu_count()  # the library on one core, the modules that lead into it on the others
     command.ensure_finalized()
     command.run()
     for module in (compiled.LIBRARY, *modules):

@@ -26,19 +26,17 @@ import simpy
 from sim import compiled
 from sim.drive.config import Network as NetworkSettings
 from sim.drive.timeline import LinkState, LinkTimeline
-from sim.model.driver import Driver
-from sim.model.simulate import START_LEAD_S, START_SPREAD_S, Setting, complete, prepare, run_until, simulate
+from sim.model.simulate import START_LEAD_S, START_SPREAD_S, Setting, prepare, run_until, simulate
 from sim.protocols.broker_presets import Broker
 from sim.protocols.dns import DNS
 from sim.protocols.server import Server
 from sim.protocols.tls import TLS
 from sim.strategies.backoff import Backoff
 from sim.strategies.config import MQTTPersistent
-from sim.strategies.context import Context
 from sim.strategies.workload import OTA, Workload
 from sim.streams import Stream
 
-SHARD = 100  # vehicles per Environment: uncoupled vehicles need not share a heap
+GROUP = 100  # vehicles between two measurements of the ceiling
 REFERENCE_EVENTS_PER_VEHICLE_HOUR = 2779  # of the workload without folding, in a prototype (docs/speed.md)
 _SEED = 20261124
 
@@ -101,7 +99,7 @@ def fleet_setting() -> Setting:
 
 @dataclass(slots=True)
 class Fleet:
-    """What a run of the fleet took and did; CPU seconds of drives and model, rates of vehicle-seconds per CPU-second by shard."""
+    """What a run of the fleet took and did; CPU seconds of drives and model, vehicle-seconds per CPU-second by group."""
 
     vehicle_s: float = 0.0
     drive_cpu_s: float = 0.0
@@ -114,48 +112,39 @@ class Fleet:
     delivered: int = 0
 
 
-def start_fleet(
-    env: simpy.Environment, timelines: list[LinkTimeline], *, first: int = 0, fold: bool = True
-) -> list[tuple[Driver, Context]]:
-    """Prepare a vehicle for each timeline in `env`."""
-    setting = fleet_setting()
-    strategy = MQTTPersistent(address_watch="link_event", backoff=Backoff(policy="equal_jitter"))
-    return [
-        prepare(env, setting, timeline, "mqtt_persistent", strategy, vehicle=number, fold=fold)
-        for number, timeline in enumerate(timelines, first)
-    ]
-
-
-def new_environment() -> simpy.Environment:
-    return simpy.Environment(initial_time=-(START_LEAD_S + START_SPREAD_S) - 1.0)
+def fleet_strategy() -> MQTTPersistent:
+    return MQTTPersistent(address_watch="link_event", backoff=Backoff(policy="equal_jitter"))
 
 
 def run_fleet(
     vehicles: int, duration_s: float, *, fold: bool = True, between: Callable[[int], None] = lambda done: None
 ) -> Fleet:
-    """Run the fleet in shards. `between(vehicles done)` is called after each of them and its time is not counted."""
+    """Run the fleet, each vehicle as a study runs it: its drive, then its simulation in an environment of its own.
+
+    `between(vehicles done)` is called after every GROUP of them and its time is not counted.
+    """
     fleet = Fleet()
-    for first in range(0, vehicles, SHARD):
-        begun = time.process_time()
-        timelines = [fleet_timeline(number, duration_s) for number in range(first, min(first + SHARD, vehicles))]
-        built = time.process_time()
-        env = new_environment()
-        drivers = start_fleet(env, timelines, first=first, fold=fold)
-        run_until(env, duration_s)
-        for (driver, context), timeline in zip(drivers, timelines, strict=True):
-            run = complete(driver, context, timeline, duration_s)
+    setting, strategy = fleet_setting(), fleet_strategy()
+    for first in range(0, vehicles, GROUP):
+        group = range(first, min(first + GROUP, vehicles))
+        spent = 0.0
+        for number in group:
+            begun = time.process_time()
+            timeline = fleet_timeline(number, duration_s)
+            built = time.process_time()
+            run = simulate(setting, timeline, "mqtt_persistent", strategy, vehicle=number, fold=fold)
+            done = time.process_time()
+            fleet.drive_cpu_s += built - begun
+            spent += done - built
             fleet.simpy_events += run.simpy_events
             fleet.handled += run.handled
             fleet.attempts += len(run.record.connections)
             fleet.created += len(run.outcomes)
             fleet.delivered += sum(outcome == "delivered" for outcome, _ in run.outcomes)
-        spent = time.process_time() - built
-        fleet.vehicle_s += len(timelines) * duration_s
-        fleet.drive_cpu_s += built - begun
+        fleet.vehicle_s += len(group) * duration_s
         fleet.model_cpu_s += spent
-        fleet.rates.append(len(timelines) * duration_s / spent)
-        del env, drivers, driver, context, run
-        between(first + len(timelines))
+        fleet.rates.append(len(group) * duration_s / spent)
+        between(group.stop)
     return fleet
 
 
@@ -166,14 +155,18 @@ def memory(vehicles: int = 20, duration_s: float = 3600.0) -> dict[str, float]:
     of the message log, the rows of connections and states. The timeline is in neither: it is there before.
     """
     timelines = [fleet_timeline(number, duration_s) for number in range(vehicles)]
-    start_fleet(new_environment(), timelines[:1])  # whatever is made once
+    setting, strategy = fleet_setting(), fleet_strategy()
+    simulate(setting, timelines[0], "mqtt_persistent", strategy)  # whatever is made once
     gc.collect()
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     # an unfolded vehicle stands at the instant of SimPy's clock; a folded one has run ahead to the end
-    env = new_environment()
-    drivers = start_fleet(env, timelines, fold=False)
-    env.run(until=0.5 * duration_s)
+    env = simpy.Environment(initial_time=-(START_LEAD_S + START_SPREAD_S) - 1.0)
+    drivers = [
+        prepare(env, setting, timeline, "mqtt_persistent", strategy, vehicle=number, fold=False)
+        for number, timeline in enumerate(timelines)
+    ]
+    run_until(env, 0.5 * duration_s)
     gc.collect()
     full = tracemalloc.get_traced_memory()[0]
     for driver, _ in drivers:
@@ -231,13 +224,13 @@ def interpreter() -> str:
 
 
 def bench(vehicles: int = 1000, hours: float = 1.0, *, fold: bool = True) -> dict[str, Any]:
-    """Measure; see the module's docstring. The ceiling is measured between the shards, five times at least: the median."""
+    """Measure; see the module's docstring. The ceiling is the median of five, before, between and after the groups."""
     duration_s = hours * 3600.0
     run_fleet(2, min(duration_s, 600.0), fold=fold)  # imports and first calls
     ceilings = [ceiling_events_per_s()]
 
     def between(done: int) -> None:
-        if done * 3 // vehicles > (done - SHARD) * 3 // vehicles:
+        if done * 3 // vehicles > (done - GROUP) * 3 // vehicles:
             ceilings.append(ceiling_events_per_s())
 
     fleet = run_fleet(vehicles, duration_s, fold=fold, between=between)
@@ -269,7 +262,7 @@ def bench(vehicles: int = 1000, hours: float = 1.0, *, fold: bool = True) -> dic
         "bytes_per_vehicle": size["state"],
         "bytes_per_vehicle_records": size["records"],
     }
-    if vehicles >= 2 * SHARD:
+    if vehicles >= 2 * GROUP:
         found["growth"] = rate / fleet.rates[0]
     if city_rate is not None:
         found["city_a_to_b_vehicle_seconds_per_cpu_s"] = city_rate

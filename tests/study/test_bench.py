@@ -6,7 +6,7 @@ import math
 import pytest
 
 from sim.study import bench as home
-from sim.study.bench import SHARD, bench, ceiling_events_per_s, fleet_timeline, memory, run_fleet
+from sim.study.bench import GROUP, bench, ceiling_events_per_s, fleet_timeline, memory, run_fleet
 
 HOUR_S = 3600.0
 
@@ -42,12 +42,12 @@ def test_folding_changes_no_count():
     assert single.simpy_events > folded.handled / 2
 
 
-def test_shards_hide_no_vehicle():
+def test_groups_hide_no_vehicle():
     seen = []
-    fleet = run_fleet(SHARD + 1, 10.0, between=seen.append)
-    assert seen == [SHARD, SHARD + 1]
+    fleet = run_fleet(GROUP + 1, 10.0, between=seen.append)
+    assert seen == [GROUP, GROUP + 1]
     assert len(fleet.rates) == 2
-    assert fleet.created == 2 * (SHARD + 1)
+    assert fleet.created == 2 * (GROUP + 1)
 
 
 def test_memory_tells_state_from_records():
