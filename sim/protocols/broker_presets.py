@@ -49,6 +49,7 @@ class BrokerBehaviour:
     queue_drop: Literal["newest", "oldest"] = setting("newest", "which message a full queue drops")
     queue_qos0: bool = setting(False, "QoS 0 is queued for a session that is not connected", "MQTT 3.1.1 4.1: a server may")
     inflight_limit: int = setting(65535, "unacknowledged QoS 1 and 2 messages to a client", "MQTT 5 3.1.2.11.3", at_least=1)
+    window_holds_qos0: bool = setting(False, "QoS 0 waits, too, while the window is full")
     resume_batch: int = setting(0, "messages delivered per connection after a resume; the rest waits for the next one; 0: all")
     session_expiry_max_s: float = setting(
         math.inf, "a session that is not connected ends after this at most", "MQTT 5 3.1.2.11.2", at_least=0.0
@@ -105,6 +106,7 @@ PRESETS: dict[str, tuple[BrokerBehaviour, str]] = {
             queued_first_on_takeover=True,  # docs/brokers.md: the old channel gives its ten back after the new one has begun
             queue_qos0=True,  # brokers 2: d2 delivered
             inflight_limit=10,  # brokers 4: window 10
+            window_holds_qos0=True,  # docs/brokers.md
             will_on_takeover=False,  # brokers 3
             session_expiry_default_s=86400.0,  # failure-modes 5 (read): subscription_ttl
             session_expiry_max_s=86400.0,
@@ -201,6 +203,7 @@ class Broker:
     queue_drop: Literal["newest", "oldest"] | None = setting(None, "see the presets")
     queue_qos0: bool | None = setting(None, "see the presets")
     inflight_limit: int | None = setting(None, "see the presets", at_least=1)
+    window_holds_qos0: bool | None = setting(None, "see the presets")
     resume_batch: int | None = setting(None, "see the presets", at_least=0)
     session_expiry_max_s: float | None = setting(None, "see the presets", at_least=0.0)
     session_expiry_default_s: float | None = setting(None, "see the presets", at_least=0.0)

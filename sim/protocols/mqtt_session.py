@@ -495,7 +495,9 @@ class MQTTSession:
         """Deliver a routed message with `qos` (already the lower of the publisher's and the subscription's)."""
         if self.state is State.CONNECTED and not self._deaf:
             if qos == 0:
-                if not self._blocked and self._v5 is None:
+                if len(self._inflight) >= self._window and self._behaviour.window_holds_qos0:
+                    self._enqueue(message, 0, retain, out)
+                elif not self._blocked and self._v5 is None:
                     out.append(SendPacket(self.transport, Publish(message, 0, 0, False, False, retain, self.version)))
                 else:
                     self._send_qos0(now, message, retain, out)

@@ -336,3 +336,19 @@ def test_how_long_a_session_outlives_its_connection(preset, kept_s, gone_s):
         assert client.connack is not None
         assert client.connack.session_present == present
         assert broker.drops == ([] if present else [("m1", "session_expired")])
+
+
+@pytest.mark.parametrize("preset", ["spec", "mosquitto", "rabbitmq", "aedes"])
+def test_only_rabbitmq_holds_qos_0_back_while_its_window_is_full(preset):
+    """docs/brokers.md: RabbitMQ's prefetch counts for both of its queues."""
+    broker = BrokerAtHand(preset)
+    client = broker.connect(acknowledges=False)
+    client.subscribe(1)
+    window = min(broker.behaviour.inflight_limit, 50)
+    for i in range(window):
+        broker.publish(f"q{i}")
+    broker.publish("z", 0)
+    held = preset == "rabbitmq"
+    assert ("z" in client.published) is not held
+    client.send(PubAck(client.packets(Publish)[0].packet_id))
+    assert "z" in client.published

@@ -69,7 +69,7 @@ def _judge_queue(found: Findings, batches: list[list[str]]) -> None:
 
 
 async def window(peer: Peer) -> Findings:
-    """300 messages to a client that acknowledges nothing: how many come."""
+    """300 messages to a client that acknowledges nothing: how many come, and whether one of QoS 0 passes them."""
     found = Findings()
     publisher = ProbeClient(peer, "window-publisher")
     client = ProbeClient(peer, "window", acknowledges=False)
@@ -80,10 +80,15 @@ async def window(peer: Peer) -> Findings:
         await publisher.connect(clean=True)
         await _publish(publisher, topic, IN_FLIGHT)
         came = len(await client.quiet())
+        publisher.publish(topic, b"z", 0)
+        await asyncio.sleep(0.1)
+        passed = "z" in names(await client.quiet())
         if came < IN_FLIGHT:
             found.seen["inflight_limit"] = came
+            found.seen["window_holds_qos0"] = not passed
         else:
             found.at_least["inflight_limit"] = IN_FLIGHT
+            found.not_observed["window_holds_qos0"] = f"{IN_FLIGHT} messages did not fill the window"
         found.notes.append(f"a client that acknowledges nothing gets {came} of {IN_FLIGHT}")
     finally:
         for one in (publisher, client):

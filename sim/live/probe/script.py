@@ -29,7 +29,7 @@ ONE_BY_ONE: tuple[tuple[Exchange, str, tuple[str, ...]], ...] = (
     (takeover, "takeover", ("takeover_blocks", "takeover_deaf", "will_on_takeover", "queued_first_on_takeover")),
 )
 LAST: tuple[tuple[Exchange, str, tuple[str, ...]], ...] = (  # they load the broker, and would move the instants of the others
-    (window, "window", ("inflight_limit",)),
+    (window, "window", ("inflight_limit", "window_holds_qos0")),
     (queue, "queue limit", ("queue_limit", "queue_drop", "resume_batch")),
 )
 EXCHANGE_AT_MOST_S = 60.0
