@@ -87,7 +87,8 @@ def _of_downlink(
     if row["size_bytes"] > behaviour["packet_limit_bytes"]:
         return "payload_too_large"
     if min(row["qos"], behaviour["qos_max"]) == 0:
-        if not (session.offline_at(created_s) or session.deaf_at(created_s)):
+        waits = behaviour.get("window_holds_qos0", False) and _window_was_full(row, downlink, session, behaviour)
+        if not (session.offline_at(created_s) or session.deaf_at(created_s) or waits):
             return "qos0_dead_transport"
         if not behaviour["queue_qos0"]:
             return "qos0_offline"
@@ -116,6 +117,19 @@ def _queue_was_full(row: Row, downlink: Sequence[Row], session: Session, behavio
     else:
         waiting = [other for other in others if created_s <= other["created_s"] < resumed_s and _arrived_after(other, resumed_s)]
     return len(waiting) >= int(limit)
+
+
+def _window_was_full(row: Row, downlink: Sequence[Row], session: Session, behaviour: Mapping[str, Any]) -> bool:
+    """Whether as many messages as the window takes had been sent in this session and had not arrived."""
+    created_s = row["created_s"]
+    sent = [
+        other
+        for other in downlink
+        if min(other["qos"], behaviour["qos_max"]) > 0
+        and session.subscribed_s <= other["created_s"] <= created_s
+        and (other["handed_s"] is None or other["handed_s"] > created_s)
+    ]
+    return len(sent) >= int(behaviour["inflight_limit"])
 
 
 def _arrived_after(row: Row, time_s: float) -> bool:
