@@ -34,7 +34,7 @@ compile: $(VENV)/.installed ## compile the model (mypyc; a minute, once): the sa
 bench: $(VENV)/.installed ## the lab's own benchmark
 	@$(BIN)/python -m sim bench
 
-brokers: $(VENV)/.installed-dev ## the tests with every real broker that is installed (four minutes)
+brokers: $(VENV)/.installed-dev ## the tests with every real broker that is installed (five minutes)
 	@HANDOVER_LAB_BROKERS=all $(BIN)/python -m pytest -q -m broker -rs tests/live
 
 deps: ## Debian programs that some tests use: real brokers, Redis (needs root)
