@@ -102,11 +102,12 @@ def _command(function: Callable[..., int | None]) -> Callable[..., None]:
 def _verdict(error: Exception) -> tuple[int, list[str]]:
     """Return the exit code for an exception and what to say about it."""
     from sim.scenario.document import ScenarioErrors, one_line
+    from sim.scenario.user_machine import StrategyBroken
     from sim.scenario.user_strategy import place_in_user_file
 
     if isinstance(error, ScenarioErrors):
         return BAD_USAGE, error.lines
-    if isinstance(error, BadUsage):
+    if isinstance(error, BadUsage | StrategyBroken):
         return BAD_USAGE, [str(error)]
     theirs = place_in_user_file(error)
     if theirs is not None:

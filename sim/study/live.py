@@ -26,14 +26,13 @@ from sim.live.session import LiveRun, LiveSetting, live_strategy
 from sim.measure.agreement import Row, Tolerance, compare_runs
 from sim.measure.attribution import attribute
 from sim.measure.summary import metrics
-from sim.model.simulate import Setting, make_context, simulate
+from sim.model.simulate import Setting, make_context
 from sim.record.causes import UNATTRIBUTED
 from sim.record.read import read_run
 from sim.record.tables import concatenate, digest, drive_tables, vehicle_tables, write
 from sim.scenario.scenario import Scenario
-from sim.scenario.user_strategy import is_user_strategy, user_class
 from sim.study.manifest import manifest, plain
-from sim.study.run import RunResult, Tables, drive_of, model_setting, timeouts, write_json
+from sim.study.run import RunResult, Tables, drive_of, model_setting, simulate_strategy, timeouts, users_own, write_json
 
 LEAD_S = 3.0  # the machines start this long before the drive; the model is given the same
 _PRESET_KEYS = ("server.broker", "server.broker.preset")
@@ -196,7 +195,7 @@ async def _all(
             together=together,
             certificates=certificates.made if certificates is not None else None,
         )
-        user = user_class(choice.use, scenario.folder) if is_user_strategy(choice.use) else None
+        user = users_own(choice, scenario.folder)
         tasks.append(
             asyncio.create_task(
                 live_strategy(setting, planned.timeline, context, choice.use, choice.config, user=user, stop=stop)
@@ -281,8 +280,7 @@ def model_tables(planned: LivePlan) -> Tables:
     """The model's run of the same plan."""
     parts = []
     for choice in planned.scenario.strategies:
-        user = user_class(choice.use, planned.scenario.folder) if is_user_strategy(choice.use) else None
-        run = simulate(planned.setting, planned.timeline, choice.use, choice.config, user=user, trace=True)
+        run = simulate_strategy(planned.setting, planned.timeline, choice, planned.scenario.folder, trace=True)
         parts.append(
             vehicle_tables(
                 run.record,

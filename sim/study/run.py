@@ -17,9 +17,10 @@ import polars as pl
 
 from sim.drive.build import build_timeline
 from sim.drive.timeline import LinkTimeline
-from sim.model.simulate import Setting, simulate
+from sim.model.simulate import ModelError, Setting, VehicleRun, simulate
 from sim.record.tables import concatenate, digest, drive_tables, vehicle_tables, write
-from sim.scenario.scenario import Scenario
+from sim.scenario.scenario import Scenario, StrategyChoice
+from sim.scenario.user_machine import StrategyBroken, UserStrategy
 from sim.scenario.user_strategy import is_user_strategy, user_class
 from sim.study.manifest import manifest, run_id
 
@@ -64,6 +65,31 @@ def drive_of(scenario: Scenario, replication: int, vehicle: int = 0) -> LinkTime
     return build_timeline(scenario.drive, scenario.seed, replication, vehicle, scenario.folder)
 
 
+def users_own(choice: StrategyChoice, folder: Path) -> UserStrategy | None:
+    """The user's class behind a strategy; None for one of the lab's."""
+    return UserStrategy(choice.use, folder) if is_user_strategy(choice.use) else None
+
+
+def simulate_strategy(
+    setting: Setting, timeline: LinkTimeline, choice: StrategyChoice, folder: Path, **options: Any
+) -> VehicleRun:
+    """`simulate` for a strategy of a scenario in `folder`.
+
+    Raises:
+        StrategyBroken: whatever goes wrong with a strategy of the user's own.
+    """
+    user = users_own(choice, folder)
+    try:
+        return simulate(setting, timeline, choice.use, choice.config, user=user, **options)
+    except (Exception, SystemExit) as error:
+        if user is None or isinstance(error, StrategyBroken):
+            raise
+        if isinstance(error, ModelError):
+            text = "of each message that was not delivered it has to hold a copy (held()) or say that it drops it (Drop)"
+            raise StrategyBroken(f"{choice.use}: its machines lost track: {error}; {text}") from error
+        raise user.failure(error) from error
+
+
 def simulate_replication(
     scenario: Scenario, replication: int, fold: bool, trace: bool
 ) -> tuple[Tables, dict[str, Tables], list[str]]:
@@ -72,8 +98,7 @@ def simulate_replication(
     setting = model_setting(scenario)
     found: dict[str, Tables] = {}
     for choice in scenario.strategies:
-        user = user_class(choice.use, scenario.folder) if is_user_strategy(choice.use) else None
-        run = simulate(setting, timeline, choice.use, choice.config, user=user, replication=replication, fold=fold, trace=trace)
+        run = simulate_strategy(setting, timeline, choice, scenario.folder, replication=replication, fold=fold, trace=trace)
         found[choice.name] = vehicle_tables(
             run.record,
             run.outcomes,
