@@ -307,11 +307,13 @@ def test_the_same_from_a_worker(tmp_path: Path, case: str, capfd: pytest.Capture
     assert line.startswith(beginning.replace("FILE", str(tmp_path / "own.py")))
 
 
-def test_debug_shows_where_it_came_from(tmp_path: Path) -> None:
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_debug_shows_where_it_came_from(tmp_path: Path, jobs: str, capfd: pytest.CaptureFixture[str]) -> None:
     path = _write(tmp_path, WRONG["an exception"][0])
-    with pytest.raises(Exception, match="division by zero") as raised:
-        main(["run", str(path), "--out", str(tmp_path / "out"), "--debug"])
-    assert isinstance(raised.value.__cause__, ZeroDivisionError)
+    assert main(["run", str(path), "--out", str(tmp_path / "out"), "--debug", "-j", jobs, "--replications", "2"]) == 2
+    err = capfd.readouterr().err
+    assert f'File "{tmp_path / "own.py"}", line 15, in handle' in err
+    assert "ZeroDivisionError: division by zero\n" in err
 
 
 def test_the_checked_fields_are_those_of_the_actions() -> None:

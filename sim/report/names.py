@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 FOLDERS = ("figures", "tables")
+UNFINISHED = ".part"  # ending of a file that is being written; its name begins with a dot
 _BEGINNINGS = (
     "attempts.",
     "backoff_ladder.",
@@ -25,5 +26,6 @@ _BEGINNINGS = (
 
 
 def made_by_a_report(path: Path) -> bool:
-    """Whether a report made this figure or table (not every report makes all of them)."""
-    return path.parent.name in FOLDERS and path.is_file() and path.name.startswith(_BEGINNINGS)
+    """Whether a report made this figure or table, or was killed while it did (not every report makes all of them)."""
+    name = path.name[1:] if path.name.startswith(".") and path.name.endswith(UNFINISHED) else path.name
+    return path.parent.name in FOLDERS and path.is_file() and name.startswith(_BEGINNINGS)

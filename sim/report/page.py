@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import re
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from sim.report.evidence import Evidence, read_evidence
 from sim.report.illustrations import SECTIONS, Illustration, illustrations
 from sim.report.kinds_table import cost_rows, kind_rows, ledger_lines, stats_rows
 from sim.report.method import MODEL_PAGE, method, provenance
-from sim.report.names import FOLDERS, made_by_a_report
+from sim.report.names import FOLDERS, UNFINISHED, made_by_a_report
 from sim.report.palette import CSS_VARIABLES
 from sim.report.settings_table import broker_lines, paste_block, variants
 from sim.report.tables import csv_tables
@@ -149,17 +150,27 @@ def _markdown(text: object) -> str:
 
 
 def _write(folder: Path, output: _Output) -> None:
-    """Write all files, each under a temporary name first, so that a reader never finds half of one."""
+    """Write all files under temporary names, then give them their own: a reader never finds half of one.
+
+    Where the disk is full, or the user interrupts, the earlier report stays as it was.
+    """
+    written = {folder / name for name in output.files}
+    unfinished = {path.with_name(f".{path.name}{UNFINISHED}"): path for path in written}
     try:
         for name in FOLDERS:
             (folder / name).mkdir(exist_ok=True)
+        for part, path in unfinished.items():
+            part.write_bytes(output.files[path.relative_to(folder).as_posix()])
+        for part, path in unfinished.items():
+            part.replace(path)
+        for name in FOLDERS:
             for path in (folder / name).iterdir():
-                if made_by_a_report(path):
+                if made_by_a_report(path) and path not in written:
                     path.unlink()  # of an earlier report; what a user put there stays
-        for name, content in output.files.items():
-            path = folder / name
-            unfinished = path.with_name(f".{path.name}.part")
-            unfinished.write_bytes(content)
-            unfinished.replace(path)
-    except OSError as error:
+    except BaseException as error:
+        for part in unfinished:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
         raise RunFolderError(f"{folder}: the report cannot be written: {error.strerror or error}") from error

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import math
-import shutil
 import signal
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +32,9 @@ from sim.record.tables import concatenate, digest, drive_tables, vehicle_tables,
 from sim.scenario.scenario import Scenario
 from sim.study.manifest import manifest, plain
 from sim.study.run import RunResult, Tables, drive_of, model_setting, simulate_strategy, timeouts, users_own, write_json
+from sim.study.run_folder import new_run_folder, results_writable
 
+_ENDING = (signal.SIGINT, signal.SIGTERM)  # signals that end a run and keep what was recorded
 LEAD_S = 3.0  # the machines start this long before the drive; the model is given the same
 _PRESET_KEYS = ("server.broker", "server.broker.preset")
 DRAIN_S = 30.0  # at most this much of the scenario's drain is waited for
@@ -126,49 +127,54 @@ def run_live(
     require(WIRE if profile == "none" else WIRE | TLS, f"a live run with server.tls={profile}")
     started = datetime.now(UTC)
     parent = out / scenario.name
-    parent.mkdir(parents=True, exist_ok=True)
-    name = f"live-{started:%Y%m%dT%H%M%S}-{broker.replace(':', '_').replace('/', '_')}"
-    final = parent / name
+    first = name = f"live-{started:%Y%m%dT%H%M%S}-{broker.replace(':', '_').replace('/', '_')}"
     serial = 2
-    while final.exists():
-        final = parent / f"{name}-{serial}"
+    while (parent / name).exists():
+        name = f"{first}-{serial}"
         serial += 1
-    work = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=parent))
-    try:
+    with new_run_folder(parent, name) as folder:
         vin = make_context(planned.setting, planned.timeline, 0, 0).vin
-        with run_certificates(scenario.server, [vin], work / "certificates") as certificates:
-            runs = asyncio.run(_all(planned, broker, link, work, certificates, say))
+        with run_certificates(scenario.server, [vin], folder / "certificates") as certificates, _handlers_kept():
+            runs = asyncio.run(_all(planned, broker, link, folder, certificates, say))
         tables = _tables(planned, broker, runs)
-        write(tables, work)
-        content = manifest(
-            scenario,
-            measured=list(planned.timeline.measured),
-            notes=list(planned.timeline.notes),
-            command=command,
-            keep_inputs=True,
-            folder=work,
-        )
-        content |= {
-            "run_id": final.name,
-            "world": "live",
-            "replications": 1,
-            "drain_s": planned.setting.drain_s,
-            "started": started.isoformat(),
-            "broker": sorted({run.broker_version for run in runs.values()}),
-            "link": link,
-            "interrupted": any(run.interrupted for run in runs.values()),
-        }
-        write_json(work / "manifest.json", content)
-        numbers = metrics(read_run(work))
-        write_json(work / "metrics.json", numbers)
-        content["digest"] = digest(tables, numbers)
-        write_json(work / "manifest.json", content)
-        work.chmod(0o755)
-        work.rename(final)
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        raise
-    return RunResult(final, numbers, bool(content["interrupted"]))
+        with results_writable(parent):
+            write(tables, folder)
+            content = manifest(
+                scenario,
+                measured=list(planned.timeline.measured),
+                notes=list(planned.timeline.notes),
+                command=command,
+                keep_inputs=True,
+                folder=folder,
+            )
+            content |= {
+                "run_id": name,
+                "world": "live",
+                "replications": 1,
+                "drain_s": planned.setting.drain_s,
+                "started": started.isoformat(),
+                "broker": sorted({run.broker_version for run in runs.values()}),
+                "link": link,
+                "interrupted": any(run.interrupted for run in runs.values()),
+            }
+            write_json(folder / "manifest.json", content)
+            numbers = metrics(read_run(folder))
+            write_json(folder / "metrics.json", numbers)
+            content["digest"] = digest(tables, numbers)
+            write_json(folder / "manifest.json", content)
+    return RunResult(parent / name, numbers, bool(content["interrupted"]))
+
+
+@contextlib.contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """A loop that closes leaves the system's own reactions to signals behind, not those that were there before."""
+    before = {number: signal.getsignal(number) for number in _ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:  # None: set by something that is not Python
+                signal.signal(number, handler)
 
 
 async def _all(
@@ -178,7 +184,7 @@ async def _all(
     context = make_context(planned.setting, planned.timeline, 0, 0)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _ENDING:
         loop.add_signal_handler(number, stop.set)
     say(f"{planned.horizon_s - context.start_s:.0f} s in real time, {len(scenario.strategies)} strategies side by side")
     tasks = []
@@ -305,6 +311,7 @@ class Validation:
 
     rows: list[Row]
     run_dir: Path | None
+    interrupted: bool = False  # cut short by the user
 
     @property
     def agrees(self) -> bool:
@@ -341,12 +348,11 @@ def validate(
             for row in rows
         ]
     )
-    frame.write_csv(live.run_dir / "validation.csv")
-    (live.run_dir / "validation.json").write_text(
-        json.dumps({"agrees": all(row.agrees for row in rows), "rows": len(rows), "parted": sum(not row.agrees for row in rows)})
-        + "\n"
-    )
-    return Validation(rows, live.run_dir)
+    verdict = {"agrees": all(row.agrees for row in rows), "rows": len(rows), "parted": sum(not row.agrees for row in rows)}
+    with results_writable(live.run_dir):
+        frame.write_csv(live.run_dir / "validation.csv")
+        (live.run_dir / "validation.json").write_text(json.dumps(verdict) + "\n")
+    return Validation(rows, live.run_dir, live.interrupted)
 
 
 def validate_against(planned: LivePlan, log: Path, tolerance: Tolerance | None = None) -> list[Row]:
