@@ -34,7 +34,8 @@ from sim.study.manifest import manifest, plain
 from sim.study.run import RunResult, Tables, drive_of, model_setting, simulate_strategy, timeouts, users_own, write_json
 from sim.study.run_folder import new_run_folder, results_writable
 
-_ENDING = (signal.SIGINT, signal.SIGTERM)  # signals that end a run and keep what was recorded
+#: Signals that end a run and keep what was recorded.
+_ENDING = [number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)) is not None]
 LEAD_S = 3.0  # the machines start this long before the drive; the model is given the same
 _PRESET_KEYS = ("server.broker", "server.broker.preset")
 DRAIN_S = 30.0  # at most this much of the scenario's drain is waited for
@@ -186,7 +187,8 @@ async def _all(
     loop = asyncio.get_running_loop()
     for number in _ENDING:
         loop.add_signal_handler(number, stop.set)
-    say(f"{planned.horizon_s - context.start_s:.0f} s in real time, {len(scenario.strategies)} strategies side by side")
+    beside = f", {len(scenario.strategies)} strategies side by side" if len(scenario.strategies) > 1 else ""
+    say(f"{planned.horizon_s - context.start_s:.0f} s in real time{beside}")
     tasks = []
     together = asyncio.Barrier(len(scenario.strategies))
     for choice in scenario.strategies:
