@@ -18,7 +18,7 @@ from sim.scenario.checks import (
     workload_problems,
 )
 from sim.scenario.choices import build_objectives, build_strategies
-from sim.scenario.document import Document, Problem, ScenarioErrors
+from sim.scenario.document import Document, Place, Problem, ScenarioErrors
 from sim.scenario.models import build
 from sim.scenario.overrides import Selection, apply_options
 from sim.scenario.scenario import Scenario
@@ -61,11 +61,27 @@ def load_with_warnings(
     selection, problems = apply_options(document, sets, varies, strategies, replications, seed)
     folder = FilePath(path).parent
     scenario, numbers, found = _build(document, selection, folder)
+    left_out = _objectives_left_out(document, selection, scenario)
     refused = {problem.path for problem in document.problems}
     problems += [*document.problems, *(problem for problem in found if problem.path not in refused)]
     if scenario is None or problems:
         raise ScenarioErrors(document.lines(problems))
-    return scenario, document.lines(warnings_of(scenario, numbers))
+    return scenario, document.lines([*left_out, *warnings_of(scenario, numbers)])
+
+
+def _objectives_left_out(document: Document, selection: Selection, scenario: Scenario | None) -> list[Problem]:
+    """Say which objectives --strategy leaves unjudged."""
+    raw = document.value.get("objectives")
+    if scenario is None or all(selection.kept) or not isinstance(raw, list):
+        return []
+    kept = {choice.name for choice in scenario.strategies} | {
+        origin for origin, keep in zip(selection.origins, selection.kept, strict=True) if keep
+    }
+    gone = [str(one["strategy"]) for one in raw if one["strategy"] not in kept]
+    if not gone:
+        return []
+    what = "the objective" if len(gone) == 1 else f"{len(gone)} objectives"
+    return [Problem((), f"leaves out {what} of {', '.join(dict.fromkeys(gone))}", place=Place(option="--strategy"))]
 
 
 def read_text(path: str | FilePath) -> str:
