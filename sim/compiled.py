@@ -17,7 +17,15 @@ from pathlib import Path
 
 #: Compiled: what runs once per event. Of the two rooms all but the modules of settings, whose classes pydantic reads.
 ROOMS = ("sim.protocols", "sim.strategies")
-SINGLE = ("sim.machine", "sim.model.driver", "sim.model.link", "sim.model.network", "sim.record.recorder", "sim.streams")
+SINGLE = (
+    "sim.machine",
+    "sim.model.driver",
+    "sim.model.link",
+    "sim.model.network",
+    "sim.record.journal",
+    "sim.record.recorder",
+    "sim.streams",
+)
 
 #: What these import of the rest of the lab: the compiler trusts its types (a test compares with the import statements).
 TYPES = ("sim.drive.config", "sim.drive.timeline", "sim.record.causes", "sim.settings", "sim.subclassing")

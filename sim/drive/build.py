@@ -11,6 +11,7 @@ from sim.drive.check import check_drive
 from sim.drive.config import DriveConfig, Waypoint
 from sim.drive.course import Blocked, Course, Key, Steps
 from sim.drive.handover import serve
+from sim.drive.nat import nat_rebinds
 from sim.drive.radio import measure_towers
 from sim.drive.recorded import recorded_course
 from sim.drive.route import lay_route
@@ -46,6 +47,7 @@ def build_timeline(config: DriveConfig, seed: int, replication: int, vehicle: in
         rtt_over_time(course, config.link.rtt, config.link.realism, key),
         *rates_over_time(course, config.link, key),
         silences,
+        nat_rebinds(config.network, course.end_s, key),
     )
 
 

@@ -13,7 +13,13 @@ from sim.drive.timeline import Disruption, Floats, LinkState, LinkTimeline
 
 
 def lay_rows(
-    course: Course, addressing: Addressing, rtt_s: Steps, downlink_bps: Steps, uplink_bps: Steps, silences: list[Blocked]
+    course: Course,
+    addressing: Addressing,
+    rtt_s: Steps,
+    downlink_bps: Steps,
+    uplink_bps: Steps,
+    silences: list[Blocked],
+    rebinds_s: tuple[float, ...],
 ) -> LinkTimeline:
     """One row for each instant at which something changes; rows that do not differ are merged.
 
@@ -33,6 +39,7 @@ def lay_rows(
         rsrp = np.where(cell >= 0, rsrp, np.nan)
     keep = _differ((cell, gateway, address, link, rtt, down, up, x, y, rsrp))
     listed = [*(b.what for b in blocked if b.listed), *addressing.reassignments]
+    listed += [Disruption("rebind", at, at, cause="the NAT forgot its mappings") for at in rebinds_s]
     return LinkTimeline(
         start_s=at_s[keep],
         cell=cell[keep].astype(np.int32),
@@ -50,6 +57,7 @@ def lay_rows(
         addresses=addressing.addresses,
         disruptions=tuple(sorted(listed, key=_order)),
         end_s=course.end_s,
+        rebinds_s=rebinds_s,
         measured=course.measured,
         notes=course.notes,
     )

@@ -96,7 +96,8 @@ class Host:
             return
         now = self._clock.now()
         try:
-            self._journal.input(self._side, now, event)
+            if self._journal.tracing:
+                self._journal.trace_input(self._side, now, event)
             self._perform(now, self.machine.handle(now, event))
             self._arm()
         except Exception as error:
@@ -138,10 +139,12 @@ class Host:
             _ACTIONS[type(action)](self, now, action)
 
     def _send(self, now: float, action: SendPacket) -> None:
+        if self._journal.tracing:
+            self._journal.trace_send(self._side, now, action)
         wire = self._wires.get(action.transport)
-        self._journal.sent(self._side, now, action.transport, action.packet)
         if wire is None:
             return
+        self._journal.sent(self._side, now, action.packet)
         n_bytes = wire.send(action.packet)
         self._book(action.transport, up=self._side == VEHICLE, purpose=action.packet.purpose, n_bytes=n_bytes)
 
@@ -155,13 +158,7 @@ class Host:
                 row.bytes_down += n_bytes
 
     def _open(self, now: float, action: OpenTransport) -> None:
-        row = self._journal.row(self._side, action.transport)
-        if row is None:
-            row = self._journal.new_row(
-                self._side, action.transport, action.purpose, action.trigger, action.waited_s, self._address(), now
-            )
-        row.started_s = now
-        row.target = f"{action.address}:{action.port}"
+        self._journal.opening(self._side, action, self._address(), now)
         task = asyncio.ensure_future(self._open_wire(action))
         self._opening[action.transport] = task
         self._openers.add(task)
@@ -224,10 +221,8 @@ class Host:
         self._journal.end_row(self._side, action.transport, now, action.reason)
 
     def _resolve_name(self, now: float, action: ResolveName) -> None:
-        if action.transport >= 0 and self._journal.row(self._side, action.transport) is None:
-            self._journal.new_row(
-                self._side, action.transport, action.purpose, action.trigger, action.waited_s, self._address(), now
-            )
+        if action.transport >= 0:
+            self._journal.asked(self._side, action, self._address(), now)
         task = asyncio.ensure_future(self._ask(action.name, action.transport))
         self._names.add(task)  # the loop keeps weak references only
         task.add_done_callback(self._names.discard)
@@ -240,13 +235,13 @@ class Host:
         self.input(NameResolved(name, address, transport) if address else NameFailed(name, "timed_out", transport))
 
     def _create(self, now: float, action: Create) -> None:
-        self._journal.record.created(action.message)
+        self._journal.created(action.message)
 
     def _deliver(self, now: float, action: Deliver) -> None:
         self._journal.deliver(self._side, now, action)
 
     def _drop(self, now: float, action: Drop) -> None:
-        self._journal.drop(self._side, now, action)
+        self._journal.drop(self._side, now, action, action.cause)
 
     def _note(self, now: float, action: Note) -> None:
         self._journal.note(self._side, now, action, self._address())

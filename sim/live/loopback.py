@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import cast
 
-from sim.drive.config import Access
+from sim.drive.config import CGNAT, Access
 from sim.drive.timeline import LinkTimeline
 from sim.live.clock import Clock
 from sim.model.link import Flow, Link
@@ -36,10 +36,14 @@ def loopback_address(address: str) -> str:
 class LoopbackLink:
     """Relays between one vehicle and the server's real ports."""
 
-    def __init__(self, timeline: LinkTimeline, server: Server, access: Access, clock: Clock, *, queue_bytes: int) -> None:
+    def __init__(
+        self, timeline: LinkTimeline, server: Server, access: Access, clock: Clock, *, queue_bytes: int, cgnat: CGNAT | None = None
+    ) -> None:
+        """`cgnat`: the NAT's timers, where `access` is `cgnat`."""
         self._timeline = timeline
         self._server = server
         self._access = access
+        self.cgnat = (cgnat or CGNAT()) if access == "cgnat" else None
         self._clock = clock
         self.link = Link(timeline, server.tcp, queue_bytes=queue_bytes)
         self._listeners: list[asyncio.Server] = []
@@ -169,6 +173,19 @@ class _Pair:
         self._task: asyncio.Task[None] | None = None
         link._pairs.add(self)
 
+        # of the NAT's mapping
+        now = link._clock.now()
+        self.used_s = now
+        self.forgotten_s = next((at for at in link._timeline.rebinds_s if at > now), math.inf) if link.cgnat else math.inf
+
+    def mapped(self, up: bool, now: float, arrival: float) -> bool:
+        """Whether the NAT lets pass what is sent at `now` and would arrive at `arrival`; it stands at the server's end."""
+        cgnat, at = self.owner.cgnat, arrival if up else now
+        if cgnat is None or (at < self.forgotten_s and now - self.used_s <= cgnat.idle_timeout_s):
+            self.used_s = max(self.used_s, arrival if arrival < math.inf else now)
+            return True
+        return False
+
     def near_made(self) -> None:
         self._task = asyncio.ensure_future(self._open_far())
 
@@ -230,6 +247,9 @@ class _End(asyncio.Protocol):
         mss = owner._server.tcp.mss_bytes
         wire = len(data) + HEADER_BYTES * -(-len(data) // mss)
         arrival = owner.link.carry(self._flow, self._pair.address, up, wire, now)
+        if not self._pair.mapped(up, now, arrival):
+            self._swallowed(up, wire, now, arrival)
+            return
         if arrival == math.inf:
             # what was written after the path died never arrives, nor does anything after it
             self._dead = True
@@ -242,6 +262,17 @@ class _End(asyncio.Protocol):
             self._transport.pause_reading()
         self._crossing.append(data)
         owner._clock.at(arrival, self._deliver)
+
+    def _swallowed(self, up: bool, wire: int, now: float, arrival: float) -> None:
+        """The NAT knows nothing of the connection (any more): silence, or RST to the vehicle."""
+        self._dead = True
+        owner = self._pair.owner
+        owner.link.unanswered(self._flow, wire, now, 0.0)
+        told_s = self._flow.sender_gone_s
+        if up and arrival < math.inf and owner.cgnat is not None and owner.cgnat.after_expiry == "reset":
+            told_s = min(told_s, owner.link.once(self._pair.address, False, arrival))
+        if told_s < math.inf:
+            owner._clock.at(told_s, self.abort)
 
     def _deliver(self) -> None:
         data = self._crossing.popleft()

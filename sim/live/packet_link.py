@@ -147,6 +147,7 @@ class PacketLink:
             queue_bytes=self._queue_bytes,
             old_path=self._old_path,
             cgnat=self._cgnat,
+            rebinds_s=list(timeline.rebinds_s),
             start_s=timeline.start_s.tolist(),
             address=self._addresses,
             state=timeline.link.tolist(),

@@ -197,7 +197,9 @@ async def _standing(setting: LiveSetting, *, wanted: bool) -> RunningBroker | No
 def _link(setting: LiveSetting, timeline: LinkTimeline, clock: Clock) -> LoopbackLink | PacketLink:
     """The link that was asked for. Raises LiveFailed where it cannot be had."""
     if setting.link == "loopback":
-        return LoopbackLink(timeline, setting.server, setting.network.access, clock, queue_bytes=setting.queue_bytes)
+        return LoopbackLink(
+            timeline, setting.server, setting.network.access, clock, queue_bytes=setting.queue_bytes, cgnat=setting.network.cgnat
+        )
     if setting.link != "packet":
         raise LiveFailed(f"no link {setting.link!r}, known: {', '.join(LINKS)}")
     from sim.live.packet_link import PacketLink

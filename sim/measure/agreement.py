@@ -105,9 +105,9 @@ def _connections(strategy: str, model: pl.DataFrame, live: pl.DataFrame, toleran
 def _disruptions(
     strategy: str, disruptions: pl.DataFrame, pick: Mapping[str, tuple[pl.DataFrame, pl.DataFrame]], tolerance: Tolerance
 ) -> list[Row]:
-    """For each end of an address: detection, first redelivery, caught up."""
+    """For each end of an address, and each rebind of the NAT: detection, first redelivery, caught up."""
     rows = []
-    for disruption in disruptions.filter(pl.col("kind") == "reassignment").sort("start_s").to_dicts():
+    for disruption in disruptions.filter(pl.col("kind").is_in(["reassignment", "rebind"])).sort("start_s").to_dicts():
         start = disruption["start_s"]
         where = f"{disruption['kind']} at {start:.1f} s"
         found = []

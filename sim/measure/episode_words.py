@@ -11,6 +11,7 @@ _WHAT = {
     "silence": "the link fell silent",
     "coverage_gap": "coverage ended",
     "log_gap": "the drive log has a gap",
+    "rebind": "the carrier's NAT forgot its mappings",
     "detach": "the vehicle was detached from the network",
 }
 _NOTICED = {

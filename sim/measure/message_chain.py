@@ -108,7 +108,8 @@ def _of_link(events: Sequence[Event], from_s: float, done_s: float) -> list[Step
             if event.after and event.end_s <= done_s:
                 steps.append((event.end_s, f"the vehicle has the address {event.after}"))
         else:
-            steps.append((event.start_s, f"{event_in_words(event)}, for {seconds(event.end_s - event.start_s)}"))
+            lasts = f", for {seconds(event.end_s - event.start_s)}" if event.end_s > event.start_s else ""
+            steps.append((event.start_s, event_in_words(event) + lasts))
     return steps
 
 

@@ -2,6 +2,7 @@
 
 An episode starts
 - with every reassignment, at the end of the old address;
+- with every rebind of the NAT, which cuts what is connected;
 - with every other disruption that loses packets for more than a second (TCP's retransmission hides shorter ones).
 A disruption inside an open episode extends it. When it ends is said in `attempt_history`, by the strategy's channel; one
 that does not end before the end of the run is censored there. An MQTT connection that outlives a disruption counts from
@@ -62,7 +63,7 @@ class Episode:
 
 def starts_episode(event: Event) -> bool:
     """Whether a disruption is the death of a path."""
-    return event.kind == "reassignment" or (event.kind in LOSSY_KINDS and event.end_s - event.start_s > HIDDEN_S)
+    return event.kind in ("reassignment", "rebind") or (event.kind in LOSSY_KINDS and event.end_s - event.start_s > HIDDEN_S)
 
 
 def episodes_of(

@@ -40,8 +40,10 @@ def run_episodes(run: Run) -> dict[str, list[Episode]]:
             drive = (replication, vehicle)
             mine_here = messages.get(drive, run.messages.clear())
             attempts_here = attempts_of(attempts.get(drive, connections.clear()))
-            history = History(channel, attempts_here, paths[drive], float(horizon_s), inbound, Arrivals(mine_here))
-            found[name] += episodes_of(history, events.get(drive, []), mine_here, replication, vehicle)
+            happened = events.get(drive, [])
+            rebinds_s = tuple(event.start_s for event in happened if event.kind == "rebind")
+            history = History(channel, attempts_here, paths[drive], float(horizon_s), inbound, Arrivals(mine_here), rebinds_s)
+            found[name] += episodes_of(history, happened, mine_here, replication, vehicle)
     return found
 
 

@@ -49,11 +49,8 @@ from sim.machine import (
 from sim.model.link import Flow
 from sim.model.network import Network, Transport
 from sim.protocols.http import HTTPRequest, HTTPResponse
-from sim.record.recorder import Connection, Recorder, describe
-
-VEHICLE: Final = 0
-SERVER: Final = 1
-SIDES: Final = ("vehicle", "server")
+from sim.record.journal import SERVER, VEHICLE, Journal
+from sim.record.recorder import Recorder
 
 # order of equal times
 _CHANGE: Final = 0
@@ -94,7 +91,7 @@ class Driver:
 
     __slots__ = (
         "_agenda", "_armed", "_behind_nat", "_by_id", "_created_s", "_creations", "_env", "_fold", "_folded", "_horizon_s",
-        "_item_callbacks", "_listeners", "_machines", "_next_accepted_id", "_next_creation", "_rows", "_serial", "_server",
+        "_item_callbacks", "_journal", "_listeners", "_machines", "_next_accepted_id", "_next_creation", "_serial", "_server",
         "_server_due_s", "_slot_a", "_slot_at", "_slot_b", "_slot_serial", "_slot_what", "_tracing",
         "_vehicle", "_vehicle_due_s", "_vehicle_host", "_wake_callbacks", "events", "handled", "network",
         "record",
@@ -130,13 +127,13 @@ class Driver:
         self._listeners = listeners
         self._vehicle_host = vehicle_host
         self._behind_nat = behind_nat
-        self._rows: dict[tuple[int, int], Connection] = {}
         self._creations = creations
         self._next_creation = 0
         self._created_s = creations[0].created_s if creations else NEVER
         self.record = record
         record.expect(creations)
-        self._tracing = record.trace is not None
+        self._journal = Journal(record)
+        self._tracing = self._journal.tracing
         self._horizon_s = horizon_s
         self._fold = fold
         self._agenda: list[Item] = []
@@ -282,7 +279,7 @@ class Driver:
     def _input(self, side: int, now: float, event: Any) -> None:
         """Hand an input to a machine."""
         if self._tracing:
-            self._trace_input(side, now, event)
+            self._journal.trace_input(side, now, event)
         if side == VEHICLE:
             actions = self._vehicle.handle(now, event)
             self._vehicle_due_s = self._vehicle.next_deadline()
@@ -304,23 +301,17 @@ class Driver:
     def _send(self, side: int, now: float, action: SendPacket) -> None:
         packet = action.packet
         if self._tracing:
-            self._trace_send(side, now, action)
+            self._journal.trace_send(side, now, action)
         transport = self._by_id[side].get(action.transport)
         if transport is None:
-            self._lose(now, packet)
+            self._journal.lost(now, packet)
             return
         up = side == VEHICLE
-        message = packet.message
-        if message is not None:
-            self.record.sent(now, message)
-            self.record.messages_sent += up
-        elif isinstance(packet, HTTPRequest | HTTPResponse):
-            for message in packet.messages:
-                self.record.sent(now, message)
-                self.record.messages_sent += up
+        if packet.message is not None or isinstance(packet, HTTPRequest | HTTPResponse):
+            self._journal.sent(side, now, packet)
         arrival = self.network.send(transport, up, packet, now)
         if arrival == NEVER:
-            self._lose(now, packet)
+            self._journal.lost(now, packet)
         else:
             self._post(arrival, _AT_SERVER if up else _AT_VEHICLE, transport, packet)
         flow = transport.up if up else transport.down
@@ -356,19 +347,12 @@ class Driver:
         if transport.open[end]:
             self._input(SERVER if end else VEHICLE, now, WriteResumed(transport.ids[end]))
 
-    def _lose(self, now: float, packet: Any) -> None:
-        """A packet that will never arrive; what nobody keeps a copy of is lost with it."""
-        cause = packet.cause_if_lost
-        if cause:
-            for message in (packet.message,) if packet.message is not None else packet.messages:
-                self.record.drop(now, message, cause)
-
     def _at_vehicle(self, now: float, transport: Transport, packet: Any) -> None:
         """The last byte of a packet is at the vehicle."""
         if transport.open[0]:
             self._input(VEHICLE, now, PacketReceived(transport.ids[0], packet))
         else:
-            self._lose(now, packet)
+            self._journal.lost(now, packet)
             self._answer_late(now, transport, 0)
 
     def _at_server(self, now: float, transport: Transport, packet: Any) -> None:
@@ -376,7 +360,7 @@ class Driver:
         if transport.open[1]:
             self._input(SERVER, now, PacketReceived(transport.ids[1], packet))
         else:
-            self._lose(now, packet)
+            self._journal.lost(now, packet)
             self._answer_late(now, transport, 1)
 
     def _answer_late(self, now: float, transport: Transport, end: int) -> None:
@@ -402,25 +386,18 @@ class Driver:
 
     def _end_row(self, transport: Transport, end: int, now: float, reason: str) -> None:
         if end == transport.opener:
-            row = transport.row
-            row.end(now, reason)
-            if row.tcp_s > now:
-                row.tcp_s = math.nan
-            if transport.path_end_s < now:
-                row.path_end_s = transport.path_end_s
+            self._journal.end_row(end, transport.ids[end], now, reason, transport.path_end_s)
             if end == 0 and reason not in ("done", "closed", "disconnect"):
                 self.network.ended_badly()
+        else:
+            self._journal.peer_ended(transport.row, now)
 
     # --- actions ----------------------------------------------------------------------------------------------------------------
 
     def _open(self, side: int, now: float, action: OpenTransport) -> None:
         end = side != VEHICLE
         network = self.network
-        row = self._row(end, action.transport)
-        if row is None:
-            row = self._new_row(end, action.transport, action.purpose, action.trigger, action.waited_s, now)
-        row.started_s = now
-        row.target = f"{action.address}:{action.port}"
+        row = self._journal.opening(int(end), action, self._address(now), now)
         address = network.link.address_at(now)
         transport = Transport(
             address, int(end), action.port, row, network.link.flow(now), network.link.flow(now), action.user_timeout_s
@@ -435,7 +412,7 @@ class Driver:
             opening = network.open_from_server(transport, action.address, action.peer, self._vehicle_host, now)
         else:
             opening = network.open_from_vehicle(transport, (action.address, action.port) in self._listeners, row.attempt, now)
-        transport.path_end_s = network.link.path_end(transport.address, now)
+        transport.path_end_s = min(network.link.path_end(transport.address, now), transport.mapping_end_s)
         if opening.failed_s < NEVER:
             self._post(opening.failed_s, _LOST, (transport, int(end)), opening.reason)
             row.tcp_s = opening.tcp_s if opening.tcp_s < NEVER else math.nan
@@ -481,8 +458,8 @@ class Driver:
                 self._post(told_s, _LOST, (transport, 1 - end), "reset" if action.abort else "closed")
 
     def _resolve(self, side: int, now: float, action: ResolveName) -> None:
-        if action.transport >= 0 and self._row(0, action.transport) is None:
-            self._new_row(0, action.transport, action.purpose, action.trigger, action.waited_s, now)
+        if action.transport >= 0:
+            self._journal.asked(side, action, self._address(now), now)
         at, address = self.network.resolve(action.name, now)
         if address:
             self._post(at, _NAMED, side, NameResolved(action.name, address, action.transport))
@@ -493,23 +470,13 @@ class Driver:
         self._input(side, now, event)
 
     def _create(self, side: int, now: float, action: Create) -> None:
-        self.record.created(action.message)
+        self._journal.created(action.message)
 
     def _deliver(self, side: int, now: float, action: Deliver) -> None:
-        message = action.message
-        if side == VEHICLE:
-            self.record.messages_received += 1
-        self.record.deliver(now, message, action.via)
-        if self._tracing:
-            self.record.note_trace(now, SIDES[side], "deliver", -1, message.id, action.via)
+        self._journal.deliver(side, now, action)
 
     def _drop(self, side: int, now: float, action: Drop) -> None:
-        cause = action.cause
-        if cause == "unreachable":
-            cause = self._why_unreachable(now)
-        self.record.drop(now, action.message, cause)
-        if self._tracing:
-            self.record.note_trace(now, SIDES[side], "drop", -1, action.message.id, cause)
+        self._journal.drop(side, now, action, self._why_unreachable(now) if action.cause == "unreachable" else action.cause)
 
     def _why_unreachable(self, now: float) -> str:
         """The server only sees a timeout; the model knows whether it knocked at an address that was the vehicle's no more."""
@@ -521,53 +488,14 @@ class Driver:
         return "unreachable"
 
     def _note(self, side: int, now: float, action: Note) -> None:
-        record = self.record
-        if self._tracing:
-            record.note_trace(
-                now, SIDES[side], "note", action.transport, -1, action.kind + (" " + action.detail if action.detail else "")
-            )
-        kind = action.kind
-        if kind == "exchange":
-            self._next_exchange(side, now, action)
-            return
-        if kind == "connack" or kind == "ready" or kind == "failed":
-            row = self._row(int(side != VEHICLE), action.transport)
-            if row is None:
-                return
-            if kind == "connack":
-                row.connack_s = now
-                row.session_present = int(action.detail == "session present")
-            elif kind == "ready":
-                if row.ready_s != row.ready_s:
-                    row.ready_s = now
-                    row.outcome = "ready"
-            else:
-                row.end(now, action.detail)
-            return
-        record.state(now, SIDES[side], kind, action.detail)
+        exchange = self._journal.note(side, now, action, self._address(now) if action.kind == "exchange" else "")
+        if exchange is not None:
+            self._by_id[side][action.transport].row = exchange
 
-    def _next_exchange(self, side: int, now: float, action: Note) -> None:
-        """A further exchange on a transport that is kept open gets a row of its own."""
-        transport = self._by_id[side].get(action.transport)
-        if transport is None:
-            return
-        before = transport.row
-        before.end(before.ready_s, "done")
-        row = self._new_row(int(side != VEHICLE), action.transport, before.purpose, action.detail, 0.0, now)
-        row.target = before.target
-        row.started_s = row.tcp_s = row.opened_s = now
-        transport.row = row
-
-    def _row(self, end: int, transport_id: int) -> Connection | None:
-        return self._rows.get((end, transport_id))
-
-    def _new_row(self, end: int, transport_id: int, purpose: str, trigger: str, waited_s: float, now: float) -> Connection:
+    def _address(self, now: float) -> str:
+        """The vehicle's address, "" where it has none."""
         address = self.network.link.address_at(now)
-        name = self.network.timeline.addresses[address] if address >= 0 else ""
-        row = Connection(len(self.record.connections), purpose, "server" if end else "vehicle", trigger, name, waited_s, now)
-        self.record.connections.append(row)
-        self._rows[int(end), transport_id] = row
-        return row
+        return self.network.timeline.addresses[address] if address >= 0 else ""
 
     # --- the link and the data centre -------------------------------------------------------------------------------------------
 
@@ -594,9 +522,9 @@ class Driver:
     def forget_records(self) -> None:
         """Let go of all records and of what is still to be created, so that what is left can be measured."""
         self.record = self.network.record = Recorder()
+        self._journal = Journal(self.record)
         self._creations = []
         self._created_s = NEVER
-        self._rows = {}
 
     def held(self) -> list[Message]:
         """Messages of which a machine or a packet on its way still holds a copy."""
@@ -618,31 +546,6 @@ class Driver:
         if not self._fold:
             found += [event.b for *_, event in self._env._queue if isinstance(event, Wake) and event.what in arrivals]
         return found
-
-    def _trace_send(self, side: int, now: float, action: SendPacket) -> None:
-        message = action.packet.message
-        detail = describe(action.packet)
-        self.record.note_trace(
-            now, SIDES[side], "send_packet", action.transport, message.id if message is not None else -1, detail
-        )
-
-    def _trace_input(self, side: int, now: float, event: Any) -> None:
-        name = _SNAKE[type(event)]
-        transport = getattr(event, "transport", -1)
-        message = -1
-        detail = ""
-        if type(event) is PacketReceived:
-            detail = describe(event.packet)
-            inner = event.packet.message
-            message = inner.id if inner is not None else -1
-        elif type(event) is MessageCreated:
-            message = event.message.id
-            detail = event.message.kind
-        elif type(event) is TransportLost or type(event) is NameFailed:
-            detail = event.reason
-        elif type(event) is AddressChanged:
-            detail = event.address or ""
-        self.record.note_trace(now, SIDES[side], name, transport, message, detail)
 
 
 #: what was posted -> what happens then
@@ -668,18 +571,4 @@ _ACTIONS: Final[dict[type, Callable[..., None]]] = {
     Deliver: Driver._deliver,
     Drop: Driver._drop,
     Note: Driver._note,
-}
-
-
-_SNAKE: Final[dict[type, str]] = {
-    PacketReceived: "packet_received",
-    MessageCreated: "message_created",
-    TransportLost: "transport_lost",
-    TransportOpened: "transport_opened",
-    TransportAccepted: "transport_accepted",
-    WriteBlocked: "write_blocked",
-    WriteResumed: "write_resumed",
-    NameResolved: "name_resolved",
-    NameFailed: "name_failed",
-    AddressChanged: "address_changed",
 }

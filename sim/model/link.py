@@ -314,7 +314,7 @@ class Link:
         arrival, acked = self._land(address, up, finish)
         arrival = max(arrival, flow.last_arrival_s)
         acked = max(acked, arrival)
-        self._judge_sender(flow, address, up, now, acked, user_timeout_s)
+        self._judge_sender(flow, now, acked, user_timeout_s)
         if arrival > flow.sender_gone_s:
             flow.stuck_bytes += wire
             return NEVER
@@ -344,7 +344,13 @@ class Link:
         flow.round_bytes = 0
         flow.round_ends_s = at + self.rtt_at(at)
 
-    def _judge_sender(self, flow: Flow, address: int, up: bool, now: float, acked: float, user_timeout_s: float) -> None:
+    def unanswered(self, flow: Flow, wire: int, now: float, user_timeout_s: float) -> None:
+        """A write that something on the path swallows: its sender's kernel resends it until it gives up."""
+        flow.stuck_bytes += wire
+        flow.watch = True
+        self._judge_sender(flow, now, NEVER, user_timeout_s)
+
+    def _judge_sender(self, flow: Flow, now: float, acked: float, user_timeout_s: float) -> None:
         """Whether the sender's kernel gives up before `acked`, the instant at which the acknowledgement is back."""
         since = flow.unacked_since_s
         if since != since or since > now:

@@ -29,8 +29,8 @@ class Transport:
     """A TCP(+TLS) connection between the vehicle and a machine of the server. Index 0 is the vehicle's end, 1 the server's."""
 
     __slots__ = (
-        "address", "down", "ids", "last_used_s", "open", "opener", "path_end_s", "port", "row", "told_gone", "told_reset", "up",
-        "user_timeout_s",
+        "address", "down", "ids", "last_used_s", "mapping_end_s", "open", "opener", "path_end_s", "port", "refused_s", "row",
+        "told_gone", "told_reset", "up", "user_timeout_s",
     )  # fmt: skip
 
     def __init__(
@@ -48,6 +48,8 @@ class Transport:
         self.told_gone = [False, False]
         self.told_reset = False
         self.last_used_s = -NEVER
+        self.mapping_end_s = NEVER  # when the NAT forgets it
+        self.refused_s = NEVER  # when uplink meets a NAT that knows it no more
         self.path_end_s = NEVER
 
 
@@ -156,6 +158,10 @@ class Network:
         wire = size + self._one_segment_overhead if size <= self._one_segment else self.wire_bytes(size)
         purpose: str = packet.purpose
         row = transport.row
+        gone = now - transport.last_used_s > self._idle_timeout_s or now >= transport.mapping_end_s
+        if gone and not up:  # it ends before the radio
+            self.link.unanswered(transport.down, wire, now, 0.0)
+            return NEVER
         if up:
             flow = transport.up
             row.bytes_up += wire
@@ -183,12 +189,15 @@ class Network:
         if until > before:
             self.radio_active_s += RRC_TAIL_S if now >= before else until - before
             self._radio_until = until
-        if now - transport.last_used_s > self._idle_timeout_s:
-            flow.stuck_bytes += wire
-            flow.watch = True
-            return NEVER
         flow.purpose = purpose
         arrival = self.link.carry(flow, transport.address, up, wire, now, user_timeout_s)
+        if gone or (transport.mapping_end_s < arrival < NEVER and self._meets_forgetful_nat(transport, up, arrival)):
+            if arrival == NEVER:
+                self._book(up, purpose, 0, -self.link.unsent_bytes, row)
+            elif up:
+                transport.refused_s = min(transport.refused_s, arrival)
+            self.link.unanswered(flow, wire, now, user_timeout_s)
+            return NEVER
         if arrival < NEVER:
             transport.last_used_s = arrival
         else:
@@ -203,18 +212,27 @@ class Network:
     def reset_by_path(self, transport: Transport, up: bool, now: float) -> tuple[float, str] | None:
         """(instant, reason) at which something on the path answers a packet sent at `now` with a reset; None: silence.
 
-        A NAT whose mapping has expired answers uplink with RST (`cgnat.after_expiry`); the network answers downlink to an
-        address that is nobody's with RST where `reassignment.old_path` is `reset`. ICMP does not end an established
-        connection (RFC 1122 4.2.3.9: soft error), so `icmp` is silence here.
+        A NAT whose mapping has expired or was forgotten answers uplink with RST (`cgnat.after_expiry`); the network answers
+        downlink to an address that is nobody's with RST where `reassignment.old_path` is `reset`. ICMP does not end an
+        established connection (RFC 1122 4.2.3.9: soft error), so `icmp` is silence here.
         """
+        if up and transport.refused_s < NEVER:
+            answered_s = NEVER
+            if self._settings.cgnat.after_expiry == "reset":
+                answered_s = self.link.once(transport.address, False, transport.refused_s)
+            return (answered_s, "reset") if answered_s < NEVER else None
         rtt = self.link.rtt_at(now)
-        if now - transport.last_used_s > self._idle_timeout_s:
-            if up and self._settings.cgnat.after_expiry == "reset" and self.link.clear_until(now, transport.address) > now + rtt:
-                return now + rtt, "reset"
-            return None
         if not up and self._settings.reassignment.old_path == "reset" and self.link.address_at(now) != transport.address:
             return now + rtt, "reset"
         return None
+
+    def _meets_forgetful_nat(self, transport: Transport, up: bool, arrival: float) -> bool:
+        """Whether a packet under way at a rebind is lost: the NAT stands at the server's end of the path."""
+        return up or arrival - 0.5 * self.link.rtt_at(arrival) > transport.mapping_end_s
+
+    def _mapping_gone(self, transport: Transport, now: float) -> bool:
+        """Whether the NAT knows nothing of the transport (any more)."""
+        return now - transport.last_used_s > self._idle_timeout_s or now >= transport.mapping_end_s
 
     def buffer_full_until(self, flow: Flow, now: float) -> float:
         """When a writer may go on (half the buffer is free again); `now` where the send buffer is not full."""
@@ -240,7 +258,7 @@ class Network:
         self._radio(now)
         wire = HEADER_BYTES
         self._book(up, "handshake", 0, wire, transport.row)
-        if now - transport.last_used_s > self._idle_timeout_s:
+        if self._mapping_gone(transport, now):
             return NEVER
         if transport.path_end_s <= now and not self._returns:
             return NEVER  # the address is gone for good: a short cut
@@ -277,6 +295,9 @@ class Network:
             opening.failed_s, opening.reason = opening.tcp_s, "refused"
             opening.tcp_s = NEVER
             return opening
+        # Simplification: a rebind while the TCP handshake runs is not felt; one in the TLS handshake is felt by what follows it
+        rebinds_s = self.timeline.rebinds_s
+        transport.mapping_end_s = next((at for at in rebinds_s if at > opening.tcp_s), NEVER) if rebinds_s else NEVER
         self._shake_hands(transport, opening, vehicle_is_client=True)
         return opening
 

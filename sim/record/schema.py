@@ -62,6 +62,7 @@ CONNECTIONS = (
     Column("ready_s", "f8", "messages can flow: subscribed or session resumed (mqtt); response received (others)"),
     Column("path_end_s", "f8", "when the path beneath it died, where it died before the connection ended"),
     Column("noticed_s", "f8", "when the opener gave it up or was told"),
+    Column("peer_ended_s", "f8", "when the other end gave it up or was told; null where that was not observed (live)"),
     Column("outcome", "s", "ready | failed | open"),
     Column(
         "reason",
@@ -75,7 +76,9 @@ CONNECTIONS = (
 DISRUPTIONS = (
     Column("replication", "i4", "number of the drive, from 0"),
     Column("vehicle", "i4", "number of the vehicle"),
-    Column("kind", "s", "handover | radio_link_failure | silence | coverage_gap | log_gap | reassignment | detach | held"),
+    Column(
+        "kind", "s", "handover | radio_link_failure | silence | coverage_gap | log_gap | reassignment | detach | held | rebind"
+    ),
     Column("start_s", "f8", "start"),
     Column("end_s", "f8", "end"),
     Column("before", "s", "cell or address before"),

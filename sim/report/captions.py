@@ -89,6 +89,7 @@ def drive_caption(evidence: Evidence, replication: int) -> str:
 
 _EVENTS = {
     "reassignment": ("address change", "address changes"),
+    "rebind": ("NAT rebind", "NAT rebinds"),
     "log_gap": ("gap in the log", "gaps in the log"),
     "detach": ("detachment", "detachments"),
     "held": ("time of packets held back", "times of packets held back"),

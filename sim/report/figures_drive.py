@@ -26,6 +26,7 @@ _LEFT, _RIGHT = 0.95, 0.12
 #: Disruptions worth a mark on the whole drive; handovers show in the lane of the cells.
 _MARKED = {
     "reassignment": "new address",
+    "rebind": "NAT rebind",
     "radio_link_failure": "radio link failure",
     "silence": "silence",
     "coverage_gap": "coverage gap",

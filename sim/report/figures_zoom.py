@@ -34,6 +34,7 @@ _KEY = (
 #: Kinds in the order in which they are shown.
 KINDS = {
     "reassignment": "New address",
+    "rebind": "NAT rebind",
     "radio_link_failure": "Radio link failure",
     "silence": "Silence of the link",
     "coverage_gap": "Coverage gap",

@@ -23,13 +23,14 @@ def packet(source, destination, size=500, flags=headers.ACK, ports=(50_000, 8883
     return struct.pack("!BBHHHBBH", 0x45, 0, size, 0, 0, 64, headers.TCP, 0) + addresses + body
 
 
-def path(*rows, queue_bytes=100_000, old_path="black_hole", cgnat=None, rate_bps=math.inf):
+def path(*rows, queue_bytes=100_000, old_path="black_hole", cgnat=None, rate_bps=math.inf, rebinds_s=()):
     """Of rows (start_s, address, state, rtt_s)."""
     starts, addresses, states, rtts = (list(column) for column in zip(*rows, strict=True))
     rates = [rate_bps] * len(rows)
     made = Plan(
-        "v", "s", 1, 0.0, SERVER, 1500, 10, 15, True, queue_bytes, old_path, cgnat, starts, addresses, states, rtts, rates, rates
-    )
+        "v", "s", 1, 0.0, SERVER, 1500, 10, 15, True, queue_bytes, old_path, cgnat, list(rebinds_s),
+        starts, addresses, states, rtts, rates, rates,
+    )  # fmt: skip
     return Path(Plan.from_line(made.line()))
 
 
@@ -141,6 +142,19 @@ def test_a_mapping_is_kept_by_traffic_of_either_direction():
     assert [(at, down) for at, down, _ in found] == [(1.0, False), (10.0, True), (19.0, False), (30.0, True)]
     assert headers.tcp_flags(found[-1][2]) & headers.RST
     assert (on.fates["down_no_mapping"], on.fates["up_no_mapping"]) == (2, 1)
+
+
+def test_a_rebind_forgets_what_was_opened_before_it():
+    on = path((0.0, VEHICLE, UP, 0.0), cgnat=CGNAT(), rebinds_s=(10.0,))
+    on.from_vehicle(1.0, packet(VEHICLE, SERVER, flags=headers.SYN))
+    on.from_server(9.0, packet(SERVER, VEHICLE, ports=(8883, 50_000)))
+    on.from_server(10.0, packet(SERVER, VEHICLE, ports=(8883, 50_000)))
+    on.from_vehicle(11.0, packet(VEHICLE, SERVER))
+    on.from_vehicle(12.0, packet(VEHICLE, SERVER, flags=headers.SYN))
+    on.from_vehicle(13.0, packet(VEHICLE, SERVER))
+    found = arrivals(on)
+    assert [(at, down) for at, down, _ in found] == [(1.0, False), (9.0, True), (11.0, True), (12.0, False), (13.0, False)]
+    assert headers.tcp_flags(found[2][2]) & headers.RST
 
 
 def test_dns_bytes():

@@ -31,7 +31,7 @@ class Path:
         self._down = Fifo(self._rows, plan.downlink_bps, plan.queue_bytes)
         self._old_path = plan.old_path
         self._cgnat = plan.cgnat
-        self._mappings = Mappings(plan.cgnat.idle_timeout_s) if plan.cgnat is not None else None
+        self._mappings = Mappings(plan.cgnat.idle_timeout_s, plan.rebinds_s) if plan.cgnat is not None else None
         self._at_server_s = -math.inf  # of the last packet of each direction: none overtakes another
         self._at_gateway_s = -math.inf
         self._coming: list[tuple[float, int, bool, bytes]] = []  # heap

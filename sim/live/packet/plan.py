@@ -31,6 +31,7 @@ class Plan:
     queue_bytes: int
     old_path: OldPath
     cgnat: CGNAT | None  # None: no NAT on the path
+    rebinds_s: list[float]  # when the NAT forgets its mappings
     start_s: list[float]
     address: list[str]  # "": none
     state: list[int]  # UP, HELD or LOST
