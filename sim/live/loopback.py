@@ -36,8 +36,17 @@ def loopback_address(address: str) -> str:
 class LoopbackLink:
     """Relays between one vehicle and the server's real ports."""
 
+    detached = False  # there is no interface that somebody could take down
+
     def __init__(
-        self, timeline: LinkTimeline, server: Server, access: Access, clock: Clock, *, queue_bytes: int, cgnat: CGNAT | None = None
+        self,
+        timeline: LinkTimeline,
+        server: Server,
+        access: Access,
+        clock: Clock,
+        *,
+        queue_bytes: int,
+        cgnat: CGNAT | None = None,
     ) -> None:
         """`cgnat`: the NAT's timers, where `access` is `cgnat`."""
         self._timeline = timeline

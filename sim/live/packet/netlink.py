@@ -72,7 +72,7 @@ class Netlink:
 
 
 class InterfaceWatch:
-    """Tells when the interface comes up again after it was taken down (`ip link set tun0 down`, then `up`)."""
+    """Tells when somebody takes the interface down (`ip link set eth0 down`) and up again."""
 
     def __init__(self, index: int) -> None:
         self._index = index
@@ -83,20 +83,21 @@ class InterfaceWatch:
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def came_up(self) -> bool:
-        """Read what the kernel told; True where the interface has come up since."""
-        again = False
+    def changes(self) -> list[bool]:
+        """Read what the kernel told: True for each time it has come up since, False for each time it has gone down."""
+        found: list[bool] = []
         while True:
             try:
                 data = self._socket.recv(65_536)
             except BlockingIOError:
-                return again
+                return found
             while len(data) >= 32:
                 length, kind, _, _, _ = struct.unpack_from("=IHHII", data)
                 _, _, index, flags, _ = struct.unpack_from("=BxHiII", data, 16)
                 if kind == _NEWLINK and index == self._index:
                     up = bool(flags & _IFF_UP)
-                    again = again or (up and not self._up)
+                    if up != self._up:
+                        found.append(up)
                     self._up = up
                 data = data[max(16, (length + 3) & ~3) :]
 
