@@ -37,7 +37,14 @@ class LoopbackLink:
     """Relays between one vehicle and the server's real ports."""
 
     def __init__(
-        self, timeline: LinkTimeline, server: Server, access: Access, clock: Clock, *, queue_bytes: int, cgnat: CGNAT | None = None
+        self,
+        timeline: LinkTimeline,
+        server: Server,
+        access: Access,
+        clock: Clock,
+        *,
+        queue_bytes: int,
+        cgnat: CGNAT | None = None,
     ) -> None:
         """`cgnat`: the NAT's timers, where `access` is `cgnat`."""
         self._timeline = timeline

@@ -122,7 +122,11 @@ def _disruptions(
                 & ~pl.col("uplink")
                 & (pl.col("kind") != "probe")
             )
-            waited = late.filter((pl.col("sends") > 1) | (pl.col("delivered_s") - pl.col("created_s") > 1.0))
+            # what the loss delayed: for long, or from before it was noticed to after
+            waited = late.filter(
+                (pl.col("delivered_s") - pl.col("created_s") > 1.0)
+                | ((pl.col("created_s") < gave_up) & (pl.col("delivered_s") > gave_up))
+            )
             found.append((gave_up, waited["delivered_s"].min(), waited["delivered_s"].max()))
         for what, a, b in zip(("detection", "first redelivery", "caught up"), *found, strict=True):
             if a is not None or b is not None:
