@@ -452,10 +452,16 @@ class Driver:
         end = int(side != VEHICLE)
         transport.open[end] = False
         self._end_row(transport, end, now, action.reason)
-        if transport.open[1 - end]:
+        if not transport.open[1 - end]:
+            self.network.release(transport, end == 0, now)
+        else:
             told_s = self.network.close(transport, end == 0, now, abort=action.abort)
             if told_s < NEVER:
                 self._post(told_s, _LOST, (transport, 1 - end), "reset" if action.abort else "closed")
+            elif not transport.told_reset:
+                told_s = self.network.reset_by_closed_end(transport, end == 0, now)
+                transport.told_reset = told_s < NEVER
+                self._post(told_s, _LOST, (transport, 1 - end), "reset")
 
     def _resolve(self, side: int, now: float, action: ResolveName) -> None:
         if action.transport >= 0:
@@ -513,9 +519,10 @@ class Driver:
     # --- the end --------------------------------------------------------------------------------------------------------
 
     def finish(self) -> None:
-        """Complete the rows of connections that nobody has given up."""
-        for transports in self._by_id:
+        """Complete the rows of connections that nobody has given up; what is not on the air by now was not sent."""
+        for side, transports in enumerate(self._by_id):
             for transport in transports.values():
+                self.network.release(transport, side == VEHICLE, self._horizon_s)
                 if transport.open[transport.opener] and transport.path_end_s < self._horizon_s:
                     transport.row.path_end_s = transport.path_end_s
 

@@ -39,6 +39,7 @@ class Flow:
         "last_finish_s",
         "purpose",
         "resent_until_s",
+        "resumes_s",
         "round_bytes",
         "round_ends_s",
         "sender_gone_s",
@@ -64,6 +65,7 @@ class Flow:
         self.purpose = "payload"  # of the last write
         self.unfinished: list[tuple[float, float, int, str]] = []  # writes that take long: (start, finish, bytes, purpose)
         self.resent_until_s = -NEVER  # bytes are resent until then
+        self.resumes_s = -NEVER  # from then on
         self.blocked = False
         self.watch = False  # the sender may have to be told something: see Driver._check_sender
 
@@ -83,6 +85,7 @@ class Link:
 
     __slots__ = (
         "_address",
+        "_any_later",
         "_begin",
         "_carried_until",
         "_down_bps",
@@ -91,12 +94,15 @@ class Link:
         "_end",
         "_initial_window_bytes",
         "_last_row",
+        "_later",
         "_queue_bytes",
         "_resent",
+        "_resumed_s",
         "_row",
         "_rows_per_s",
         "_rtt",
         "_rtts",
+        "_stalled_s",
         "_starts",
         "_state",
         "_stretch",
@@ -138,6 +144,11 @@ class Link:
         self._row = 0
         self.unsent_bytes = 0  # of the last write that does not arrive
         self._resent = False  # whether the last write met an interruption
+        self._stalled_s = 0.0  # when the last one began in which its bytes got lost
+        self._resumed_s = 0.0  # when the write went on after it
+        # up, down: [from, until) is taken by what is resent after an interruption that is not over yet
+        self._later: list[tuple[float, float] | None] = [None, None]
+        self._any_later = False
         self._begin = self._end = self._until = 0.0  # of the row, and of the stretch that it is in
         self._stretch = self._address = self._state = 0
         self._rtt = self._down_bps = self._up_bps = 0.0
@@ -226,8 +237,9 @@ class Link:
         """
         free_s = self._up_free_s if up else self._down_free_s
         start = now
-        if free_s > now:
-            start = self._queued_start(flow, up, free_s, now)
+        if free_s > now or self._any_later:
+            start = self._queued_start(flow, up, wire, now)
+            free_s = self._up_free_s if up else self._down_free_s
         if not self._begin <= start < self._end:
             self._go_to(start)
         # the common case: small enough for the window, and nothing happens to the link until its acknowledgement is back
@@ -261,19 +273,61 @@ class Link:
                 return arrival
         return self._carry_slowly(flow, address, up, wire, now, start, user_timeout_s, reserve=reserve)
 
-    def _queued_start(self, flow: Flow, up: bool, free_s: float, now: float) -> float:
-        """A transport's own bytes wait for each other; those of others delay it by the link's bounded queue at most."""
-        if flow.last_finish_s >= free_s:
-            return flow.last_finish_s
+    def _queued_start(self, flow: Flow, up: bool, wire: int, now: float) -> float:
+        """When a write begins to leave: after the transport's own bytes, and behind those of others.
+
+        Simplification: a write of at most the initial window waits for others no longer than the link's bounded queue takes;
+        a larger one waits for all that was written before it, instead of sharing the rate with it.
+        """
+        later = self._later[up] if self._any_later else None
+        if later is not None and later[0] <= now:
+            self._stand_later(up, None)
+            if up:
+                self._up_free_s = max(self._up_free_s, later[1])
+            else:
+                self._down_free_s = max(self._down_free_s, later[1])
+            later = None
+        free_s = self._up_free_s if up else self._down_free_s
+        start = max(now, flow.last_finish_s)
+        if start >= free_s and later is None:
+            return start
         rate = self.rate_at(now, up)
-        return max(now, flow.last_finish_s, min(free_s, now + self._queue_bytes * 8.0 / rate))
+        short = wire <= self._initial_window_bytes
+        if free_s > start:
+            start = max(start, min(free_s, now + self._queue_bytes * 8.0 / rate) if short else free_s)
+        if later is not None and not short and start < later[1] and start + wire * 8.0 / rate > later[0]:
+            start = later[1]
+        return start
+
+    def _stand_later(self, up: bool, taken: tuple[float, float] | None) -> None:
+        """What is resent after an interruption takes the link's time from then on, not before."""
+        self._later[up] = taken
+        self._any_later = self._later[0] is not None or self._later[1] is not None
+
+    def _take(self, up: bool, begun: float, finish: float) -> None:
+        """A write has its place in the link's FIFO from `begun` to `finish`."""
+        free_s = self._up_free_s if up else self._down_free_s
+        later = self._later[up] if self._any_later else None
+        if self._resent:
+            from_s = min(later[0], self._resumed_s) if later is not None else self._resumed_s
+            self._stand_later(up, (from_s, max(later[1], finish) if later is not None else finish))
+        elif later is not None and begun >= later[0]:
+            self._stand_later(up, (later[0], max(later[1] + finish - begun if begun < later[1] else finish, finish)))
+        else:
+            # what goes out before the tail of the queue pushes the tail back
+            free_s = finish if finish > free_s else free_s + (finish - begun)
+            if up:
+                self._up_free_s = free_s
+            else:
+                self._down_free_s = free_s
 
     def _carry_slowly(
         self, flow: Flow, address: int, up: bool, wire: int, now: float, start: float, user_timeout_s: float, *, reserve: bool
     ) -> float:
         flow.watch = True
         self.unsent_bytes = wire
-        if now >= flow.sender_gone_s:
+        if flow.stuck_bytes or now >= flow.sender_gone_s:
+            flow.stuck_bytes += wire  # in order: nothing overtakes what never gets through
             return NEVER
         # slow start: a flight larger than the window needs further round trips (RFC 5681 3.1)
         if start >= flow.round_ends_s:
@@ -294,6 +348,7 @@ class Link:
         at = max(start, flow.last_finish_s)
         begun = at
         self._resent = flow.resent_until_s > start  # behind bytes of its own that are still to be resent
+        self._resumed_s = self._stalled_s = begun
         while left > 0:
             if at >= flow.round_ends_s:
                 self._next_round(flow, at)
@@ -314,24 +369,30 @@ class Link:
         arrival, acked = self._land(address, up, finish)
         arrival = max(arrival, flow.last_arrival_s)
         acked = max(acked, arrival)
-        self._judge_sender(flow, now, acked, user_timeout_s)
+        if finish == NEVER or self._resent:
+            again_s = NEVER if finish == NEVER else self._resumed_s
+            self._judge_sender(
+                flow, self._stalled_s, again_s + self.rtt_at(again_s) if again_s < NEVER else NEVER, user_timeout_s
+            )
+        if finish < NEVER:
+            self._judge_sender(flow, finish, acked, user_timeout_s)
         if arrival > flow.sender_gone_s:
             flow.stuck_bytes += wire
+            if finish == NEVER and reserve and self._stalled_s > begun:
+                self._resent = False
+                self._take(up, begun, self._stalled_s)  # what was on the air before the path died
             return NEVER
         flow.last_arrival_s = arrival
         flow.last_finish_s = finish
         flow.used_s = finish
         if self._resent:
             flow.resent_until_s = finish
+            if self._resumed_s > begun:
+                flow.resumes_s = self._resumed_s
         if NEVER > finish > now + _WATCHED_S:
             flow.remember(now, begun, finish, wire)
-        # Simplification: what is resent after an interruption goes out later than other transports' packets may, and takes no
-        # place in the FIFO before it
-        if reserve and finish < NEVER and not self._resent:
-            if up:
-                self._up_free_s = max(self._up_free_s, finish)
-            else:
-                self._down_free_s = max(self._down_free_s, finish)
+        if reserve and finish < NEVER:
+            self._take(up, begun, finish)
         return arrival
 
     def _next_round(self, flow: Flow, at: float) -> None:
@@ -348,17 +409,20 @@ class Link:
         """A write that something on the path swallows: its sender's kernel resends it until it gives up."""
         flow.stuck_bytes += wire
         flow.watch = True
-        self._judge_sender(flow, now, NEVER, user_timeout_s)
+        self._judge_sender(flow, max(now, flow.last_finish_s), NEVER, user_timeout_s)
 
-    def _judge_sender(self, flow: Flow, now: float, acked: float, user_timeout_s: float) -> None:
-        """Whether the sender's kernel gives up before `acked`, the instant at which the acknowledgement is back."""
+    def _judge_sender(self, flow: Flow, sent: float, acked: float, user_timeout_s: float) -> None:
+        """Whether the sender's kernel gives up on bytes that left at `sent` before `acked`, when their acknowledgement is back.
+
+        While some are acknowledged it does not, however long the rest takes.
+        """
         since = flow.unacked_since_s
-        if since != since or since > now:
-            since = now
+        if since != since or since > sent:
+            since = sent
         if acked - since < user_timeout_s or (not user_timeout_s and acked - since < _GIVES_UP_AT_LEAST_S):
             flow.unacked_since_s = _NAN
             return
-        limit_s = gives_up_after_s(self._tcp, rto_s(self._tcp, self.rtt_at(now)), user_timeout_s)
+        limit_s = gives_up_after_s(self._tcp, rto_s(self._tcp, self.rtt_at(sent)), user_timeout_s)
         if acked > since + limit_s:
             flow.unacked_since_s = since
             flow.sender_gone_s = min(flow.sender_gone_s, since + limit_s)
@@ -382,8 +446,11 @@ class Link:
             elif self._address == address and self._state == _HELD:
                 at = self._end  # packets wait and are forwarded
             else:
+                if at != self._resumed_s:
+                    self._stalled_s = at
                 at = self._next_retransmission(address, at, self._rtts[self._row - 1 if self._row else 0])
                 self._resent = True
+                self._resumed_s = at
         self.unsent_bytes = int(bits / 8.0)
         return NEVER
 
@@ -441,6 +508,9 @@ class Link:
 
         Simplification: of a write under way the share of its time that is left is taken for the share of its bytes.
         """
+        later = self._later[up] if self._any_later else None
+        if later is not None and flow.resent_until_s >= later[1] > now:
+            self._stand_later(up, None)
         free_s = self._up_free_s if up else self._down_free_s
         if flow.last_finish_s >= free_s > now and not flow.resent_until_s > now:
             # what others had queued before it went out before it
@@ -449,12 +519,16 @@ class Link:
                 self._up_free_s = free_s
             else:
                 self._down_free_s = free_s
-        unsent = [
-            (purpose, int(wire * min(1.0, (finish - now) / (finish - start))))
-            for start, finish, wire, purpose in flow.unfinished
-            if finish > now and finish > start
-        ]
-        flow.unfinished.clear()
+        flow.last_finish_s = min(flow.last_finish_s, now)
+        unsent: list[tuple[str, int]] = []
+        kept: list[tuple[float, float, int, str]] = []
+        for start, finish, wire, purpose in flow.unfinished:
+            left = int(wire * min(1.0, (finish - now) / (finish - start))) if finish > now and finish > start else 0
+            if left:
+                unsent.append((purpose, left))
+            if wire > left:
+                kept.append((start, min(finish, now), wire - left, purpose))
+        flow.unfinished = kept
         return unsent
 
     def connect(self, address: int, now: float, *, up: bool = True) -> float:

@@ -176,6 +176,7 @@ class Network:
         cell[1] += wire
         if wire > self._two_segments:
             # pure acknowledgements, one for two segments; that of a short packet rides on its answer
+            # Simplification: they take no place in the link's queue
             acks = HEADER_BYTES * (wire // self._two_segments)
             if up:
                 (self._down_cells.get(purpose) or self._cell(False, purpose))[1] += acks
@@ -193,15 +194,17 @@ class Network:
         arrival = self.link.carry(flow, transport.address, up, wire, now, user_timeout_s)
         if gone or (transport.mapping_end_s < arrival < NEVER and self._meets_forgetful_nat(transport, up, arrival)):
             if arrival == NEVER:
-                self._book(up, purpose, 0, -self.link.unsent_bytes, row)
+                self._take_back(up, purpose, self.link.unsent_bytes, row)
             elif up:
                 transport.refused_s = min(transport.refused_s, arrival)
+            if not gone:
+                self.release(transport, up, transport.mapping_end_s)  # what follows is not acknowledged and so never sent
             self.link.unanswered(flow, wire, now, user_timeout_s)
             return NEVER
         if arrival < NEVER:
             transport.last_used_s = arrival
         else:
-            self._book(up, purpose, 0, -self.link.unsent_bytes, row)  # never on the air
+            self._take_back(up, purpose, self.link.unsent_bytes, row)  # never on the air
         return arrival
 
     def _cell(self, up: bool, purpose: str) -> list[int]:
@@ -264,13 +267,28 @@ class Network:
             return NEVER  # the address is gone for good: a short cut
         if abort:
             return self.link.once(transport.address, up, now)  # RST does not wait for what the buffer held
-        return self.link.carry(transport.up if up else transport.down, transport.address, up, wire, now, reserve=False)
+        return self._carry_besides(transport.up if up else transport.down, transport, up, wire, now)
 
     def release(self, transport: Transport, up: bool, now: float) -> None:
         """An end is over: the link's time and the bytes of what it had not sent are given back."""
         flow = transport.up if up else transport.down
         for purpose, n_bytes in self.link.release(flow, up, now):
-            self._book(up, purpose, 0, -n_bytes, transport.row)
+            self._take_back(up, purpose, n_bytes, transport.row)
+
+    def _take_back(self, up: bool, purpose: str, n_bytes: int, row: Connection) -> None:
+        """Bytes of a write that never got on the air, and the acknowledgements for them."""
+        self._book(up, purpose, 0, -n_bytes, row)
+        if purpose != "handshake":  # whose acknowledgements ride on the flights
+            self._book(not up, purpose, 0, -HEADER_BYTES * (n_bytes // self._two_segments), row)
+
+    def reset_by_closed_end(self, transport: Transport, up: bool, now: float) -> float:
+        """The end at `up` has closed and its word is lost; when RST answers there what the other end is still sending."""
+        link = self.link
+        flow = transport.down if up else transport.up
+        if flow.last_finish_s <= now:
+            return NEVER  # all is out; `reset_reply` is for what is on its way
+        at = max(now, flow.resumes_s)
+        return link.once(transport.address, up, at + 0.5 * link.rtt_at(at))
 
     def reset_reply(self, transport: Transport, to_vehicle: bool, now: float) -> float:
         """A packet reached an end that is closed: its kernel answers with RST. When that is at the other end."""
@@ -394,7 +412,17 @@ class Network:
         wire = n_bytes + HEADER_BYTES * -(-n_bytes // self._mss)
         self._book(up, "handshake", 1, wire, transport.row)
         # Simplification: a handshake waits behind what is queued at its instants but delays nothing of other transports
-        return self.link.carry(flow, transport.address, up, wire, now, transport.user_timeout_s if up else 0.0, reserve=False)
+        return self._carry_besides(flow, transport, up, wire, now, transport.user_timeout_s if up else 0.0)
+
+    def _carry_besides(
+        self, flow: Flow, transport: Transport, up: bool, wire: int, now: float, user_timeout_s: float = 0.0
+    ) -> float:
+        """Bytes booked as handshake that take no place in the link's queue; those that never get on the air are given back."""
+        flow.purpose = "handshake"
+        arrival = self.link.carry(flow, transport.address, up, wire, now, user_timeout_s, reserve=False)
+        if arrival == NEVER:
+            self._take_back(up, "handshake", self.link.unsent_bytes, transport.row)
+        return arrival
 
     def ended_badly(self) -> None:
         """The vehicle's connection died without close_notify: OpenSSL will not resume its session unless told to."""
