@@ -23,6 +23,8 @@ PLACEHOLDERS: dict[str, str] = {
 _FILES = ("ca", "cert", "key")
 # anything else in braces is the program's own, such as a payload in JSON
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_INTERPRETER = re.compile(r"(python|node|java|perl|ruby|bash|sh|env)[0-9.]*")
+_SCRIPT = re.compile(r"[\w.-]+")
 
 
 class CommandRefused(ValueError):
@@ -37,8 +39,13 @@ class ClientCommand:
 
     @property
     def name(self) -> str:
-        """What the program is called in records and reports."""
-        return Path(self.words[0]).name or self.words[0]
+        """What the program is called in records and reports; an interpreter goes by its script."""
+        names = [Path(word).name for word in self.words]
+        if _INTERPRETER.fullmatch(names[0]):
+            script = next((word for word in names[1:] if not word.startswith("-")), "")
+            if _SCRIPT.fullmatch(script):
+                return script
+        return names[0] or self.words[0]
 
     def filled(self, values: Mapping[str, str]) -> list[str]:
         """The words with the values in place. Raises CommandRefused where one has no value in this run."""

@@ -24,7 +24,7 @@ from sim.live.observed.observe import ClientSettings, observe
 from sim.live.observed.visits import Visit
 from sim.live.packet.capture import read_capture
 from sim.protocols.server import Server
-from sim.record.recorder import Recorder
+from sim.record.recorder import Connection, Recorder
 from sim.strategies.context import Context
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ class ProgramEnd:
             how = f"was killed by {_signal_name(-self.code)} {at}"
         else:
             how = f"ended by itself {at}, with exit code {self.code}"
-        return how + (f"; its last words: {self.last_words}" if self.last_words else "")
+        words = f", its last words: {self.last_words}" if self.last_words else ""
+        return f"{how}{words}. The run ends there, and what the rest of the drive would have brought counts as undelivered"
 
 
 def _signal_name(number: int) -> str:
@@ -166,7 +167,7 @@ class ClientHost:
         """The last lines that the program wrote to stderr, in one."""
         text = b"".join(self._tail)[-_LAST_WORDS_BYTES:].decode(errors="replace")
         lines = [line.strip() for line in text.splitlines() if line.strip()]
-        return " | ".join("".join(c if c.isprintable() else "?" for c in line) for line in lines[-_LAST_LINES:])
+        return " | ".join("".join(c if c.isprintable() else "?" for c in line) for line in lines[-_LAST_LINES:]).rstrip(".")
 
     async def stop(self) -> None:
         """End the program and all that it has started."""
@@ -189,10 +190,14 @@ class ClientHost:
         traffic = traffic_of(packets, tuple(self._link.names), end_s)
         return observe(traffic, visits, (server.address, server.mqtt_port), server_record, context.topic("down/"), end_s)
 
-    def notes(self, settings: ClientSettings) -> list[str]:
-        """Sentences for the report: how it was seen, what it said of itself, how it ended."""
+    @property
+    def how_seen(self) -> str:
+        """What the records mean, for the report."""
+        return _HOW_SEEN.format(name=self._client.command.name)
+
+    def notes(self, settings: ClientSettings, rows: Sequence[Connection], visits: Sequence[Visit]) -> list[str]:
+        """Sentences for the report: what it said of itself, how it ended."""
         name = self._client.command.name
-        said = f"{name} never got as far as a CONNECT."
         if settings.client_id is not None:
             subscribed = ", ".join(settings.subscriptions) or "nothing"
             granted = f" (QoS {settings.granted_qos})" if settings.granted_qos is not None else ""
@@ -200,8 +205,13 @@ class ClientHost:
                 f"Its CONNECT: client id {settings.client_id}, MQTT {settings.version}, keep alive {settings.keep_alive_s:g} s,"
                 f" clean session {str(settings.clean_session).lower()}; subscribed to {subscribed}{granted}."
             )
+        else:
+            why = next((visit.unreadable for visit in visits if visit.unreadable), "") or ", ".join(
+                dict.fromkeys(row.reason for row in rows if row.reason)
+            )
+            said = f"{name} never got as far as a CONNECT" + (f": {why}" if why else "") + "."
         end = self.end.in_words() if self.end is not None else "was not started"
-        return [_HOW_SEEN.format(name=name), said, f"{name} {end}."]
+        return [said, f"{name} {end}."]
 
 
 class _Output:

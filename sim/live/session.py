@@ -53,8 +53,8 @@ SETTLE_S = 1.0  # for sockets and the server's own connection to stand before th
 class LiveRun:
     """What a live run of one strategy leaves behind.
 
-    `timeline` is the drive as it was, `end_s` the end of the run, `notes` are sentences about what nobody planned. `settings`
-    and `program` are those of a user's own program: what was seen of its settings, and how it ended.
+    `timeline` is the drive as it was, `notes` are sentences about what nobody planned. Of a user's own program `how_seen` says
+    what its records mean, `settings` is what was seen of its settings, `program` how it ended.
     """
 
     record: Recorder
@@ -63,9 +63,9 @@ class LiveRun:
     broker_is_ours: bool
     interrupted: bool
     timeline: LinkTimeline
-    end_s: float
     notes: list[str] = field(default_factory=list)
     congestion_control: str = ""  # of TCP, where the link has its own
+    how_seen: str = ""
     settings: ClientSettings | None = None
     program: ProgramEnd | None = None
 
@@ -201,7 +201,7 @@ async def live_strategy(
             await link.serve_vehicle(VEHICLE_PORT, _port(listeners[-1]))
         else:
             vehicle_host.prepare(broker.login if broker is not None else None)
-        if door is not None:
+        if door is not None and client is None:
             door.connected = strangers.connected
         if packet is not None:
             packet.address_by_hand = lambda address: vehicle_host.input(AddressChanged(address or None))
@@ -229,16 +229,17 @@ async def live_strategy(
     for host in (vehicle_host, server_host):
         if host.failure is not None:
             raise host.failure
-    run = LiveRun(record, held, version, embedded or not uses_broker, interrupted, timeline, setting.horizon_s)
+    run = LiveRun(record, held, version, embedded or not uses_broker, interrupted, timeline)
     if packet is not None:
         run.timeline = as_driven(timeline, packet.outages)
         run.notes = [*in_words(packet.outages), *(stranger.in_words() for stranger in strangers.came)]
         run.congestion_control = packet.congestion_control
     if isinstance(vehicle_host, ClientHost) and door is not None:
         # our own broker's drops are on record; what else became of messages is attributed, as with any broker
-        run.broker_is_ours, run.end_s, run.program = False, end_s, vehicle_host.end
+        run.broker_is_ours, run.program = False, vehicle_host.end
         run.record, run.settings = vehicle_host.observed(door.visits, setting.server, context, record, end_s)
-        run.notes = [*vehicle_host.notes(run.settings), *run.notes]
+        run.how_seen = vehicle_host.how_seen
+        run.notes = [*vehicle_host.notes(run.settings, run.record.connections, door.visits), *run.notes]
         replay(run.record.connections, VehicleLog(log))
     return run
 

@@ -43,6 +43,7 @@ class LogFile:
     """live.log, shared by the strategies of a run. Lines are there as soon as they are written."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self._file: TextIO = path.open("w", encoding="utf-8", buffering=1)
 
     def line(self, who: str, at: datetime, now: float, text: str) -> None:

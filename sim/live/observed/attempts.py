@@ -47,11 +47,10 @@ def rows_of(attempts: Sequence[Attempt], lookups: Sequence[Lookup], end_s: float
     """A row for each connection, and one for each lookup of the server's name that was never answered; by their beginnings."""
     subscribes = any(isinstance(seen.packet, Subscribe) for one in attempts if one.visit for seen in one.visit.came)
     rows: list[Connection] = []
-    before_s = -math.inf
+    before = [-math.inf, *(one.flow.syn_s for one in attempts)]
+    asked = [_looked_up(one.flow, lookups, after_s) for one, after_s in zip(attempts, before, strict=False)]
     for number, one in enumerate(attempts):
-        asked_s = _looked_up(one.flow, lookups, before_s)
-        before_s = one.flow.syn_s
-        row = Connection(0, "mqtt", "vehicle", NOT_OBSERVED, one.flow.near[0], math.nan, asked_s)
+        row = Connection(0, "mqtt", "vehicle", NOT_OBSERVED, one.flow.near[0], math.nan, asked[number])
         row.started_s, row.tcp_s = one.flow.syn_s, one.flow.tcp_s
         row.target = f"{one.flow.far[0]}:{one.flow.far[1]}"
         for segment in one.flow.segments:
@@ -61,7 +60,7 @@ def rows_of(attempts: Sequence[Attempt], lookups: Sequence[Lookup], end_s: float
                 row.bytes_down += segment.size
         if one.visit is not None:
             _steps(row, one.flow, one.visit, subscribes, end_s)
-        _end(row, one, attempts[number + 1 :])
+        _end(row, one, list(zip(attempts[number + 1 :], asked[number + 1 :], strict=True)))
         rows.append(row)
     for lookup in lookups:
         if math.isnan(lookup.answered_s):
@@ -102,14 +101,14 @@ def _steps(row: Connection, flow: Flow, visit: Visit, subscribes: bool, end_s: f
         row.outcome = "ready"
 
 
-def _end(row: Connection, one: Attempt, later: Sequence[Attempt]) -> None:
-    """When and, as far as that shows, why it ended for the program."""
+def _end(row: Connection, one: Attempt, later: Sequence[tuple[Attempt, float]]) -> None:
+    """When and, as far as that shows, why it ended for the program. `later`: what it tried then, and when it began."""
     flow, visit = one.flow, one.visit
     over_s = flow.over_s
-    successor = next((other for other in later if one.client_id is not None and other.client_id == one.client_id), None)
-    if successor is not None and not over_s <= successor.flow.syn_s:
-        # it holds on to none that it replaces: given up by then, and its FIN could not leave
-        over_s, reason = successor.flow.syn_s, NOT_OBSERVED
+    replaced_s = next((asked_s for other, asked_s in later if one.client_id and other.client_id == one.client_id), math.inf)
+    if replaced_s < math.inf and not over_s <= replaced_s:
+        # given up by then: the FIN may wait behind what was lost, or for an address
+        over_s, reason = replaced_s, NOT_OBSERVED
     elif math.isnan(over_s):
         if row.outcome == "open" and later:
             row.outcome, row.reason = "failed", NOT_OBSERVED
@@ -125,7 +124,7 @@ def _end(row: Connection, one: Attempt, later: Sequence[Attempt]) -> None:
         reason = visit.failed
     elif visit is not None and any(isinstance(seen.packet, ConnAck) and seen.packet.code != ACCEPTED for seen in visit.went):
         reason = "refused"
-    elif reason in ("closed", "reset") and visit is not None and _taken_over(one, later):
+    elif reason in ("closed", "reset") and _taken_over(one, [other for other, _ in later]):
         reason = "taken_over"
     row.end(over_s, reason)
 

@@ -44,7 +44,7 @@ class Door:
         streams.append(stream)
         stream.made = lambda transport: self._came(visit, transport)
         stream.lost = lambda: visit.over(self._clock.now())
-        stream.shaken.add_done_callback(lambda done: self._judged(visit, done))
+        stream.shaken.add_done_callback(lambda done: self._judged(visit, stream, done))
         return stream
 
     def stop(self) -> None:
@@ -63,7 +63,9 @@ class Door:
         visit.resumed = stream.resumed
         return self._relayed(visit, stream)
 
-    def _judged(self, visit: Visit, done: asyncio.Future[bool]) -> None:
+    def _judged(self, visit: Visit, stream: RecordwiseTLSStream, done: asyncio.Future[bool]) -> None:
+        if not stream.is_tls:
+            visit.unreadable = "it does not speak TLS, the server does"
         error = None if done.cancelled() else done.exception()
         if error is not None:
             reason = reason_of(error)

@@ -90,7 +90,15 @@ class Forwarder:
             self._server_tun = open_tun()
             server_net = self._prepare()
             server_net.add_address(plan.server_address)
-            server_net.default_route(plan.server_address, plan.initial_window)
+            self._congestion_control = _CONGESTION_CONTROL
+            try:
+                server_net.default_route(plan.server_address, plan.initial_window, _CONGESTION_CONTROL)
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+                self._congestion_control = ""  # the kernel has not got it
+                server_net.default_route(plan.server_address, plan.initial_window, "")
+            say({"congestion_control": self._congestion_control or sysctl("ipv4/tcp_congestion_control")})
             server_net.close()
         self._applied_s = -math.inf
         self._changes = 0  # of the address: how many have begun
@@ -106,16 +114,12 @@ class Forwarder:
             set_sysctl("ipv6/conf/all/disable_ipv6", 1)
         set_sysctl("ipv4/tcp_retries2", plan.retries2)
         set_sysctl("ipv4/tcp_slow_start_after_idle", int(plan.slow_start_after_idle))
-        with contextlib.suppress(OSError):  # a kernel without it; which one is used is reported
-            set_sysctl("ipv4/tcp_congestion_control", _CONGESTION_CONTROL)
-        self._congestion_control = sysctl("ipv4/tcp_congestion_control")
         net.interface_up(mtu_bytes=65_536, queue_packets=1_000, index=1)  # the loopback interface
         net.interface_up(mtu_bytes=plan.mtu_bytes, queue_packets=_QUEUE_PACKETS)
         return net
 
     def run(self) -> None:
         """Until the lab closes our standard input, or is no more."""
-        say({"congestion_control": self._congestion_control})
         self._apply(self._begun_s)
         sources: list[Any] = [0, self._vehicle_tun, self._server_tun, self._watch]
         while True:
@@ -200,7 +204,7 @@ class Forwarder:
     def _route(self) -> None:
         """The default route, which goes with the interface: it comes with the address, as a modem's network manager has it."""
         with ignored(errno.ENETDOWN):
-            self._vehicle_net.default_route(self._address, self._plan.initial_window)
+            self._vehicle_net.default_route(self._address, self._plan.initial_window, self._congestion_control)
 
     def _follow_hand(self) -> None:
         """Somebody took the interface down, or up again."""

@@ -18,7 +18,7 @@ class RecordwiseTLSStream(TLSStream):
     made: Callable[[asyncio.BaseTransport], None]
     lost: Callable[[], None]
     _held = b""
-    _is_tls = True
+    is_tls = True  # as far as can be seen
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.made(transport)
@@ -27,10 +27,10 @@ class RecordwiseTLSStream(TLSStream):
     def data_received(self, data: bytes) -> None:
         data = self._held + data
         at = 0
-        while self._is_tls and len(data) - at >= _HEADER_BYTES:
+        while self.is_tls and len(data) - at >= _HEADER_BYTES:
             length = int.from_bytes(data[at + 3 : at + _HEADER_BYTES], "big")
             if data[at] not in _TYPES or length > _LENGTH_AT_MOST:
-                self._is_tls = False  # OpenSSL will say what it thinks of it
+                self.is_tls = False  # OpenSSL will say what it thinks of it
                 break
             end = at + _HEADER_BYTES + length
             if end > len(data):
@@ -38,7 +38,7 @@ class RecordwiseTLSStream(TLSStream):
             super().data_received(data[at:end])
             at = end
         self._held = data[at:]
-        if not self._is_tls and self._held:
+        if not self.is_tls and self._held:
             held, self._held = self._held, b""
             super().data_received(held)
 
