@@ -287,9 +287,7 @@ def live(
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change a key; repeatable")] = None,
     client: Annotated[
         str | None,
-        typer.Option(
-            metavar="CMD", help="run this program as the vehicle: 'mosquitto_sub -h {host} -p {port} -i {client_id}'"
-        ),
+        typer.Option(metavar="CMD", help="run this program as the vehicle: 'mosquitto_sub -h {host} -p {port} -i {client_id}'"),
     ] = None,
     certificates: Annotated[
         Path | None, typer.Option(metavar="DIR", help="take these, made by `certificates`; new ones where not given")
