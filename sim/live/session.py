@@ -127,11 +127,11 @@ async def live_strategy(
     clock = Clock(loop, context.start_s - SETTLE_S)
     try:
         link = _link(setting, timeline, clock)
+        packet = _packet(setting, link)
     except BaseException:
         if broker is not None:
             await broker.stop()
         raise
-    packet = _packet(setting, link)
     strangers = Strangers(context.client_id, lambda end: packet is not None and end in packet.own_ends)
     server_host = Host(
         machine,
@@ -238,11 +238,11 @@ async def live_strategy(
         # our own broker's drops are on record; what else became of messages is attributed, as with any broker
         run.broker_is_ours, run.program = False, vehicle_host.end
         # in a thread: the strategies beside this one may not be through yet
-        run.record, run.settings = await loop.run_in_executor(
+        run.record, settings = await loop.run_in_executor(
             None, vehicle_host.observed, door.visits, setting.server, context, record, end_s
         )
-        run.how_seen = vehicle_host.how_seen
-        run.notes = [*vehicle_host.notes(run.settings, run.record.connections, door.visits), *run.notes]
+        run.settings, run.how_seen = settings, vehicle_host.how_seen
+        run.notes = [*vehicle_host.notes(settings, run.record.connections, door.visits), *run.notes]
         replay(run.record.connections, VehicleLog(log))
     return run
 

@@ -236,7 +236,7 @@ def test_certificates_of_somebody_else_are_refused_in_a_line(change, line, tmp_p
 
 def test_without_tls_certificates_are_for_nothing(tmp_path: Path):
     with (
-        pytest.raises(CertificatesUnusable, match="server.tls is none"),
+        pytest.raises(CertificatesUnusable, match=r"server\.tls is none"),
         run_certificates(Server(tls=TLS(profile="none")), ["VIN123"], tmp_path, tmp_path),
     ):
         pass

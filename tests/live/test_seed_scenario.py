@@ -42,7 +42,7 @@ class LiveRun:
         self.folder = folder
         self.told = folder / "stderr"
         with self.told.open("wb") as told:
-            command = "live scenarios/seed_test.yaml --link packet --set mqtt_persistent.address_poll=2s".split()
+            command = ["live", "scenarios/seed_test.yaml", "--link", "packet", "--set", "mqtt_persistent.address_poll=2s"]
             options = ["--certificates", str(folder / "certs"), "--out", str(folder / "out")]
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "sim", *command, *options], cwd=ROOT, stderr=told, stdout=subprocess.DEVNULL
