@@ -156,7 +156,7 @@ def _names_of_runs(folder: Path, own: str) -> list[str]:
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
         # names of folders beside this one, nothing else: a path could lead anywhere
-        names = [name for name in said["runs"] if isinstance(name, str) and name == Path(name).name]
+        names = [name for name in said["runs"] if isinstance(name, str) and name == Path(name).name and name.strip(".")]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise RunFolderError(f"{path}: does not name the live runs: {str(error).splitlines()[0]}") from error
     return names if own in names else [*names, own]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from sim.measure.validation import is_validation
 from sim.report.answer import answer, objective_rows
 from sim.report.captions import failures_in_words
 from sim.report.comparison_table import comparison_table
@@ -68,6 +69,7 @@ def _content(evidence: Evidence, shown: list[Shown], found: list[Any]) -> dict[s
         ],
         "method": method(evidence),
         "model_page": MODEL_PAGE,
+        "validated": evidence.run.folder is not None and is_validation(evidence.run.folder),
         "drives": evidence.drives,
         "strategies": [
             {"name": name, "colour": look.variable, "use": evidence.of(name)["use"], "baseline": evidence.is_baseline(name)}
