@@ -18,7 +18,7 @@ from sim.measure.tolerance import Tolerance
 from sim.report.axes_words import duration_tick
 from sim.report.canvas import COLUMN_IN, SMALL_PT, TEXT_PT, axes_in, bare, drawn, new_figure
 from sim.report.numbers import percent, seconds
-from sim.report.palette import ALERT, INK, MUTED, RULE, SOFT, Style
+from sim.report.palette import ALERT, INK, MUTED, PAPER, RULE, SOFT, Style
 from sim.report.spread import shortened, spread
 
 #: What a timing is called in the strips, in their order from above.
@@ -34,7 +34,7 @@ KINDS = {
 }
 _TICKS_S = (0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0)
 _LINEAR_S = 0.01  # of the axis of differences, logarithmic beyond
-_MOST_NAMES = 6
+_MOST_NAMES = 4
 _CELL_IN = 0.02  # points nearer than this are one
 
 
@@ -169,6 +169,7 @@ def _name_parted(axes: Axes, parted: Sequence[Pair], low: float, high: float, si
             va="center",
             fontsize=SMALL_PT - 0.4,
             color=ALERT,
+            bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 0.6, "alpha": 0.85},
             arrowprops={
                 "arrowstyle": "-",
                 "color": ALERT,
@@ -208,8 +209,8 @@ def _who(
 def differences(rows: Sequence[Row], looks: Mapping[str, Style], tolerance: Tolerance, live: str = "live") -> Figure:
     """`live` minus model of each timing, in a strip for each kind; grey is what is allowed at any duration.
 
-    `rows`: timings that both sides have. Logarithmic beyond 10 ms. The light line behind a point is what is allowed for it
-    where that is more: a share of its duration. What parts is ringed.
+    `rows`: timings that both sides have. Logarithmic beyond 10 ms. A light line reaches as far as a share of the duration
+    allows, where points that agree lie outside the grey. What parts is ringed.
     """
     kinds = [kind for kind in KINDS if any(kind_of(row) == kind for row in rows)]
     names = [name for name in looks if any(row.strategy == name for row in rows)]
@@ -263,11 +264,12 @@ def _signed_tick(value: float) -> str:
 def _strip(axes: Axes, rows: Sequence[Row], y: float, look: Style, edge: float, allowed: float) -> None:
     seen: set[int] = set()
     x = []
+    reach = max((row.allowed_s or 0.0 for row in rows if row.agrees and abs(row.difference or 0.0) > allowed), default=0.0)
+    if reach:
+        reach = min(reach, edge)
+        axes.plot((-reach, reach), (y, y), color=look.colour, linewidth=2.2, alpha=0.22, solid_capstyle="butt", zorder=1)
     for row in rows:
         off = float(row.difference or 0.0)
-        if (row.allowed_s or 0.0) > allowed and abs(off) > allowed:
-            reach = min(float(row.allowed_s or 0.0), edge)
-            axes.plot((-reach, reach), (y, y), color=look.colour, linewidth=2.2, alpha=0.22, solid_capstyle="butt", zorder=1)
         if not row.agrees:
             axes.plot((off,), (y,), marker="o", markersize=8.0, markerfacecolor="none", markeredgecolor=ALERT, zorder=4)
         cell = round(math.copysign(math.log10(1.0 + abs(off) / 0.001), off) / 0.012)

@@ -211,7 +211,8 @@ def _draw_labels(axes: Axes, labels: Sequence[_Label], height: float, view: Over
         colour = ALERT if label.parted else MUTED if view.whole else INK
         line = MUTED if view.whole else view.look.colour
         axes.plot((label.at_s, label.at_s), (height, y - 0.05), color=line, linewidth=0.7, alpha=0.8, zorder=0.5)
-        axes.text(label.centre_s, y, label.words, ha="center", va="center", fontsize=_LABEL_PT, color=colour, zorder=6)
+        box = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.4}
+        axes.text(label.centre_s, y, label.words, ha="center", va="center", fontsize=_LABEL_PT, color=colour, zorder=6, bbox=box)
 
 
 def _lane(axes: Axes, view: Overlay, side: Side, high: float, inch_per_s: float, red: frozenset[int]) -> None:
@@ -309,7 +310,8 @@ def _ticks(axes: Axes, view: Overlay, live: int, high: float, inch_per_s: float)
         half = text_width_in(words, _LABEL_PT) / inch_per_s / 2
         centre = min(max(at, view.start_s + half), view.end_s - half)
         if centre - half > taken:
-            axes.text(centre, bar + 0.055, words, ha="center", va="bottom", fontsize=_LABEL_PT, color=ALERT, zorder=6)
+            box = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.4, "alpha": 0.85}
+            axes.text(centre, bar + 0.055, words, ha="center", va="bottom", fontsize=_LABEL_PT, color=ALERT, zorder=6, bbox=box)
             taken = centre + half + 0.05 / inch_per_s
 
 

@@ -124,17 +124,13 @@ def _caught_up_s(evidence: ValidationEvidence, strategy: str, disruption: Mappin
             one = episode_of({**disruption, "replication": number}, episodes.get(strategy, ()))
             if one is not None and not one.censored:
                 ends.append(one.end_s)
+    rows = evidence.of(strategy)
     if evidence.found.against_log:
-        ends += _logged(evidence.of(strategy), start)
+        up = [row for row in rows if row.what == "time" and row.where.startswith("connected") and max(instants(row)) > start]
+        ends += instants(up[0]) if up else []
+    back = max(ends)
+    ends += [at for row in rows if row.what == "delivered" and start <= row.at_s <= back for at in instants(row)]
     return min(max(ends) + MARGIN_S, start + MOST_AFTER_S)
-
-
-def _logged(rows: Sequence[Row], start_s: float) -> list[float]:
-    """Of a field log: the first connection after a disruption on each side, and the deliveries of what was created before it."""
-    ready = [row for row in rows if row.what == "time" and row.where.startswith("connected") and max(instants(row)) > start_s]
-    ends = instants(ready[0]) if ready else []
-    late = [row for row in rows if row.what == "delivered" and start_s <= row.at_s <= max(ends, default=start_s)]
-    return [*ends, *(at for row in late for at in instants(row))]
 
 
 def _overlay(evidence: ValidationEvidence, strategy: str, title: str, start_s: float, end_s: float, zero_s: float) -> Overlay:

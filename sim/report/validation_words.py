@@ -75,6 +75,8 @@ def shown(value: Any, unit: str = "") -> str:
     """A compared value: seconds with milliseconds, an outcome as it is, "never"."""
     if value is None:
         return "never"
+    if value == "-":  # no flag: nothing arrived
+        return "–"
     return f"{value:,.3f}{unit}".replace("-", "−") if isinstance(value, float) else str(value)
 
 
