@@ -355,6 +355,9 @@ def validate(
         say(validation_json(found, report))
     else:
         print_validation(found, report)
+    if any(comparison.run.manifest.get("interrupted") for comparison in found.comparisons):
+        say("interrupted: what was recorded until then is kept", error=True)
+        return INTERRUPTED
     return OK if found.agrees else MISSED
 
 

@@ -147,8 +147,7 @@ def _case(evidence: ValidationEvidence) -> list[str]:
         lines.append(f"Log: {manifest.get('log')}, {events:,} events, a copy of it beside this page.")
     else:
         link = _LINKS.get(str(manifest.get("link")), str(manifest.get("link")))
-        served = against(evidence)
-        lines.append(f"Live: {served[0].upper() if served.startswith('our') else served[0]}{served[1:]}, on {link}.")
+        lines.append(f"Live: {against(evidence)}, on {link}.")
         lines += _preset_notes(evidence, preset)
     if tls.get("profile"):
         both = "in the model" if evidence.found.against_log else "on both sides"
