@@ -80,19 +80,19 @@ def test_the_relay_passes_the_end_on_in_both_directions():
         behind = Behind()
         async with behind.relayed() as port:
             _stream, end = await connect(of_vehicle(HYBRID), port)
-            await until(lambda: bool(behind.ends), "the dial")
+            await until(lambda: bool(behind.ends) and bool(behind.ends[-1].told), "the dial")
             end.transport.close()
             await until(lambda: "lost" in behind.ends[0].told, "close_notify as FIN")
             assert behind.ends[0].told == ["made", "eof", "lost"]
 
             _stream, end = await connect(of_vehicle(HYBRID), port)
-            await until(lambda: len(behind.ends) == 2, "the dial")
+            await until(lambda: len(behind.ends) == 2 and bool(behind.ends[-1].told), "the dial")
             behind.ends[1].transport.close()
             await until(lambda: "lost" in end.told, "FIN as close_notify")
             assert end.error is None
 
             stream, end = await connect(of_vehicle(HYBRID), port)
-            await until(lambda: len(behind.ends) == 3, "the dial")
+            await until(lambda: len(behind.ends) == 3 and bool(behind.ends[-1].told), "the dial")
             opened = stream.lower.get_extra_info("socket")
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             end.transport.abort()
