@@ -16,6 +16,7 @@ from sim.live.brokers import RunningBroker, start_broker
 from sim.live.clock import Clock
 from sim.live.codecs import Ports
 from sim.live.host import Host
+from sim.live.listening import listen, port_of
 from sim.live.loopback import LOOPBACK, LoopbackLink
 from sim.machine import AddressChanged, Message, MessageCreated
 from sim.protocols.mqtt_broker import MQTTBroker
@@ -29,7 +30,6 @@ from sim.strategies.sources import creations
 if TYPE_CHECKING:  # TLS and the packet link need more; a run without them does not
     from sim.live.certificates import Certificates
     from sim.live.packet_link import PacketLink
-    from sim.live.tls import TLSStream
     from sim.live.tls_parties import Parties
     from sim.live.tls_relay import TLSRelay
 
@@ -147,12 +147,12 @@ async def live_strategy(
                 relay = _relay(tls, broker)
                 await link.serve(setting.server.mqtt_port, LOOPBACK, await relay.start())
         elif uses_broker:
-            listeners.append(await _listen(server_host, setting.server.mqtt_port, tls.server_accepts if tls else None))
-            await link.serve(setting.server.mqtt_port, LOOPBACK, _port(listeners[-1]))
-        listeners.append(await _listen(server_host, setting.server.https_port, tls.server_accepts if tls else None))
-        await link.serve(setting.server.https_port, LOOPBACK, _port(listeners[-1]))
-        listeners.append(await _listen(vehicle_host, VEHICLE_PORT, tls.vehicle_accepts if tls else None))
-        await link.serve_vehicle(VEHICLE_PORT, _port(listeners[-1]))
+            listeners.append(await listen(server_host, setting.server.mqtt_port, tls.server_accepts if tls else None))
+            await link.serve(setting.server.mqtt_port, LOOPBACK, port_of(listeners[-1]))
+        listeners.append(await listen(server_host, setting.server.https_port, tls.server_accepts if tls else None))
+        await link.serve(setting.server.https_port, LOOPBACK, port_of(listeners[-1]))
+        listeners.append(await listen(vehicle_host, VEHICLE_PORT, tls.vehicle_accepts if tls else None))
+        await link.serve_vehicle(VEHICLE_PORT, port_of(listeners[-1]))
 
         _schedule(clock, timeline, context, vehicle_host, server_host, record)
         vehicle_host.start()
@@ -239,19 +239,6 @@ def _relay(tls: Parties, broker: RunningBroker) -> TLSRelay:
     from sim.live.tls_relay import TLSRelay
 
     return TLSRelay(tls.server, broker.host, broker.port)
-
-
-async def _listen(host: Host, port: int, secure: Callable[[Callable[[str], Any]], TLSStream] | None) -> asyncio.Server:
-    """Accept connections for the host's machine; with TLS the machine is told of those whose handshake is done."""
-
-    def accepted() -> asyncio.Protocol:
-        return host.accept(port) if secure is None else secure(lambda peer: host.accept(port, peer))
-
-    return await asyncio.get_running_loop().create_server(accepted, LOOPBACK, 0)
-
-
-def _port(listener: asyncio.Server) -> int:
-    return int(listener.sockets[0].getsockname()[1])
 
 
 def _schedule(clock: Clock, timeline: LinkTimeline, context: Context, vehicle: Host, server: Host, record: Recorder) -> None:
