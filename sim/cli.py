@@ -441,8 +441,8 @@ def certificates(
         require(TLS, "certificates")
     except PackagesMissing as error:
         raise BadUsage(str(error)) from None
-    from sim.live.certificates import SECOND_SERVER_NAME, CertificatesRefused, issue, write
-    from sim.protocols.server import Server
+    from sim.live.certificates import CertificatesRefused, issue, write
+    from sim.protocols.server import SECOND_SERVER_NAME, Server
 
     seed = Server()
     try:

@@ -25,8 +25,6 @@ Profile = Literal["classical", "hybrid", "pqc"]
 Signature = Literal["ml-dsa-44", "ml-dsa-65"]
 Key = ec.EllipticCurvePrivateKey | mldsa.MLDSA44PrivateKey | mldsa.MLDSA65PrivateKey
 
-#: The seed's configuration has one name of the server, its test command the other.
-SECOND_SERVER_NAME = "ota-server.com"
 _VALID_FOR = timedelta(days=365)
 _CLOCKS_DIFFER_BY = timedelta(hours=1)
 _VIN = re.compile(r"[A-Za-z0-9-]{1,50}")

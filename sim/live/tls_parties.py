@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sim.live.certificates import SECOND_SERVER_NAME, Certificates, CertificatesRefused, Signature, issue
+from sim.live.certificates import Certificates, CertificatesRefused, Signature, issue
 from sim.live.tls import TLSStream
 from sim.live.tls_context import Contexts, contexts
-from sim.protocols.server import Server
+from sim.protocols.server import SECOND_SERVER_NAME, Server
 
 Inner = Callable[[str], asyncio.Protocol]
 

@@ -18,6 +18,7 @@ from sim.machine import (
     PacketReceived,
     ResolveName,
     SendPacket,
+    StoreChanged,
     TransportAccepted,
     TransportLost,
     TransportOpened,
@@ -174,6 +175,8 @@ class Journal:
             detail = event.reason
         elif type(event) is AddressChanged:
             detail = event.address or ""
+        elif type(event) is StoreChanged:
+            detail = event.reason or f"{len(event.kept.messages)} messages"
         self.record.note_trace(now, SIDES[side], _NAMES[type(event)], getattr(event, "transport", -1), message, detail)
 
     def trace_send(self, side: int, now: float, action: SendPacket) -> None:
@@ -196,4 +199,5 @@ _NAMES: Final[dict[type, str]] = {
     NameResolved: "name_resolved",
     NameFailed: "name_failed",
     AddressChanged: "address_changed",
+    StoreChanged: "store_changed",
 }

@@ -41,21 +41,49 @@ async def nowhere(*_arguments: Any) -> Any:
 
 @contextlib.asynccontextmanager
 async def served(
-    use: str = "hybrid", *, tls: TLS | None = None, secure: Accepter | None = None, door: Door | None = None, **limits: Any
+    use: str = "hybrid",
+    *,
+    tls: TLS | None = None,
+    secure: Accepter | None = None,
+    door: Door | None = None,
+    store: tuple[str, str] | None = None,
+    **limits: Any,
 ) -> AsyncIterator[tuple[int, Host]]:
-    """(port, host) of the API; at the end the host must not have failed. `limits` as of HTTPLimits."""
+    """(port, host) of the API; at the end the host must not have failed.
+
+    `store`: URL and prefix of a Redis. `limits` as of HTTPLimits.
+    """
     loop = asyncio.get_running_loop()
     bounds = HTTPLimits(**limits)
-    host = Host(
-        BACKENDS[use](context(tls or TLS(profile="none"))), SERVER, Clock(loop, 0.0), Journal(Recorder(trace=True)),
-        connect=nowhere, resolve=nowhere, codec_for=lambda _p, _a: HTTPCodec("server", "x", reads_uplink=True, limits=bounds),
-    )  # fmt: skip
+    clock = Clock(loop, 0.0)
+    machine = BACKENDS[use](context(tls or TLS(profile="none")))
+    options: dict[str, Any] = {
+        "connect": nowhere,
+        "resolve": nowhere,
+        "codec_for": lambda _p, _a: HTTPCodec("server", "x", reads_uplink=True, limits=bounds),
+    }
+    journal = Journal(Recorder(trace=True))
+    if store is None:
+        host = Host(machine, SERVER, clock, journal, **options)
+    else:
+        from sim.live.store.changes import Changes
+        from sim.live.store.redis_store import RedisStore
+        from sim.live.store.storing_host import StoringHost
+
+        changes = Changes()
+        machine.keep_in(changes)
+        kept = RedisStore(*store, clock.epoch_s, within_s=0.5)
+        host = StoringHost(machine, SERVER, clock, journal, store=kept, changes={"VIN123": changes}, **options)
+        await host.open()
     listener = await listen(host, 443, secure, door=door)
+    host.start()
     try:
         yield port_of(listener), host
     finally:
         listener.close()
         await host.stop()
+        if store is not None:
+            await kept.close()
     assert host.failure is None
     assert bounds.held_bytes == 0
 
