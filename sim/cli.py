@@ -322,6 +322,7 @@ def validate(
     against: Annotated[
         Path | None, typer.Option(metavar="EVENTS.CSV", help="compare the model with a field log instead of a live run")
     ] = None,
+    runs: Annotated[int, typer.Option(metavar="N", min=1, help="so many live runs; all have to agree")] = 1,
     out: Annotated[Path, typer.Option(help="folder of all results")] = Path("results"),
     json: JsonOption = False,
 ) -> int:
@@ -329,13 +330,13 @@ def validate(
     _require_live()
     from sim.measure.field_log import FieldLogError
     from sim.report.page import write_report
-    from sim.study.live import Validation, validate_against
-    from sim.study.live import validate as run_validation
+    from sim.study.validation import validate as run_validation
+    from sim.study.validation import validate_against
     from sim.terminal import nothing_else_on_stdout, print_validation, say, validation_json
 
     if against is not None:
         try:
-            found = Validation(validate_against(_plan(file, strategy, set_, from_, until), against), None)
+            found = validate_against(_plan(file, strategy, set_, from_, until), against)
         except FieldLogError as error:
             raise BadUsage(str(error)) from None
         if json:
@@ -346,9 +347,12 @@ def validate(
     with nothing_else_on_stdout(json):
         planned = _plan(file, strategy, set_, from_, until)
         with _live_errors():
-            found = run_validation(planned, broker, link, out=out, command=_said(), say=lambda text: say(text, error=True))
-        if found.run_dir is not None:
-            write_report(found.run_dir)
+            found = run_validation(
+                planned, broker, link, runs=runs, out=out, command=_said(), say=lambda text: say(text, error=True)
+            )
+        for comparison in found.comparisons:
+            if comparison.run_dir is not None:
+                write_report(comparison.run_dir)
     if json:
         say(validation_json(found))
     else:

@@ -211,27 +211,42 @@ def print_validation(found: Any) -> None:
     for row in shown:
         difference = "" if row.difference is None else f"{row.difference:+.3f}"
         table.add_row(
-            row.strategy, row.where, row.what, _cell(row.model), _cell(row.live), difference, "" if row.agrees else "parts"
+            row.strategy, row.where, row.what, _model_cell(row), _cell(row.live), difference, "" if row.agrees else "parts"
         )
     Console(width=max(100, Console().width)).print(table)
     agreeing = sum(row.agrees for row in found.rows)
-    say(f"{agreeing} of {len(found.rows)} compared values agree (messages that agree are not listed)")
+    of_runs = f", the worst of {len(found.comparisons)} live runs each" if len(found.comparisons) > 1 else ""
+    say(f"{agreeing} of {len(found.rows)} compared values agree{of_runs} (messages that agree are not listed)")
     first = first_parting(found.rows)
     if first is not None:
-        values = f"model {_cell(first.model)}, live {_cell(first.live)}"
+        values = f"model {_model_cell(first)}, live {_cell(first.live)}"
         say(f"first record where the two part: {first.strategy}, {first.where}, {first.what}: {values}")
-    if found.run_dir is not None:
-        say(f"live run and validation.csv: {found.run_dir}")
+    for comparison in found.comparisons:
+        if comparison.run_dir is not None:
+            say(f"live run and validation.csv: {comparison.run_dir}")
 
 
 def validation_json(found: Any) -> str:
     """One JSON object: the verdict and every compared value."""
     import dataclasses
 
-    rows = [{**dataclasses.asdict(row), "at_s": row.at_s if math.isfinite(row.at_s) else None} for row in found.rows]
+    def plain(rows: Any) -> list[dict[str, Any]]:
+        return [{**dataclasses.asdict(row), "at_s": row.at_s if math.isfinite(row.at_s) else None} for row in rows]
+
+    runs = [{"results_dir": str(one.run_dir) if one.run_dir else None, "rows": plain(one.rows)} for one in found.comparisons]
     return json.dumps(
-        {"agrees": found.agrees, "results_dir": str(found.run_dir) if found.run_dir else None, "rows": rows}, allow_nan=False
+        {
+            "agrees": found.agrees,
+            "results_dir": str(found.run_dir) if found.run_dir else None,
+            "rows": plain(found.rows),
+            "runs": runs,
+        },
+        allow_nan=False,
     )
+
+
+def _model_cell(row: Any) -> str:
+    return _cell(row.model) if row.model_to is None else f"{_cell(row.model)} to {_cell(row.model_to)}"
 
 
 def _cell(value: Any) -> str:

@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "drive": {"settings", "streams"},
     "model": {"drive", "strategies", "protocols", "record", *PURE},
     "live": {"drive", "strategies", "protocols", "record", *PURE},
-    "measure": {"record", "drive", "streams"},
+    "measure": {"record", "drive", "settings", "streams"},
     "report": {"measure", "record"},
     "scenario": {"drive", "strategies", "protocols", "measure", "record", *PURE},
     "study": {"scenario", "model", "live", "measure", "record", "report", "drive", "strategies", "protocols", "compiled", *PURE},

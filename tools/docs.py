@@ -443,6 +443,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "settings-drive": lambda: _settings_of(("route", "towers", "script", "recorded", "network", "radio", "handover", "link")),
     "settings-server": lambda: _settings_of(("server",)),
     "settings-workload": lambda: _settings_of(("workload",)),
+    "settings-validation": lambda: _settings_of(("validation",)),
     "settings-strategies": settings_strategies,
     "presets": presets,
     "tls": tls_costs,

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import polars as pl
 
-from sim.measure.agreement import Row, Tolerance, timing
+from sim.measure.agreement import Row, timing
+from sim.measure.tolerance import Tolerance
 
 EVENTS = ("connected", "disconnected", "delivered")
 

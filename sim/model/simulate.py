@@ -99,9 +99,9 @@ def make_context(setting: Setting, timeline: LinkTimeline, replication: int, veh
 
 def prepare(
     env: simpy.Environment, setting: Setting, timeline: LinkTimeline, use: str, config: Any, *, user: Any = None,
-    replication: int = 0, vehicle: int = 0, fold: bool = True, trace: bool = False,
+    replication: int = 0, vehicle: int = 0, fold: bool = True, trace: bool = False, tick_phase: float | None = None,
 ) -> tuple[Driver, Context]:  # fmt: skip
-    """Build one vehicle in `env` and start it."""
+    """Build one vehicle in `env` and start it. `tick_phase`: of the broker's tick, None: drawn as all phases are."""
     context = make_context(setting, timeline, replication, vehicle)
     record = Recorder(trace=trace)
     refuse: Callable[[int], float] | None = None
@@ -112,7 +112,7 @@ def prepare(
     server = setting.server
     listeners = {(server.address, server.https_port)}
     if getattr(backend, "uses_broker", True):
-        broker = MQTTBroker(server.broker.behaviour(), context.phase("broker_tick"))
+        broker = MQTTBroker(server.broker.behaviour(), context.phase("broker_tick") if tick_phase is None else tick_phase)
         backend = DataCentre(backend, broker, server.mqtt_port)
         listeners.add((server.address, server.mqtt_port))
     probes = setting.workload.probes
@@ -168,13 +168,14 @@ def complete(driver: Driver, context: Context, timeline: LinkTimeline, horizon_s
 
 def simulate(
     setting: Setting, timeline: LinkTimeline, use: str, config: Any, *, user: Any = None, replication: int = 0, vehicle: int = 0,
-    fold: bool = True, trace: bool = False,
+    fold: bool = True, trace: bool = False, tick_phase: float | None = None,
 ) -> VehicleRun:  # fmt: skip
     """Run one vehicle with one strategy over `timeline`, to the end of the drive and the drain after it."""
     horizon_s = timeline.end_s + setting.drain_s
     env = simpy.Environment(initial_time=-(START_LEAD_S + START_SPREAD_S) - 1.0)
     driver, context = prepare(
-        env, setting, timeline, use, config, user=user, replication=replication, vehicle=vehicle, fold=fold, trace=trace
-    )
+        env, setting, timeline, use, config, user=user, replication=replication, vehicle=vehicle, fold=fold, trace=trace,
+        tick_phase=tick_phase,
+    )  # fmt: skip
     run_until(env, horizon_s)
     return complete(driver, context, timeline, horizon_s)

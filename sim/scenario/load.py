@@ -122,6 +122,7 @@ def _build(
         drain_s=top.drain_s,
         seed=top.seed,
         phases=top.phases,
+        validation=top.validation,
         objectives=tuple(objective for _at, objective in judged),
         source=document.file,
         folder=folder,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sim.drive.config import DriveConfig
+from sim.measure.tolerance import Tolerance
 from sim.protocols.server import Server
 from sim.settings import setting
 from sim.strategies.workload import Workload
@@ -48,5 +49,6 @@ class Scenario:
         "drawn", "drawn: periodic activities start at a random phase; fixed: at 0", "design 5"
     )
     objectives: tuple[Objective, ...] = setting((), "bounds that a run is judged by")
+    validation: Tolerance = setting(factory=Tolerance, doc="how far a live run may be from the model, for `validate`")
     source: str = ""
     folder: Path = Path()

@@ -1,10 +1,9 @@
-"""Live runs of a scenario, and the validation of the model against them."""
+"""Live runs of a scenario."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
-import json
 import math
 import shutil
 import signal
@@ -16,17 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from sim.drive.timeline import LinkTimeline
 from sim.live.brokers import check_broker, preset_of
 from sim.live.packages import TLS, WIRE, require
 from sim.live.run_certificates import RunCertificates, run_certificates
 from sim.live.session import LiveRun, LiveSetting, live_strategy
-from sim.measure.agreement import Row, Tolerance, compare_runs
 from sim.measure.attribution import attribute
 from sim.measure.summary import metrics
-from sim.model.simulate import Setting, make_context, simulate
+from sim.model.simulate import Setting, make_context
 from sim.record.causes import UNATTRIBUTED
 from sim.record.read import read_run
 from sim.record.tables import concatenate, digest, drive_tables, vehicle_tables, write
@@ -85,6 +82,7 @@ def cut(timeline: LinkTimeline, from_s: float, until_s: float | None) -> LinkTim
     last = int(np.searchsorted(timeline.start_s, end_s, side="left"))
     rows = slice(first, last)
     starts = np.maximum(timeline.start_s[rows] - from_s, 0.0)
+    rebinds_s = tuple(at - from_s for at in timeline.rebinds_s if from_s < at < end_s)
     kept = [
         dataclasses.replace(d, start_s=max(d.start_s - from_s, 0.0), end_s=d.end_s - from_s)
         for d in timeline.disruptions
@@ -92,7 +90,9 @@ def cut(timeline: LinkTimeline, from_s: float, until_s: float | None) -> LinkTim
     ]
     columns = ("cell", "gateway", "address", "link", "rtt_s", "downlink_bps", "uplink_bps", "x_m", "y_m", "rsrp_dbm")
     parts: dict[str, Any] = {name: getattr(timeline, name)[rows].copy() for name in columns}
-    return dataclasses.replace(timeline, start_s=starts, disruptions=tuple(kept), end_s=end_s - from_s, **parts)
+    return dataclasses.replace(
+        timeline, start_s=starts, disruptions=tuple(kept), end_s=end_s - from_s, rebinds_s=rebinds_s, **parts
+    )
 
 
 def with_preset_of(planned: LivePlan, broker: str) -> LivePlan:
@@ -275,90 +275,3 @@ def _attributed(planned: LivePlan, config: Any, tables: Tables) -> dict[int, str
         outages,
     )
     return dict(zip(found["message"].to_list(), found["cause"].to_list(), strict=True))
-
-
-def model_tables(planned: LivePlan) -> Tables:
-    """The model's run of the same plan."""
-    parts = []
-    for choice in planned.scenario.strategies:
-        user = user_class(choice.use, planned.scenario.folder) if is_user_strategy(choice.use) else None
-        run = simulate(planned.setting, planned.timeline, choice.use, choice.config, user=user, trace=True)
-        parts.append(
-            vehicle_tables(
-                run.record,
-                run.outcomes,
-                strategy=choice.name,
-                replication=0,
-                vehicle=0,
-                start_s=run.start_s,
-                end_s=run.end_s,
-                horizon_s=run.horizon_s,
-                radio_active_s=run.radio_active_s,
-                current_address=run.current_address,
-                timeouts=timeouts(planned.scenario),
-            )
-        )
-    return concatenate(parts) | concatenate([drive_tables(planned.timeline, 0, 0)])
-
-
-@dataclass(frozen=True, slots=True)
-class Validation:
-    """Result of a validation: compared rows, the live run's folder, and whether all agree."""
-
-    rows: list[Row]
-    run_dir: Path | None
-
-    @property
-    def agrees(self) -> bool:
-        return all(row.agrees for row in self.rows)
-
-
-def validate(
-    planned: LivePlan,
-    broker: str,
-    link: str,
-    *,
-    out: Path = Path("results"),
-    tolerance: Tolerance | None = None,
-    command: str = "",
-    say: Callable[[str], None] = lambda _text: None,
-) -> Validation:
-    """Run model and live on the same timeline and compare them.
-
-    Writes validation.csv and validation.json into the live run's folder.
-    """
-    planned = with_preset_of(planned, broker)
-    live = run_live(planned, broker, link, out=out, command=command, say=say)
-    run = read_run(live.run_dir)
-    tables = {name: getattr(run, name) for name in ("messages", "connections", "disruptions")}
-    rows = compare_runs(model_tables(planned), tables, tolerance or Tolerance())
-    frame = pl.DataFrame(
-        [
-            {
-                **dataclasses.asdict(row),
-                "model": str(row.model),
-                "live": str(row.live),
-                "at_s": row.at_s if math.isfinite(row.at_s) else None,
-            }
-            for row in rows
-        ]
-    )
-    frame.write_csv(live.run_dir / "validation.csv")
-    (live.run_dir / "validation.json").write_text(
-        json.dumps({"agrees": all(row.agrees for row in rows), "rows": len(rows), "parted": sum(not row.agrees for row in rows)})
-        + "\n"
-    )
-    return Validation(rows, live.run_dir)
-
-
-def validate_against(planned: LivePlan, log: Path, tolerance: Tolerance | None = None) -> list[Row]:
-    """The model's run of each strategy compared with a field log instead of a live run. Raises FieldLogError."""
-    from sim.measure.field_log import compare_field_log, read_field_log
-
-    events = read_field_log(log)
-    tables = model_tables(planned)
-    return [
-        row
-        for choice in planned.scenario.strategies
-        for row in compare_field_log(choice.name, tables, events, tolerance or Tolerance())
-    ]

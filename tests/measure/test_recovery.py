@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from sim.measure.arrivals import Arrivals
-from sim.measure.attempt_history import Channel, History, channel_of
+from sim.measure.attempt_history import Channel, History, attempts_of, channel_of
 from sim.measure.drive_path import DrivePath, Event
 from sim.measure.episode_words import episode_in_words
 from sim.measure.recovery import Episode, episodes_of, recovery, worst
@@ -68,6 +68,40 @@ def test_a_connection_that_outlives_a_silence_ends_it() -> None:
     assert (episode.end_s, episode.ended_by) == (105.0, None)
     assert phases(episode) == {"no_address": 5.0}
     assert "nothing had to be set up anew" in episode_in_words(episode)
+
+
+def test_a_connection_that_the_broker_has_closed_outlives_nothing() -> None:
+    """TCP may still deliver what the broker wrote before it closed; nothing can be sent back."""
+    past = history(
+        Channel.MQTT,
+        SILENCE,
+        connection(0, "mqtt", 0.0, 1.0, peer_ended_s=104.0, noticed_s=106.0, reason="closed"),
+        connection(1, "mqtt", 106.0, 106.5),
+        arrivals=Arrivals(table("messages", message(0, 103.0, 105.5))),
+    )
+    episode = one(past, SILENT)
+    assert episode.end_s == 106.5
+    assert episode.ended_by is not None
+
+
+def test_a_rebind_of_the_nat_cuts_what_was_connected_before_it() -> None:
+    cut = History(
+        Channel.MQTT,
+        attempts_of(
+            table(
+                "connections",
+                connection(0, "mqtt", 0.0, 1.0, path_end_s=100.0, noticed_s=110.0, reason="reset"),
+                connection(1, "mqtt", 110.0, 110.5),
+            )
+        ),
+        DrivePath(timeline((0.0, "A", "up"))),
+        1000.0,
+        rebinds_s=(100.0,),
+    )
+    episode = one(cut, Event("rebind", 100.0, 100.0))
+    assert (episode.start_s, episode.end_s) == (100.0, 110.5)
+    assert phases(episode)["undetected"] == 10.0
+    assert "the carrier's NAT forgot its mappings" in episode_in_words(episode)
 
 
 def test_a_connection_that_outlives_a_silence_counts_from_tcps_next_retransmission() -> None:
