@@ -446,11 +446,11 @@ def certificates(
     except PackagesMissing as error:
         raise BadUsage(str(error)) from None
     from sim.live.certificates import CertificatesRefused, issue, write
-    from sim.protocols.server import SECOND_SERVER_NAME, Server
+    from sim.protocols.server import SECOND_NAME, Server
 
     seed = Server()
     try:
-        made = issue(name or [seed.name, SECOND_SERVER_NAME, seed.address], vin or ["VIN123"], profile.value, signature.value)
+        made = issue(name or [seed.name, SECOND_NAME, seed.address], vin or ["VIN123"], profile.value, signature.value)
         written = write(made, directory)
     except CertificatesRefused as error:
         raise BadUsage(str(error)) from None

@@ -26,9 +26,12 @@ _WITH_BODY: Final = frozenset({b"POST", b"PUT", b"PATCH"})  # methods that are n
 def _encode_body(body: Any, messages: tuple[Message, ...]) -> tuple[bytes, str]:
     if not messages:
         return (json.dumps(body).encode() if body is not None else b""), "application/json"
-    about = [{"topic": m.topic, "qos": m.qos, "size": max(m.size_bytes, len(encode_message(m)))} for m in messages]
-    head = json.dumps({"body": body, "messages": about}).encode() + b"\n"
-    return head + b"".join(encode_message(m) for m in messages), _BATCH
+    payloads = [encode_message(message) for message in messages]
+    about = [
+        {"id": message.id, "topic": message.topic, "qos": message.qos, "size": len(payload)}
+        for message, payload in zip(messages, payloads, strict=True)
+    ]
+    return json.dumps({"body": body, "messages": about}).encode() + b"\n" + b"".join(payloads), _BATCH
 
 
 def _decode_body(data: bytes, kind: str, *, uplink: bool) -> tuple[Any, tuple[Message, ...]]:

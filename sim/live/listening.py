@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sim.live.door import Door
+from sim.live.admission import Admission
 from sim.live.host import Host
 
 if TYPE_CHECKING:  # TLS needs more packages; without it nothing is needed
@@ -17,7 +17,13 @@ Accepter = Callable[[Callable[[str], asyncio.Protocol]], "TLSStream"]
 
 
 async def listen(
-    host: Host, port: int, secure: Accepter | None, *, address: str = "127.0.0.1", real_port: int = 0, door: Door | None = None
+    host: Host,
+    port: int,
+    secure: Accepter | None,
+    *,
+    address: str = "127.0.0.1",
+    real_port: int = 0,
+    admission: Admission | None = None,
 ) -> asyncio.Server:
     """Accept connections for the host's machine, as on its `port`; with TLS it is told of those whose handshake is done.
 
@@ -27,7 +33,7 @@ async def listen(
     def accepted() -> asyncio.Protocol:
         return host.accept(port) if secure is None else secure(lambda peer: host.accept(port, peer))
 
-    guarded = (Door() if door is None else door).guard(accepted)
+    guarded = (Admission() if admission is None else admission).guard(accepted)
     return await asyncio.get_running_loop().create_server(guarded, address, real_port)
 
 

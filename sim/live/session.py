@@ -18,11 +18,13 @@ from sim.live.codecs import Ports
 from sim.live.host import Host
 from sim.live.listening import listen, port_of
 from sim.live.loopback import LOOPBACK, LoopbackLink
+from sim.live.server_side import RedisPlace, ServerSide
 from sim.machine import AddressChanged, Message, MessageCreated
 from sim.protocols.mqtt_broker import MQTTBroker
-from sim.record.journal import SERVER, VEHICLE, Journal
+from sim.record.journal import VEHICLE, Journal
 from sim.record.recorder import Recorder
 from sim.strategies.build import build_machines
+from sim.strategies.config import DDNSHeartbeat
 from sim.strategies.context import LAN, VEHICLE_PORT, Context
 from sim.strategies.data_centre import DataCentre
 from sim.strategies.sources import creations
@@ -46,6 +48,7 @@ class LiveRun:
     broker_version: str
     broker_is_ours: bool
     interrupted: bool
+    store_version: str = ""  # "": in memory
 
 
 class LiveFailed(RuntimeError):
@@ -64,6 +67,7 @@ class LiveSetting:
     horizon_s: float
     folder: Path
     certificates: Certificates | None = None  # new ones are made where none are given and TLS needs them
+    redis: RedisPlace | None = None  # where the server side keeps registry and pending messages; None: in its memory
     together: asyncio.Barrier | None = None  # of the strategies that run side by side, passed when every broker stands
 
 
@@ -80,7 +84,7 @@ async def live_strategy(
     """Run one strategy in real time, from context.start_s to the horizon or until `stop` is set.
 
     Raises:
-        LiveFailed, BrokerUnavailable: what was asked for is not to be had here.
+        LiveFailed, BrokerUnavailable, StoreUnavailable, NamesUnavailable: what was asked for is not to be had here.
     """
     loop = asyncio.get_running_loop()
     record = Recorder(trace=True)
@@ -101,20 +105,25 @@ async def live_strategy(
     clock = Clock(loop, context.start_s - SETTLE_S)
     try:
         link = _link(setting, timeline, clock)
+        side = ServerSide(
+            setting.server,
+            machine,
+            {context.vin: backend},
+            clock,
+            journal,
+            connect=link.connect_from_server,
+            codec_for=ports.of_server,
+            secure=tls.server_opens if tls else None,
+            host_of=context.host_of,
+            name_ttl_s=getattr(config, "dns_ttl_s", DDNSHeartbeat().dns_ttl_s),
+            redis=setting.redis,
+        )
+        link.use_names(side.sockets)
     except BaseException:
         if broker is not None:
             await broker.stop()
         raise
-    server_host = Host(
-        machine,
-        SERVER,
-        clock,
-        journal,
-        connect=link.connect_from_server,
-        resolve=_nowhere,
-        codec_for=ports.of_server,
-        secure=tls.server_opens if tls else None,
-    )
+    server_host = side.host
     vehicle_host = Host(
         vehicle,
         VEHICLE,
@@ -132,6 +141,7 @@ async def live_strategy(
     interrupted = False
     try:
         await link.start()
+        await side.open()
         if broker is not None:
             version = broker.version
             wire = server_host.wire(0)
@@ -161,7 +171,7 @@ async def live_strategy(
     finally:
         held = [message for m in (vehicle, machine) if hasattr(m, "held") for message in m.held()]
         await vehicle_host.stop()
-        await server_host.stop()
+        await side.stop()
         await link.stop()
         if relay is not None:
             relay.stop()
@@ -172,7 +182,7 @@ async def live_strategy(
     for host in (vehicle_host, server_host):
         if host.failure is not None:
             raise host.failure
-    return LiveRun(record, held, version, embedded or not uses_broker, interrupted)
+    return LiveRun(record, held, version, embedded or not uses_broker, interrupted, side.store_version)
 
 
 async def _standing(setting: LiveSetting, *, wanted: bool) -> RunningBroker | None:
@@ -217,10 +227,6 @@ def _link(setting: LiveSetting, timeline: LinkTimeline, clock: Clock) -> Loopbac
         old_path=network.reassignment.old_path,
         cgnat=network.cgnat,
     )
-
-
-async def _nowhere(_name: str) -> str:
-    return ""
 
 
 def _parties(setting: LiveSetting, vin: str) -> Parties | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sim.live.certificates import Certificates, CertificatesRefused, Signature, issue
 from sim.live.tls import TLSStream
 from sim.live.tls_context import Contexts, contexts
-from sim.protocols.server import SECOND_SERVER_NAME, Server
+from sim.protocols.server import SECOND_NAME, Server
 
 Inner = Callable[[str], asyncio.Protocol]
 
@@ -20,7 +20,7 @@ def certificates_for(server: Server, vins: list[str]) -> Certificates:
     profile = server.tls.profile
     if profile == "none":
         raise CertificatesRefused("the profile none has no certificates")
-    names = list(dict.fromkeys((server.name, SECOND_SERVER_NAME, server.address)))
+    names = list(dict.fromkeys((server.name, SECOND_NAME, server.address)))
     return issue(names, vins, profile, signature)
 
 

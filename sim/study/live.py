@@ -113,6 +113,7 @@ def run_live(
     broker: str,
     link: str,
     *,
+    store: str = "memory",
     out: Path = Path("results"),
     command: str = "",
     say: Callable[[str], None] = lambda _text: None,

@@ -8,8 +8,8 @@ import re
 from collections.abc import AsyncIterator
 from typing import Any
 
+from sim.live.admission import Admission
 from sim.live.clock import Clock
-from sim.live.door import Door
 from sim.live.host import Host
 from sim.live.http_codec import HTTPCodec
 from sim.live.http_limits import HTTPLimits
@@ -45,7 +45,7 @@ async def served(
     *,
     tls: TLS | None = None,
     secure: Accepter | None = None,
-    door: Door | None = None,
+    admission: Admission | None = None,
     store: tuple[str, str] | None = None,
     **limits: Any,
 ) -> AsyncIterator[tuple[int, Host]]:
@@ -75,7 +75,7 @@ async def served(
         kept = RedisStore(*store, clock.epoch_s, within_s=0.5)
         host = StoringHost(machine, SERVER, clock, journal, store=kept, changes={"VIN123": changes}, **options)
         await host.open()
-    listener = await listen(host, 443, secure, door=door)
+    listener = await listen(host, 443, secure, admission=admission)
     host.start()
     try:
         yield port_of(listener), host

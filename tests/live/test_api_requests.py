@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sim.live.door import Door
+from sim.live.admission import Admission
 from tests.live.served_api import ROOT, exchange, request, served, statuses
 
 BEAT = b'{"ip": "10.2.5.200"}'
@@ -167,12 +167,12 @@ def test_bodies_of_all_connections_together_are_bounded():
 
 def test_as_many_connections_as_there_are_places():
     async def run() -> None:
-        door = Door(4)
-        async with served(door=door) as (port, _host):
+        admission = Admission(4)
+        async with served(admission=admission) as (port, _host):
             silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(4)]
             await asyncio.sleep(0.05)
             assert await exchange(port, LAST) == b""  # all are taken, and none of them has been quiet for long
-            assert (len(door), door.refused) == (4, 1)
+            assert (len(admission), admission.refused) == (4, 1)
             await asyncio.sleep(1.0)
             silent[0][1].write(b"GET")
             await asyncio.sleep(0.05)
@@ -183,7 +183,7 @@ def test_as_many_connections_as_there_are_places():
             for _reader, writer in silent:
                 writer.close()
             await asyncio.sleep(0.05)
-            assert len(door) == 0
+            assert len(admission) == 0
 
     asyncio.run(run())
 

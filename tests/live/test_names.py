@@ -31,10 +31,9 @@ import dns.zone
 
 from sim.live.names.name_server import NameServer, NamesUnavailable, new_key
 from sim.live.names.questions import NoAnswer, address_of
-from sim.live.names.server_names import NameKeeper, ServerNames
+from sim.live.names.server_names import ServerNames
 from sim.live.names.sockets import NameSockets
 from sim.protocols.dns import DNS
-from sim.protocols.kept import Entry
 from sim.protocols.server import Server
 
 ZONE = "ota-server.company.com"
@@ -397,13 +396,12 @@ def test_a_resolver_is_stale_for_as_long_as_the_ttl():
         failures: list[str] = []
         async with listening(names) as port:
             own = ServerNames(HOST, port, ZONE, names._key, now, failed=failures.append)
-            keeper = NameKeeper(own, lambda vin: f"{vin.lower()}.vehicles.{ZONE}", 30.0)
             assert await own.resolve(VEHICLE) == ""
-            keeper.heartbeat("VIN123", Entry("10.1.1.100", 0.0))
+            own.update(VEHICLE, "10.1.1.100", 30.0)
             assert await own.resolve(VEHICLE) == ""  # the negative answer is kept for 7 s
             now.s = 7.0
             assert await own.resolve(VEHICLE) == "10.1.1.100"
-            keeper.heartbeat("VIN123", Entry("10.2.5.200", 10.0))
+            own.update(VEHICLE, "10.2.5.200", 30.0)
             now.s = 36.9
             assert await own.resolve(VEHICLE) == "10.1.1.100"
             assert (await address_of(VEHICLE, HOST, port)) == ("10.2.5.200", 30.0)  # who asks the server itself knows better

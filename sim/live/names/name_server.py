@@ -36,7 +36,7 @@ from dns.rdtypes.ANY.TSIG import TSIG
 
 from sim.live.names.updates import Refused, updates_of
 from sim.protocols.dns import Zone
-from sim.protocols.server import SECOND_SERVER_NAME, Server
+from sim.protocols.server import SECOND_NAME, Server
 
 KEY_NAME: Final = "handover-lab."
 _IN, _A, _NS, _SOA, _ANY = dns.rdataclass.IN, dns.rdatatype.A, dns.rdatatype.NS, dns.rdatatype.SOA, dns.rdatatype.ANY
@@ -67,7 +67,7 @@ class NameServer:
         self.main = server.name.lower().rstrip(".")
         try:
             self.vehicles = dns.name.from_text(f"vehicles.{self.main}")
-            for name in dict.fromkeys((self.main, SECOND_SERVER_NAME)):
+            for name in dict.fromkeys((self.main, SECOND_NAME)):
                 self._origins.append(dns.name.from_text(name))
                 for known in (name, f"ns.{name}"):
                     self.zone.update(-math.inf, known, server.address, self._dns.ttl_s)

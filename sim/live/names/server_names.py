@@ -17,9 +17,7 @@ import dns.tsig
 import dns.update
 
 from sim.live.names.questions import address_of
-from sim.machine import Message
 from sim.protocols.dns import Cache
-from sim.protocols.kept import Entry
 
 _WITHIN_S: Final = 2.0
 _TRIES: Final = 2
@@ -83,21 +81,3 @@ class ServerNames:
         if self._updating is not None:
             self._updating.cancel()
             await asyncio.wait([self._updating], timeout=_WITHIN_S)
-
-
-class NameKeeper:
-    """A keeper (sim.protocols.kept) that tells DNS of heartbeats. `host_of` gives a vehicle's name from its VIN."""
-
-    def __init__(self, names: ServerNames, host_of: Callable[[str], str], ttl_s: float) -> None:
-        self._names = names
-        self._host_of = host_of
-        self._ttl_s = ttl_s
-
-    def heartbeat(self, vin: str, entry: Entry) -> None:
-        self._names.update(self._host_of(vin), entry.address, self._ttl_s)
-
-    def put(self, message: Message) -> None:
-        """DNS has no messages."""
-
-    def remove(self, message_id: int) -> None:
-        """Nor does it lose any."""

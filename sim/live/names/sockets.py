@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 from typing import Final, cast
 
-from sim.live.door import Door
+from sim.live.admission import Admission
 from sim.live.names.name_server import NameServer, NamesUnavailable
 
 _IDLE_S: Final = 10.0  # of a TCP connection: RFC 7766 6.2.3, a few seconds
@@ -20,13 +20,13 @@ Answer = Callable[[bytes], bytes | None]
 
 
 class NameSockets:
-    """`listen` before use, `stop` always; `port` is that of the first that were opened."""
+    """`listen` before use, `stop` always; `port` is where it listens."""
 
     def __init__(self, names: NameServer) -> None:
-        self._names = names
+        self.names = names
         self._udp: list[asyncio.DatagramTransport] = []
         self._tcp: list[asyncio.Server] = []
-        self._door = Door(_PLACES)
+        self._admission = Admission(_PLACES)
         self._open: set[_Stream] = set()
         self.port = 0
 
@@ -43,24 +43,24 @@ class NameSockets:
                 tcp.close()
                 why = error.strerror or str(error)
             else:
+                self.port = int(udp.getsockname()[1])
                 await self.take(udp, tcp)
                 return
         raise NamesUnavailable(f"names cannot be served on {address}:{port}: {why}")
 
     async def take(self, udp: socket.socket, tcp: socket.socket) -> None:
-        """Serve on sockets that are bound."""
+        """Serve on sockets that are bound, too."""
         loop = asyncio.get_running_loop()
-        self.port = self.port or int(udp.getsockname()[1])
         transport, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self._answer_udp), sock=udp)
         self._udp.append(transport)
-        made = self._door.guard(lambda: _Stream(self._answer_tcp, self._open))
+        made = self._admission.guard(lambda: _Stream(self._answer_tcp, self._open))
         self._tcp.append(await loop.create_server(made, sock=tcp))
 
     def _answer_udp(self, wire: bytes) -> bytes | None:
-        return self._names.answer(wire, udp=True)
+        return self.names.answer(wire, udp=True)
 
     def _answer_tcp(self, wire: bytes) -> bytes | None:
-        return self._names.answer(wire, udp=False)
+        return self.names.answer(wire, udp=False)
 
     def stop(self) -> None:
         for transport in self._udp:

@@ -16,7 +16,7 @@ PLACES: Final = 256  # our choice: a vehicle has two at most
 _QUIET_S: Final = 1.0
 
 
-class Door:
+class Admission:
     """Counts the connections of one listener."""
 
     def __init__(self, places: int = PLACES) -> None:
@@ -28,7 +28,7 @@ class Door:
         return len(self._inside)
 
     def guard(self, make: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
-        """A protocol factory for a listener, from that of what is behind the door."""
+        """A protocol factory for a listener, from that of what is behind it."""
         return lambda: _Guest(self, make)
 
     def enter(self, guest: _Guest, now: float) -> bool:
@@ -54,8 +54,8 @@ class Door:
 class _Guest(asyncio.Protocol):
     """Passes everything on to the protocol behind, which is made only once there is a place for it."""
 
-    def __init__(self, door: Door, make: Callable[[], asyncio.Protocol]) -> None:
-        self._door = door
+    def __init__(self, admission: Admission, make: Callable[[], asyncio.Protocol]) -> None:
+        self._admission = admission
         self._make = make
         self._behind: asyncio.Protocol | None = None
         self._transport: asyncio.Transport | None = None
@@ -65,7 +65,7 @@ class _Guest(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self.heard_s = self._loop.time()
-        if not self._door.enter(self, self.heard_s):
+        if not self._admission.enter(self, self.heard_s):
             self._transport.abort()
             return
         self._behind = self._make()
@@ -73,7 +73,7 @@ class _Guest(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.heard_s = self._loop.time()
-        self._door.heard(self)
+        self._admission.heard(self)
         if self._behind is not None:
             self._behind.data_received(data)
 
@@ -89,7 +89,7 @@ class _Guest(asyncio.Protocol):
             self._behind.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._door.leave(self)
+        self._admission.leave(self)
         behind, self._behind = self._behind, None
         if behind is not None:
             behind.connection_lost(exc)
