@@ -285,28 +285,52 @@ def live(
     until: Annotated[str | None, typer.Option(metavar="TIME", help="end of the part of the drive, as 3 min")] = None,
     strategy: Annotated[list[str] | None, typer.Option(help="run this one only; repeatable")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change a key; repeatable")] = None,
+    client: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CMD", help="run this program as the vehicle: 'mosquitto_sub -h {host} -p {port} -i {client_id}'"
+        ),
+    ] = None,
+    certificates: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="take these, made by `certificates`; new ones where not given")
+    ] = None,
     out: Annotated[Path, typer.Option(help="folder of all results")] = Path("results"),
     json: JsonOption = False,
 ) -> int:
     """Run a scenario's strategies in real time over real sockets; the same report."""
     _require_live()
+    from sim.live.client_command import parse_command
     from sim.report.page import write_report
-    from sim.study.live import run_live
+    from sim.study.live import run_live, with_client
     from sim.terminal import any_missed, json_object, nothing_else_on_stdout, print_summary, say
 
     with nothing_else_on_stdout(json):
         planned = _plan(file, strategy, set_, from_, until)
         with _live_errors():
-            result = run_live(planned, broker, link, out=out, command=_said(), say=lambda text: say(text, error=True))
+            if client is not None:
+                if link != "packet":
+                    raise BadUsage("--client needs --link packet: the program runs in the vehicle's own network namespace")
+                planned = with_client(planned, parse_command(client), beside=bool(strategy))
+            result = run_live(
+                planned,
+                broker,
+                link,
+                certificates=certificates,
+                out=out,
+                command=_said(),
+                say=lambda text: say(text, error=True),
+            )
         report = write_report(result.run_dir)
     if json:
         say(json_object(result.metrics, result.run_dir))
     else:
         print_summary(result.metrics, result.run_dir, report)
+    for note in result.notes:
+        say(note, error=True)
     if result.interrupted:
         say("interrupted: what was recorded until then is kept", error=True)
         return INTERRUPTED
-    return MISSED if any_missed(result.metrics) else OK
+    return MISSED if any_missed(result.metrics) or result.client_failed else OK
 
 
 @app.command()
@@ -379,12 +403,14 @@ def _plan(file: str, strategy: list[str] | None, sets: list[str] | None, from_: 
 def _live_errors() -> Iterator[None]:
     """What is not to be had on this machine is said in one line."""
     from sim.live.brokers import BrokerUnavailable
+    from sim.live.client_command import CommandRefused
     from sim.live.packages import PackagesMissing
+    from sim.live.run_certificates import CertificatesUnusable
     from sim.live.session import LiveFailed
 
     try:
         yield
-    except (BrokerUnavailable, LiveFailed, PackagesMissing) as error:
+    except (BrokerUnavailable, CertificatesUnusable, CommandRefused, LiveFailed, PackagesMissing) as error:
         raise BadUsage(str(error)) from None
 
 

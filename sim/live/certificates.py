@@ -107,6 +107,42 @@ def write(made: Certificates, folder: Path) -> list[Path]:
     return [folder / name for name in files]
 
 
+def read(folder: Path, server_name: str, vins: Sequence[str]) -> Certificates:
+    """What `write` has written, for a server of this name and these vehicles.
+
+    Raises:
+        CertificatesRefused: a file is missing or is none, or a certificate is somebody else's.
+    """
+    root = _read(folder / "ca.crt")
+    server = Issued(_read(folder / "server.crt"), _read(folder / "server.key"))
+    names = _certificate(folder / "server.crt").extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    if server_name not in names.get_values_for_type(x509.DNSName):
+        raise CertificatesRefused(f"{folder / 'server.crt'} is not for {server_name}")
+    vehicles = {}
+    for number, vin in enumerate(vins):
+        stem = f"vmg-{vin}" if number else "vmg"
+        path = folder / f"{stem}.crt"
+        common = [str(one.value) for one in _certificate(path).subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+        if common != [vin]:
+            raise CertificatesRefused(f"{path} is for {', '.join(common) or 'nobody'}, the vehicle is {vin}")
+        vehicles[vin] = Issued(_read(path), _read(folder / f"{stem}.key"))
+    return Certificates(root, server, vehicles)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CertificatesRefused(f"{path}: {error.strerror}; python -m sim certificates {path.parent} makes them") from None
+
+
+def _certificate(path: Path) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(_read(path))
+    except ValueError:
+        raise CertificatesRefused(f"{path} is no certificate") from None
+
+
 def _write_new(path: Path, content: bytes, mode: int) -> None:
     # the mode is there from the beginning, and a file made meanwhile is not overwritten
     try:

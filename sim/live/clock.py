@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 
@@ -18,6 +19,10 @@ class Clock:
 
     def now(self) -> float:
         return self._loop.time() - self._origin
+
+    def wall(self, when_s: float) -> datetime:
+        """The wall clock at an instant of the drive, for people."""
+        return datetime.now(UTC) + timedelta(seconds=when_s - self.now())
 
     def at(self, when_s: float, call: Callable[..., Any], *arguments: Any) -> asyncio.TimerHandle:
         """Call at an instant of the drive; at once where it has passed."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sim.live.certificates import Certificates, CertificatesRefused, Signature, issue
+from sim.live.packet.tls_records import RecordwiseTLSStream
 from sim.live.tls import TLSStream
 from sim.live.tls_context import Contexts, contexts
 from sim.protocols.server import SECOND_NAME, Server
@@ -40,6 +41,10 @@ class Parties:
 
     def server_accepts(self, inner: Inner) -> TLSStream:
         return TLSStream(self.server, inner)
+
+    def broker_accepts(self, inner: Inner) -> RecordwiseTLSStream:
+        """As `server_accepts`, for who has to know where in TCP's stream each piece of plain text was."""
+        return RecordwiseTLSStream(self.server, inner)
 
     def vehicle_accepts(self, inner: Inner) -> TLSStream:
         """From the server alone: another vehicle's certificate is signed by the same authority."""

@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from sim.drive.config import CGNAT
+from sim.drive.config import CGNAT, Reassignment
 from sim.drive.timeline import LinkState
 from tests.live.packet_lab import (
     NEW,
@@ -183,7 +183,8 @@ def test_the_network_may_answer_for_an_old_address():
         with pytest.raises(TimeoutError):  # a soft error for an established connection (RFC 1122 4.2.3.9)
             await is_told(lab, errno.EHOSTUNREACH)
 
-    live_side_by_side({reset: {"old_path": "reset"}, icmp: {"old_path": "icmp"}}, drive((0.0, OLD), (0.4, NEW)))
+    options = {case: {"reassignment": Reassignment(old_path=old_path)} for case, old_path in ((reset, "reset"), (icmp, "icmp"))}
+    live_side_by_side(options, drive((0.0, OLD), (0.4, NEW)))
 
 
 # --- holds and losses -------------------------------------------------------------------------------------------------------
@@ -298,8 +299,8 @@ def test_the_relay_passes_on_fin_and_reset():
 
 def test_a_client_runs_as_the_vehicle_and_an_interface_that_was_down_comes_back_with_its_route():
     script = (
-        "getent hosts ota-server.company.com; ip -o addr show dev tun0; ip link set tun0 down; ip route; echo down;"
-        "ip link set tun0 up; sleep 0.2; ip route; echo up; exec sleep 60"
+        "getent hosts ota-server.company.com; ip -o addr show dev eth0; ip link set eth0 down; ip route; echo down;"
+        "ip link set eth0 up; sleep 0.2; ip route; echo up; exec sleep 60"
     )
 
     async def case(lab):
@@ -307,7 +308,7 @@ def test_a_client_runs_as_the_vehicle_and_an_interface_that_was_down_comes_back_
         told = (await client.stdout.readuntil(b"up\n")).decode()
         assert re.match(rf"{SERVER.address}\s+ota-server.company.com\n", told)
         assert f"inet {OLD}/32" in told
-        assert "down\ndefault dev tun0 proto static scope link src 10.1.1.100" in told
+        assert "down\ndefault dev eth0 proto static scope link src 10.1.1.100" in told
         await lab.connect()
         lab.client = client
 

@@ -16,6 +16,14 @@ def query(number: int, name: str) -> bytes:
     return _HEADER.pack(number, _RECURSION_DESIRED, 1, 0, 0, 0) + _labels(name) + struct.pack("!HH", _TYPE_A, _CLASS_IN)
 
 
+def name_in(message: bytes) -> str:
+    """The name that a query or an answer is about, in lower case; "" for anything else."""
+    try:
+        return _read_name(message, _HEADER.size)[0]
+    except ValueError:
+        return ""
+
+
 def read_answer(data: bytes, number: int) -> tuple[str, float] | None:
     """(address, TTL in s) of an answer to query `number`, ("", 0) for a name without address; None for anything else."""
     try:

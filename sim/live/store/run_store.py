@@ -1,0 +1,47 @@
+"""The store of one live run, shared by its strategies: each has keys of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sim.live.server_side import RedisPlace
+from sim.live.store.place import StorePlace, with_database
+from sim.live.store.redis_server import OwnRedis
+
+
+@dataclass(frozen=True, slots=True)
+class RunStore:
+    """`url` is "" where everything is kept in memory."""
+
+    url: str = ""
+    prefix: str = ""
+
+    def place_of(self, strategy: str) -> RedisPlace | None:
+        """Where the server side of a strategy keeps what it keeps; None: in memory."""
+        return RedisPlace(self.url, f"{self.prefix}:{_word(strategy)}") if self.url else None
+
+
+@contextlib.asynccontextmanager
+async def run_store(place: StorePlace, run_id: str, folder: Path) -> AsyncIterator[RunStore]:
+    """Start a Redis of the lab's own where that is asked for, with data and log in `folder`. Raises StoreUnavailable."""
+    # two runs may have begun in the same second, in different folders of results
+    prefix = f"handover-lab:{_word(run_id)}-{os.urandom(2).hex()}"
+    if place.kind == "memory":
+        yield RunStore()
+    elif place.kind == "given":
+        yield RunStore(with_database(place.url), prefix)
+    else:
+        own = await OwnRedis.started(folder)
+        try:
+            yield RunStore(own.url, prefix)
+        finally:
+            await own.stop()
+
+
+def _word(text: str) -> str:
+    """Without what separates the parts of a key or means something in a pattern."""
+    return "".join(char if char.isalnum() or char in "-_." else "_" for char in text)
