@@ -272,6 +272,7 @@ def report(run_dir: RunArgument) -> None:
         raise BadUsage(str(error)) from None
 
 
+_STORE_HELP = "where the server keeps addresses and pending messages: memory, redis (the lab's own), or redis://HOST:PORT/DB"
 _BROKER_HELP = "embedded (our own), mosquitto, rabbitmq, aedes, aedes_memory, amqtt, or HOST:PORT of a running one"
 
 
@@ -287,13 +288,12 @@ def live(
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change a key; repeatable")] = None,
     client: Annotated[
         str | None,
-        typer.Option(
-            metavar="CMD", help="run this program as the vehicle: 'mosquitto_sub -h {host} -p {port} -i {client_id}'"
-        ),
+        typer.Option(metavar="CMD", help="run this program as the vehicle: 'mosquitto_sub -h {host} -p {port} -i {client_id}'"),
     ] = None,
     certificates: Annotated[
         Path | None, typer.Option(metavar="DIR", help="take these, made by `certificates`; new ones where not given")
     ] = None,
+    store: Annotated[str, typer.Option(help=_STORE_HELP)] = "memory",
     out: Annotated[Path, typer.Option(help="folder of all results")] = Path("results"),
     json: JsonOption = False,
 ) -> int:
@@ -316,6 +316,7 @@ def live(
                 broker,
                 link,
                 certificates=certificates,
+                store=store,
                 out=out,
                 command=_said(),
                 say=lambda text: say(text, error=True),
@@ -347,6 +348,7 @@ def validate(
         Path | None, typer.Option(metavar="EVENTS.CSV", help="compare the model with a field log instead of a live run")
     ] = None,
     runs: Annotated[int, typer.Option(metavar="N", min=1, help="so many live runs; all have to agree")] = 1,
+    store: Annotated[str, typer.Option(help=_STORE_HELP)] = "memory",
     out: Annotated[Path, typer.Option(help="folder of all results")] = Path("results"),
     json: JsonOption = False,
 ) -> int:
@@ -372,7 +374,7 @@ def validate(
         planned = _plan(file, strategy, set_, from_, until)
         with _live_errors():
             found = run_validation(
-                planned, broker, link, runs=runs, out=out, command=_said(), say=lambda text: say(text, error=True)
+                planned, broker, link, runs=runs, store=store, out=out, command=_said(), say=lambda text: say(text, error=True)
             )
         for comparison in found.comparisons:
             if comparison.run_dir is not None:
@@ -404,13 +406,16 @@ def _live_errors() -> Iterator[None]:
     """What is not to be had on this machine is said in one line."""
     from sim.live.brokers import BrokerUnavailable
     from sim.live.client_command import CommandRefused
+    from sim.live.names.name_server import NamesUnavailable
     from sim.live.packages import PackagesMissing
     from sim.live.run_certificates import CertificatesUnusable
     from sim.live.session import LiveFailed
+    from sim.live.store.place import StoreUnavailable
 
+    refusals = (BrokerUnavailable, CertificatesUnusable, CommandRefused, LiveFailed, NamesUnavailable, PackagesMissing)
     try:
         yield
-    except (BrokerUnavailable, CertificatesUnusable, CommandRefused, LiveFailed, PackagesMissing) as error:
+    except (*refusals, StoreUnavailable) as error:
         raise BadUsage(str(error)) from None
 
 
@@ -424,7 +429,10 @@ def _require_live() -> None:
 
 
 def _said() -> str:
-    return "python -m sim " + shlex.join(sys.argv[1:])
+    """The command, for the manifest; a URL with a password in it may be meant for a store."""
+    from sim.live.store.place import without_password
+
+    return "python -m sim " + shlex.join(without_password(word) for word in sys.argv[1:])
 
 
 @app.command()

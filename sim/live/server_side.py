@@ -1,7 +1,7 @@
 """The server side of a live run: the host of its machine, the store behind it, and the name server beside it.
 
-    vehicle --heartbeat--> machine --keepers--> Redis, where one is asked for (sim.live.store), and DNS update (sim.live.names)
-    machine --ResolveName--> resolver with a cache --> name server
+vehicle --heartbeat--> machine --keepers--> Redis, where one is asked for (sim.live.store), and DNS update (sim.live.names)
+machine --ResolveName--> resolver with a cache --> name server
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sim.live.host import Connector, Host, Securer
 from sim.live.names.name_server import NameServer, new_key
 from sim.live.names.server_names import ServerNames
 from sim.live.names.sockets import NameSockets
-from sim.live.store.place import StoreUnavailable
+from sim.live.store.place import StoreUnavailable, without_password
 from sim.live.wire import Codec
 from sim.protocols.kept import Entry
 from sim.protocols.server import Server
@@ -103,15 +103,22 @@ class ServerSide:
         )
         if self._store is None or self._redis is None:
             return
-        from sim.live.store.place import without_password
         from sim.live.store.redis_store import StoreLost
         from sim.live.store.storing_host import StoringHost
 
         assert isinstance(self.host, StoringHost)
         try:
-            self.store_version = await self.host.open()
+            self.store_version = f"redis {await self.host.open()}"
         except StoreLost as lost:
             raise StoreUnavailable(f"no use of the Redis at {without_password(self._redis.url)}: {lost}") from None
+
+    @property
+    def said(self) -> str:
+        """Where names are served and what is kept where, for people."""
+        names = f"names: 127.0.0.1 port {self.sockets.port}, zone {self.names.main}"
+        if self._store is None or self._redis is None:
+            return f"{names}; store: memory"
+        return f"{names}; store: {without_password(self._redis.url)}, keys {self._redis.prefix}:*"
 
     async def stop(self) -> None:
         """End all; the keys of a run are removed, unless they are to be kept."""

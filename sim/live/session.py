@@ -206,6 +206,8 @@ async def live_strategy(
             await link.serve(setting.server.mqtt_port, LOOPBACK, port_of(listeners[-1]))
         listeners.append(await listen(server_host, setting.server.https_port, tls.server_accepts if tls else None))
         await link.serve(setting.server.https_port, LOOPBACK, port_of(listeners[-1]))
+        setting.say(f"{'http' if tls is None else 'https'}://{LOOPBACK}:{port_of(listeners[-1])}/api/v1/vehicles/{context.vin}")
+        setting.say(side.said)
         if isinstance(vehicle_host, Host):
             listeners.append(await listen(vehicle_host, VEHICLE_PORT, tls.vehicle_accepts if tls else None))
             await link.serve_vehicle(VEHICLE_PORT, port_of(listeners[-1]))

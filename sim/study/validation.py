@@ -104,6 +104,7 @@ def validate(
     link: str,
     *,
     runs: int = 1,
+    store: str = "memory",
     out: Path = Path("results"),
     command: str = "",
     say: Callable[[str], None] = lambda _text: None,
@@ -118,7 +119,7 @@ def validate(
     for number in range(runs):
         if runs > 1:
             say(f"live run {number + 1} of {runs}")
-        live = run_live(planned, broker, link, out=out, command=command, say=say)
+        live = run_live(planned, broker, link, store=store, out=out, command=command, say=say)
         rows = _compared(models, live.run_dir, planned.scenario.validation)
         write_rows(rows, live.run_dir)
         comparisons.append(Comparison(live.run_dir, tuple(rows)))

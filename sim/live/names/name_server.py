@@ -94,7 +94,7 @@ class NameServer:
         except Exception:  # the library raises what it likes on bytes from anywhere
             return _header_only(wire, dns.rcode.FORMERR)
         if asked.edns > 0:
-            response = dns.message.make_response(asked)
+            response = dns.message.make_response(asked, our_payload=_LARGEST)
             response.set_rcode(dns.rcode.BADVERS)
         elif opcode == dns.opcode.UPDATE:
             response = self._update(cast(dns.update.UpdateMessage, asked))
@@ -106,7 +106,7 @@ class NameServer:
     # --- queries ----------------------------------------------------------------------------------------------------------
 
     def _look_up(self, asked: dns.message.Message) -> dns.message.Message:
-        response = dns.message.make_response(asked)
+        response = dns.message.make_response(asked, our_payload=_LARGEST)
         if len(asked.question) != 1:
             response.set_rcode(dns.rcode.FORMERR)
             return response
@@ -151,7 +151,7 @@ class NameServer:
     # --- updates ----------------------------------------------------------------------------------------------------------
 
     def _update(self, asked: dns.update.UpdateMessage) -> dns.message.Message:
-        response = dns.message.make_response(asked)
+        response = dns.message.make_response(asked, our_payload=_LARGEST)
         try:
             if len(asked.zone) != 1:
                 raise Refused(dns.rcode.FORMERR)
@@ -169,7 +169,7 @@ class NameServer:
     def _wrongly_signed(self, wire: bytes, error: Exception) -> bytes:
         """NOTAUTH, and in its TSIG what is wrong: unsigned but where the clocks differ (RFC 8945 5.2, 5.3.2)."""
         asked: Any = dns.message.from_wire(wire, keyring=False)
-        response: Any = dns.message.make_response(asked)
+        response: Any = dns.message.make_response(asked, our_payload=_LARGEST)
         response.set_rcode(dns.rcode.NOTAUTH)
         signed = cast(TSIG, asked.tsig[0])
         if isinstance(error, dns.tsig.BadTime):

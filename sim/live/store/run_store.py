@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sim.live.server_side import RedisPlace
-from sim.live.store.place import StorePlace, with_database
+from sim.live.store.place import StorePlace, StoreUnavailable, with_database, without_password
 from sim.live.store.redis_server import OwnRedis
 
 
@@ -33,6 +33,7 @@ async def run_store(place: StorePlace, run_id: str, folder: Path) -> AsyncIterat
     if place.kind == "memory":
         yield RunStore()
     elif place.kind == "given":
+        await _reach(place.url)
         yield RunStore(with_database(place.url), prefix)
     else:
         own = await OwnRedis.started(folder)
@@ -40,6 +41,19 @@ async def run_store(place: StorePlace, run_id: str, folder: Path) -> AsyncIterat
             yield RunStore(own.url, prefix)
         finally:
             await own.stop()
+
+
+async def _reach(url: str) -> None:
+    """Raises StoreUnavailable where it cannot be used."""
+    from sim.live.store.redis_store import RedisStore, StoreLost  # needs a package that nothing else does
+
+    store = RedisStore(url, "", 0.0)
+    try:
+        await store.open()
+    except StoreLost as lost:
+        raise StoreUnavailable(f"--store: no use of the Redis at {without_password(url)}: {lost}") from None
+    finally:
+        await store.close()
 
 
 def _word(text: str) -> str:
