@@ -461,6 +461,49 @@ def broker(
 
 @app.command()
 @_command
+def api(
+    host: Annotated[str, typer.Option(help="IPv4 address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="port; 0: a free one")] = 8443,
+    vin: Annotated[list[str] | None, typer.Option(metavar="VIN", help="a vehicle; repeatable; VIN123 where not given")] = None,
+    name: Annotated[str, typer.Option(metavar="HOST", help="name of the server, and of its zone")] = "ota-server.company.com",
+    certificates: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="mutual TLS, with what `certificates` has written; else plain HTTP")
+    ] = None,
+    profile: Annotated[TLSProfile, typer.Option(help="of TLS; curl may know classical alone")] = TLSProfile.HYBRID,
+    store: Annotated[str, typer.Option(help=_STORE_HELP)] = "memory",
+    keys: Annotated[str, typer.Option(metavar="PREFIX", help="what its keys in Redis begin with")] = "handover-lab:api",
+    dns_port: Annotated[int, typer.Option(min=0, max=65535, help="port of the name server; 0: a free one")] = 0,
+    dns_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="key of dynamic updates, as nsupdate -k takes it; made where not there")
+    ] = None,
+    ttl: Annotated[str, typer.Option(metavar="TIME", help="TTL of the names")] = "60 s",
+) -> None:
+    """Serve the vehicles' HTTPS API, its store and its name server on their own. Ctrl-C ends it with exit code 0."""
+    _require_live()
+    from sim.live.api_command import APIOptions, APIRefused, serve
+    from sim.live.packages import REDIS, TLS, PackagesMissing, require
+    from sim.scenario.quantities import parse_quantity
+    from sim.terminal import say
+
+    try:
+        if certificates is not None:
+            require(TLS, "--certificates")
+        if store != "memory":
+            require(REDIS, "--store")
+        ttl_s = parse_quantity(ttl, "duration")
+    except (PackagesMissing, ValueError) as error:
+        raise BadUsage(str(error)) from None
+    vins = list(dict.fromkeys(vin or ["VIN123"]))
+    options = APIOptions(host, port, vins, name, certificates, profile.value, store, keys, dns_port, dns_key, ttl_s)
+    with _live_errors():
+        try:
+            serve(options, say)
+        except APIRefused as error:
+            raise BadUsage(str(error)) from None
+
+
+@app.command()
+@_command
 def certificates(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="folder to write to; made where it is not there")],
     profile: Annotated[TLSProfile, typer.Option(help="classical and hybrid: ECDSA P-256; pqc: ML-DSA")] = TLSProfile.HYBRID,

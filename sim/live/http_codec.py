@@ -7,6 +7,7 @@ other (`application/vnd.handover-lab.batch`), so that a chunk takes its own size
 from __future__ import annotations
 
 import json
+from http import HTTPStatus
 from typing import Any, Final, Literal
 
 import h11
@@ -93,7 +94,8 @@ class HTTPCodec(Codec):
             event = h11.Request(method=packet.method, target=packet.path, headers=headers)
         else:
             # a 204 has no body and says nothing of one (RFC 9110 8.6); the answer to HEAD says what GET's would have
-            event = h11.Response(status_code=packet.status, headers=[*packet.headers, *(headers if packet.status != 204 else [])])
+            about = [*packet.headers, *(headers if packet.status != 204 else [])]
+            event = h11.Response(status_code=packet.status, headers=about, reason=_reason(packet.status))
             if self._head is not None and self._head.method == b"HEAD":
                 data = b""
             self._owes = False
@@ -248,7 +250,7 @@ class HTTPCodec(Codec):
             return b""  # nothing was begun
         headers = [("Content-Length", "0"), ("Connection", "close")]
         status = 408 if late else self._refused_with
-        events = (h11.Response(status_code=status, headers=headers), h11.EndOfMessage())
+        events = (h11.Response(status_code=status, headers=headers, reason=_reason(status)), h11.EndOfMessage())
         return b"".join(part for part in map(self._connection.send, events) if part)
 
     def ended(self) -> None:
@@ -257,6 +259,11 @@ class HTTPCodec(Codec):
     def _next_cycle(self) -> None:
         if self._connection.our_state is h11.DONE and self._connection.their_state is h11.DONE:
             self._connection.start_next_cycle()
+
+
+def _reason(status: int) -> str:
+    """The words after the status, for people (RFC 9112 4)."""
+    return HTTPStatus(status).phrase
 
 
 def _path(target: str) -> str:

@@ -115,7 +115,7 @@ class ServerSide:
     @property
     def said(self) -> str:
         """Where names are served and what is kept where, for people."""
-        names = f"names: 127.0.0.1 port {self.sockets.port}, zone {self.names.main}"
+        names = f"names: {self.sockets.address} port {self.sockets.port}, zone {self.names.main}"
         if self._store is None or self._redis is None:
             return f"{names}; store: memory"
         return f"{names}; store: {without_password(self._redis.url)}, keys {self._redis.prefix}:*"

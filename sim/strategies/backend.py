@@ -36,7 +36,7 @@ from sim.protocols.registry import Registry
 from sim.strategies.config import Hybrid as HybridSettings
 from sim.strategies.context import LAN, Context
 from sim.strategies.ota import OTAPublisher
-from sim.strategies.vehicle_api import Call, VehicleAPI, read_heartbeat, read_ids, read_poll, refusal, status_response
+from sim.strategies.vehicle_api import Call, VehicleAPI, asked_of, read_heartbeat, read_ids, read_poll, refusal, status_response
 from sim.subclassing import mypyc_attr
 
 Out = list[Any]
@@ -251,7 +251,7 @@ class HybridBackend(MQTTBackend):
         return HTTPResponse(204, purpose=request.purpose)
 
     def _poll(self, now: float, request: HTTPRequest, out: Out) -> HTTPResponse | None:
-        poll = read_poll(request.body, self._config.poll_batch, self._config.ack)
+        poll = read_poll(asked_of(request), self._config.poll_batch, self._config.ack)
         if poll is None:
             return None
         self._pending.acknowledge_through(poll.through)

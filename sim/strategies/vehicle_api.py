@@ -2,7 +2,7 @@
 
     POST /api/v1/vehicles/{vin}/heartbeat              {"ip": "10.2.5.200", "status": "online"}
     GET  /api/v1/vehicles/{vin}                        {"vin", "current_ip", "last_heartbeat", "status"}
-    GET  /api/v1/vehicles/{vin}/pending-messages       {"batch", "ack", "through", "beyond"}, all optional
+    GET  /api/v1/vehicles/{vin}/pending-messages       {"batch", "ack", "through", "beyond"}, all optional; or as query
     POST /api/v1/vehicles/{vin}/pending-messages/ack   {"ids": [1, 2]}
     POST /api/v1/vehicles/{vin}/telemetry              a batch of messages
 
@@ -16,6 +16,7 @@ import ipaddress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal
+from urllib.parse import parse_qsl
 
 from sim.machine import Note, SendPacket, StoreChanged, TransportAccepted
 from sim.protocols.http import HTTPRequest, HTTPResponse
@@ -54,6 +55,11 @@ ROUTES: dict[str, dict[str, Call]] = {
     "/pending-messages/ack": {"POST": Call.ACKNOWLEDGE},
     "/telemetry": {"POST": Call.TELEMETRY},
 }
+
+
+def vin_in(path: str) -> str:
+    """The VIN that a path of the API names; "" where it is none."""
+    return path[len(_PREFIX) :].partition("?")[0].partition("/")[0] if path.startswith(_PREFIX) else ""
 
 
 class VehicleAPI:
@@ -147,6 +153,21 @@ def read_heartbeat(body: Any) -> Heartbeat | None:
         except ValueError:
             return None
     return Heartbeat(address, status)
+
+
+def asked_of(request: HTTPRequest) -> Any:
+    """What a poll asks for: its body, or where it has none the query of its path (`?batch=5&through=17&beyond=19,20`)."""
+    query = request.path.partition("?")[2]
+    if request.body is not None or not query:
+        return request.body
+    found: dict[str, Any] = {}
+    for name, value in parse_qsl(query):
+        found[name] = [_number(part) for part in value.split(",")] if name == "beyond" else _number(value)
+    return found
+
+
+def _number(text: str) -> int | str:
+    return int(text) if len(text) <= 18 and text.removeprefix("-").isdecimal() and text.isascii() else text
 
 
 def read_poll(body: Any, batch: int, ack: Literal["explicit", "none"]) -> Poll | None:

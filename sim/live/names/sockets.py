@@ -20,7 +20,7 @@ Answer = Callable[[bytes], bytes | None]
 
 
 class NameSockets:
-    """`listen` before use, `stop` always; `port` is where it listens."""
+    """`listen` before use, `stop` always; `address` and `port` are where it listens."""
 
     def __init__(self, names: NameServer) -> None:
         self.names = names
@@ -28,6 +28,7 @@ class NameSockets:
         self._tcp: list[asyncio.Server] = []
         self._admission = Admission(_PLACES)
         self._open: set[_Stream] = set()
+        self.address = ""
         self.port = 0
 
     async def listen(self, address: str = "127.0.0.1", port: int = 0) -> None:
@@ -43,7 +44,7 @@ class NameSockets:
                 tcp.close()
                 why = error.strerror or str(error)
             else:
-                self.port = int(udp.getsockname()[1])
+                self.address, self.port = address, int(udp.getsockname()[1])
                 await self.take(udp, tcp)
                 return
         raise NamesUnavailable(f"names cannot be served on {address}:{port}: {why}")
