@@ -58,8 +58,8 @@ def fetch(url: str, body: Any = None, method: str | None = None) -> tuple[int, A
     data = json.dumps(body).encode() if body is not None else None
     try:
         with urllib.request.urlopen(urllib.request.Request(url, data, method=method), timeout=WITHIN_S) as answer:
-            text = answer.read()
-            return answer.status, json.loads(text) if text.startswith(b"{") else text
+            text, kind = answer.read(), answer.headers["Content-Type"]
+            return answer.status, json.loads(text) if text and kind == "application/json" else text
     except urllib.error.HTTPError as error:
         return error.code, error.read()
 
@@ -102,8 +102,8 @@ def test_killed_and_started_again_it_goes_on(tmp_path: Path):
             process.kill()  # no time to write anything
             process.wait(WITHIN_S)
         # a message that somebody else leaves for the vehicle
-        cli("HSET", "mine:message:VIN123:7", "kind", "ota", "topic", "t", "qos", "1", "created_at", "1764000000", "reply_to", "-1",
-            "reply_bytes", "0")  # fmt: skip
+        about = {"kind": "ota", "topic": "t", "qos": "1", "created_at": "1764000000", "reply_to": "-1", "reply_bytes": "0"}
+        cli("HSET", "mine:message:VIN123:7", *(word for pair in about.items() for word in pair))
         cli("SET", "mine:payload:VIN123:7", "hello")
         cli("ZADD", "mine:pending:VIN123", "1764000000", "7")
         cli("INCR", "mine:changes:VIN123")
@@ -138,24 +138,10 @@ def wait_for(port: int) -> None:
 
 @needs_curl
 def test_curl_over_mutual_tls(tmp_path: Path):
-    made = [
-        sys.executable,
-        "-m",
-        "sim",
-        "certificates",
-        str(tmp_path),
-        "--profile",
-        "classical",
-        "--vin",
-        "VIN123",
-        "--vin",
-        "VIN9",
-    ]
+    both = ("--profile", "classical", "--vin", "VIN123", "--vin", "VIN9")
+    made = [sys.executable, "-m", "sim", "certificates", str(tmp_path), *both]
     subprocess.run(made, cwd=ROOT, check=True, capture_output=True)
-    with running("--certificates", str(tmp_path), "--profile", "classical", "--vin", "VIN123", "--vin", "VIN9") as (
-        _process,
-        said,
-    ):
+    with running("--certificates", str(tmp_path), *both) as (_process, said):
         port = said[0].split(":")[2].split("/")[0]
         base = f"https://ota-server.company.com:{port}/api/v1/vehicles"
 

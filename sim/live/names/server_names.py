@@ -73,7 +73,7 @@ class ServerNames:
         known = self._cache.get(self._now(), name)
         if known is not None:
             return known
-        address, ttl_s = await address_of(name, self._server, self._port)
+        address, ttl_s = await address_of(name, self._server, self._port, within_s=_WITHIN_S)
         self._cache.put(self._now(), name, address, ttl_s)
         return address
 
