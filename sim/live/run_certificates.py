@@ -35,6 +35,8 @@ def run_certificates(
     `certificates` has written, whose files are taken instead. Raises CertificatesUnusable.
     """
     if server.tls.profile == "none":
+        if given is not None:
+            raise CertificatesUnusable("--certificates: server.tls is none, there is nothing that they are for")
         yield None
         return
     from sim.live.certificates import CertificatesRefused, read, write

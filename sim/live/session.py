@@ -145,11 +145,11 @@ async def live_strategy(
             redis=setting.redis,
         )
         link.use_names(side.sockets)
+        packet = _packet(setting, link)
     except BaseException:
         if broker is not None:
             await broker.stop()
         raise
-    packet = _packet(setting, link)
     strangers = Strangers(context.client_id, lambda end: packet is not None and end in packet.own_ends)
     server_host = side.host
 
@@ -249,9 +249,12 @@ async def live_strategy(
     if isinstance(vehicle_host, ClientHost) and door is not None:
         # our own broker's drops are on record; what else became of messages is attributed, as with any broker
         run.broker_is_ours, run.program = False, vehicle_host.end
-        run.record, run.settings = vehicle_host.observed(door.visits, setting.server, context, record, end_s)
-        run.how_seen = vehicle_host.how_seen
-        run.notes = [*vehicle_host.notes(run.settings, run.record.connections, door.visits), *run.notes]
+        # in a thread: the strategies beside this one may not be through yet
+        run.record, settings = await loop.run_in_executor(
+            None, vehicle_host.observed, door.visits, setting.server, context, record, end_s
+        )
+        run.settings, run.how_seen = settings, vehicle_host.how_seen
+        run.notes = [*vehicle_host.notes(settings, run.record.connections, door.visits), *run.notes]
         replay(run.record.connections, VehicleLog(log))
     return run
 

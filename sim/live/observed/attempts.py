@@ -104,22 +104,21 @@ def _steps(row: Connection, flow: Flow, visit: Visit, subscribes: bool, end_s: f
 def _end(row: Connection, one: Attempt, later: Sequence[tuple[Attempt, float]]) -> None:
     """When and, as far as that shows, why it ended for the program. `later`: what it tried then, and when it began."""
     flow, visit = one.flow, one.visit
-    over_s = flow.over_s
+    over_s, told_s = flow.vehicle_ended_s, flow.told_s
     replaced_s = next((asked_s for other, asked_s in later if one.client_id and other.client_id == one.client_id), math.inf)
-    if replaced_s < math.inf and not over_s <= replaced_s:
+    if told_s == told_s and not over_s < told_s:
+        over_s = told_s
+        reason = "closed" if told_s == flow.closed_s else "refused" if math.isnan(flow.tcp_s) else "reset"
+    elif replaced_s < math.inf and not over_s <= replaced_s:
         # given up by then: the FIN may wait behind what was lost, or for an address
         over_s, reason = replaced_s, NOT_OBSERVED
     elif math.isnan(over_s):
         if row.outcome == "open" and later:
             row.outcome, row.reason = "failed", NOT_OBSERVED
         return
-    elif over_s == flow.vehicle_ended_s:
+    else:
         said = visit is not None and any(isinstance(seen.packet, Disconnect) for seen in visit.came)
         reason = "disconnected" if said else NOT_OBSERVED
-    elif over_s == flow.reset_s:
-        reason = "refused" if math.isnan(flow.tcp_s) else "reset"
-    else:
-        reason = "closed"
     if visit is not None and visit.failed:
         reason = visit.failed
     elif visit is not None and any(isinstance(seen.packet, ConnAck) and seen.packet.code != ACCEPTED for seen in visit.went):

@@ -81,9 +81,9 @@ class Flow:
     segments: list[Segment] = field(default_factory=list)
 
     @property
-    def over_s(self) -> float:
-        """When the vehicle ended it or was told; NaN: neither was seen."""
-        return min((at for at in (self.vehicle_ended_s, self.closed_s, self.reset_s) if at == at), default=math.nan)
+    def told_s(self) -> float:
+        """When the vehicle was told that it is over; NaN: never."""
+        return min((at for at in (self.closed_s, self.reset_s) if at == at), default=math.nan)
 
     def add(self, packet: Captured) -> None:
         head = (packet.data[0] & 0x0F) * 4
@@ -95,10 +95,12 @@ class Flow:
             self.tcp_s = _first(self.tcp_s, packet.at_s)
         elif start < 0 and not packet.up:
             start = (sequence - 1) & 0xFFFFFFFF  # an answer without SYN: RST
-        first = (sequence - start - (0 if flags & SYN else 1)) & 0xFFFFFFFF
-        first = 0 if first >= 1 << 31 else first  # a keepalive probe, one byte before the window
+        progress = self.sent if packet.up else self.got
+        # numbers wrap around after 4 GiB (RFC 9293 3.4): the place is the one nearest to what has been reached
+        ahead = (sequence - start - (0 if flags & SYN else 1) - progress.reached) & 0xFFFFFFFF
+        first = max(0, progress.reached + (ahead if ahead < 1 << 31 else ahead - (1 << 32)))
         last = first + payload
-        again = bool(payload) and (self.sent if packet.up else self.got).add(packet.at_s, first, last)
+        again = bool(payload) and progress.add(packet.at_s, first, last)
         if packet.up and flags & (FIN | RST):
             self.vehicle_ended_s = _first(self.vehicle_ended_s, packet.at_s)
         elif flags & RST:

@@ -19,7 +19,7 @@ from sim.protocols.mqtt_packets import V311, Connect, Publish
 
 _PACKET_AT_MOST_BYTES = 64 * 1024 * 1024  # kept while it comes; after a longer one nothing more is read
 _TLS_RECORD_BYTES = 16_384  # plain text in a record at most (RFC 8446 5.1)
-_TLS_HANDSHAKE = 22  # type of the record in which a client begins; no MQTT packet begins with it
+_TLS_HANDSHAKE = 22  # type of the record in which a client begins (RFC 8446 5.1); no MQTT packet begins with it
 _TLS_EXTRA_BYTES = 22  # of a record: header 5, content type 1, tag 16
 
 
@@ -103,7 +103,7 @@ class Visit:
             return
         try:
             for first, body, _ in self._cutters[0].feed(data):
-                if self.connect is None and first >> 4 != CONNECT_TYPE:
+                if self.connect is None and first != CONNECT_TYPE << 4:
                     tls = first == _TLS_HANDSHAKE and not self.tls
                     raise InvalidPacket(0, "it speaks TLS, the server does not" if tls else "the first packet is not CONNECT")
                 packet = decode(first, body, self.connect.version if self.connect else 0, now)
