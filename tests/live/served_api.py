@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import socket
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -119,3 +121,13 @@ def request(method: str = "GET", path: str = ROOT, body: bytes | None = None, *m
     if body is not None:
         lines.append(f"Content-Length: {len(body)}")
     return "\r\n".join([*lines, "", ""]).encode() + (body or b"")
+
+
+def wait_for(port: int) -> None:
+    """Until somebody listens there."""
+    ends = time.monotonic() + WITHIN_S
+    while time.monotonic() < ends:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1.0):
+            return
+        time.sleep(0.02)
+    raise AssertionError("nobody listens")

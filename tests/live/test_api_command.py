@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -28,6 +27,7 @@ import dns.update
 from sim.live.api_command import APIRefused, _key
 from sim.live.brokers.processes import free_ports
 from sim.live.store.redis_server import missing_redis
+from tests.live.served_api import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 WITHIN_S = 20.0
@@ -125,15 +125,6 @@ def test_killed_and_started_again_it_goes_on(tmp_path: Path):
     finally:
         redis.terminate()
         redis.wait(WITHIN_S)
-
-
-def wait_for(port: int) -> None:
-    ends = time.monotonic() + WITHIN_S
-    while time.monotonic() < ends:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1.0):
-            return
-        time.sleep(0.02)
-    raise AssertionError("nobody listens")
 
 
 @needs_curl

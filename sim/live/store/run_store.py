@@ -38,13 +38,14 @@ async def run_store(place: StorePlace, run_id: str, folder: Path) -> AsyncIterat
     else:
         own = await OwnRedis.started(folder)
         try:
+            await _reach(own.url)
             yield RunStore(own.url, prefix)
         finally:
             await own.stop()
 
 
 async def _reach(url: str) -> None:
-    """Raises StoreUnavailable where it cannot be used."""
+    """Raises StoreUnavailable where it cannot be used. The import takes a moment that a run that has begun does not have."""
     from sim.live.store.redis_store import RedisStore, StoreLost  # needs a package that nothing else does
 
     store = RedisStore(url, "", 0.0)
