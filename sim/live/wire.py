@@ -107,7 +107,7 @@ class Wire(asyncio.Protocol):
         self._look_at_patience()
 
     def data_received(self, data: bytes) -> None:
-        if self._closed:
+        if self._closed or self._transport is None or self._transport.is_closing():
             return  # read and thrown away
         self.bytes_in += len(data)
         try:
@@ -117,7 +117,7 @@ class Wire(asyncio.Protocol):
             self._hang_up(self._codec.farewell())
             return
         said = self._codec.interjection()
-        if said and self._transport is not None:
+        if said:
             self._transport.write(said)
         for packet in packets:
             if self._closed:
@@ -153,7 +153,7 @@ class Wire(asyncio.Protocol):
 
     def send(self, packet: Any) -> int:
         """Write a packet; returns its bytes, 0 where the connection is over."""
-        if self._transport is None or self._closed:
+        if self._transport is None or self._closed or self._transport.is_closing():
             return 0
         data = self._codec.encode(packet)
         self._transport.write(data)
