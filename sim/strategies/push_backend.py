@@ -64,7 +64,7 @@ class State(Enum):
 
 TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     State.IDLE: frozenset({State.RESOLVING, State.OPENING, State.HOLDING}),
-    State.RESOLVING: frozenset({State.OPENING, State.HOLDING, State.IDLE}),
+    State.RESOLVING: frozenset({State.OPENING, State.HOLDING}),
     State.OPENING: frozenset({State.WAITING, State.HOLDING}),
     State.WAITING: frozenset({State.IDLE, State.HOLDING}),
     State.HOLDING: frozenset({State.RESOLVING, State.OPENING, State.IDLE}),
