@@ -76,6 +76,7 @@ class HTTPCodec(Codec):
         )
         self._head: Any = None
         self._data = bytearray()
+        self._length = 0  # of the body, as far as it was said
         self._prompt = b""
         self._is_read = True  # of the message that began last
         self._owes = False
@@ -165,6 +166,7 @@ class HTTPCodec(Codec):
             raise _Refused(411)
         if length is not None and (len(length) > 18 or int(length) > self._most_bytes()):
             raise _Refused(413)
+        self._length = int(length or 0)
         expected = fields.get(b"expect")
         if expected is not None and head.http_version >= b"1.1":
             if expected.lower() != b"100-continue":
@@ -187,6 +189,7 @@ class HTTPCodec(Codec):
     def _forget(self) -> None:
         self._limits.held_bytes -= len(self._data)
         self._data = bytearray()
+        self._length = 0
 
     def _kind(self) -> str:
         value = str(dict(self._head.headers).get(b"content-type", b"application/json"), "latin-1")
@@ -235,7 +238,9 @@ class HTTPCodec(Codec):
         """The rest of a request, or the next one; while an answer is owed it is not the peer's turn."""
         if self._role == "client" or self._owes:
             return FOREVER
-        return self._begun, self._limits.idle_s if self._is_read and self._begun else self._limits.request_s
+        if self._is_read and self._begun:
+            return self._begun, self._limits.idle_s
+        return self._begun, self._limits.request_s + max(self._length, len(self._data)) / self._limits.body_bytes_per_s
 
     def interjection(self) -> bytes:
         """100 Continue, where the peer waits for it (RFC 9110 10.1.1)."""

@@ -233,8 +233,9 @@ class Wire(asyncio.Protocol):
             return
         awaited = self._codec.awaited
         now = asyncio.get_running_loop().time()
-        if awaited != self._awaited:
-            self._awaited, self._since_s = awaited, now
+        if awaited[0] != self._awaited[0] or self._awaited[1] == math.inf:
+            self._since_s = now
+        self._awaited = awaited
         if self._patience is None and awaited[1] < math.inf:
             self._patience = asyncio.get_running_loop().call_at(self._since_s + awaited[1], self._patience_over)
         elif self._patience is not None and self._since_s + awaited[1] < self._patience.when():
