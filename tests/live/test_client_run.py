@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import time
@@ -13,25 +14,27 @@ import pytest
 from sim.cli import MISSED, OK, main
 from sim.live.packet.capture import read_capture
 from sim.record.read import read_run
-from tests.live.packet_lab import NEW, OLD, skip_where_impossible
+from tests.live.packet_lab import NEW, OLD, SLACK_S, skip_where_impossible
 
 pytestmark = pytest.mark.slow
 
-SCENARIO = """
+# half a second from the change of the address: a PUBACK that is lost with it would make one more arrival than is observed
+AT = ", ".join(f"{second}.5 s" for second in range(1, 16))
+SCENARIO = f"""
 name: client
 script:
   steps:
-    - {at: 0 s, link: up, cell: a, gateway: city-a}
-    - {at: 6 s, cell: b, gateway: highway}
+    - {{at: 0 s, link: up, cell: a, gateway: city-a}}
+    - {{at: 6 s, cell: b, gateway: highway}}
   duration: 16 s
 network:
-  gateways: {city-a: {address: 10.1.1.100}, highway: {address: 10.2.5.200}}
-  reassignment: {delay: 0.5 s}
+  gateways: {{city-a: {{address: 10.1.1.100}}, highway: {{address: 10.2.5.200}}}}
+  reassignment: {{delay: 0.5 s}}
   access: private_apn
-link: {rtt: {median: 80 ms, p95: 80 ms}, realism: false}
-server: {broker: mosquitto, tls: classical}
+link: {{rtt: {{median: 80 ms, p95: 80 ms}}, realism: false}}
+server: {{broker: mosquitto, tls: classical}}
 workload:
-  ota: {chunk: 1 KiB, image: 1 MiB, every: 1 s}
+  ota: {{chunk: 1 KiB, at: [{AT}]}}
   probes: null
 strategies: [mqtt_persistent]
 drain: 6 s
@@ -66,17 +69,16 @@ def test_what_is_recorded_of_a_shipped_client_is_what_it_says_itself(tmp_path: P
     first, second = run.connections.sort("attempt").to_dicts()
     assert (first["address"], first["outcome"], first["path_end_s"]) == (OLD, "ready", 6.0)
     assert (second["address"], second["outcome"], second["session_present"]) == (NEW, "ready", 1)
-    # DNS and TCP a round trip each; TLS one, as the program is done with it when its Finished leaves
+    # a round trip of 80 ms each: DNS, TCP, TLS (the program is done with it when its Finished leaves), CONNECT
+    steps = ("asked_s", "started_s", "tcp_s", "opened_s", "connack_s")
     for one in (first, second):
-        assert one["started_s"] - one["asked_s"] == pytest.approx(0.08, abs=0.06)
-        assert one["tcp_s"] - one["started_s"] == pytest.approx(0.08, abs=0.02)
-        assert one["opened_s"] - one["tcp_s"] == pytest.approx(0.08, abs=0.06)
-        assert one["connack_s"] - one["opened_s"] >= 0.08
+        for before, after in itertools.pairwise(steps):
+            assert 0.08 - 0.001 <= one[after] - one[before] < 0.08 + SLACK_S, after
     assert (first["trigger"], first["waited_s"], first["reason"]) == ("not_observed", None, "not_observed")
     assert 9.0 < first["noticed_s"] <= second["asked_s"]
 
     heard = [line.split() for line in (folder / "client.log").read_text().splitlines()]
-    assert len(heard) == run.messages["arrivals"].sum() >= 14
+    assert len(heard) == run.messages["arrivals"].sum() == 15
     assert set(map(tuple, heard)) == {("vehicle/VIN123/down/ota", "1024")}
     assert run.messages["outcome"].unique().to_list() == ["delivered"]
     waited = run.messages.filter(pl.col("created_s").is_between(6.1, first["noticed_s"]))
@@ -112,4 +114,4 @@ def test_a_program_that_fails_at_once_is_an_outcome_and_ends_the_run(tmp_path: P
     assert json.loads((folder / "manifest.json").read_text())["client"]["exit_code"] == 7
     messages = read_run(folder).messages
     assert messages["cause"].unique().to_list() == ["no_subscription"]
-    assert messages.height == 16
+    assert messages.height == 15

@@ -97,19 +97,20 @@ class Visit:
     _cutters: tuple[PacketCutter, PacketCutter] = field(default_factory=lambda: (PacketCutter(), PacketCutter()), repr=False)
 
     def up(self, now: float, data: bytes, end: int) -> None:
-        """Bytes of the vehicle, the last of which is before `end` of the TCP stream: in TLS, the end of a record."""
+        """Bytes of the vehicle, the last of which is before `end` of the TCP stream: in TLS, one record and its end."""
         self.bytes_in = end
         if self.unreadable or not (self.whole or self.connect is None):
             return
         try:
-            for first, body, _ in self._cutters[0].feed(data):
+            for first, body, offset in self._cutters[0].feed(data):
                 if self.connect is None and first != CONNECT_TYPE << 4:
                     tls = first == _TLS_HANDSHAKE and not self.tls
                     raise InvalidPacket(0, "it speaks TLS, the server does not" if tls else "the first packet is not CONNECT")
                 packet = decode(first, body, self.connect.version if self.connect else 0, now)
                 if self.connect is None:
                     self.connect = packet
-                self.came.append(Seen(now, _remembered(packet, now, uplink=True), end))
+                place = end if self.tls else end - len(data) + offset
+                self.came.append(Seen(now, _remembered(packet, now, uplink=True), place))
         except InvalidPacket as error:
             self.unreadable = str(error)
 

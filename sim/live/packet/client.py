@@ -65,16 +65,20 @@ def _first_process(command: list[str], alive: int, tell: int, own_mounts: bool) 
     if own_mounts:
         _libc.mount(b"proc", b"/proc", b"proc", 0, None)  # so that the program finds itself there
     program: subprocess.Popen[bytes] | None = None
+    asked_to_end = False
 
     def end(*_: object) -> None:
-        if program is None:
-            os._exit(0)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(program.pid, signal.SIGTERM)
+        nonlocal asked_to_end
+        asked_to_end = True
+        if program is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(program.pid, signal.SIGTERM)
 
     signal.signal(signal.SIGTERM, end)
     try:
         program = subprocess.Popen(command)
+        if asked_to_end:  # while it was started
+            end()
     except OSError as error:
         print(f"{command[0]}: {error.strerror}", file=sys.stderr, flush=True)
         os.write(tell, b"%d" % (_NOT_STARTED << 8))

@@ -71,9 +71,11 @@ def make(name: str) -> None:
 
 def ask_for_names(name: str, server_address: str) -> None:
     """Let what `ip netns exec` runs in a namespace of ours ask this server for names; nothing where /etc cannot be written."""
-    with contextlib.suppress(OSError):
-        (_RESOLVERS / name).mkdir(parents=True, exist_ok=True)
-        (_RESOLVERS / name / "resolv.conf").write_text(resolver_lines(server_address))
+    for _ in range(3):  # another lab may be taking the folder away that it had made
+        with contextlib.suppress(OSError):
+            (_RESOLVERS / name).mkdir(parents=True, exist_ok=True)
+            (_RESOLVERS / name / "resolv.conf").write_text(resolver_lines(server_address))
+            return
 
 
 def resolver_lines(server_address: str) -> str:
