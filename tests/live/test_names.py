@@ -434,7 +434,7 @@ def test_a_name_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch):
 # --- BIND's own tools ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(shutil.which("dig") is None, reason="dig is not installed: apt-get install bind9-dnsutils")
+@pytest.mark.skipif(shutil.which("dig") is None, reason="dig is not installed: make deps")
 def test_dig():
     async def run() -> None:
         names = name_server()
@@ -449,7 +449,7 @@ def test_dig():
     asyncio.run(run())
 
 
-@pytest.mark.skipif(shutil.which("nsupdate") is None, reason="nsupdate is not installed: apt-get install bind9-dnsutils")
+@pytest.mark.skipif(shutil.which("nsupdate") is None, reason="nsupdate is not installed: make deps")
 def test_nsupdate(tmp_path: Path):
     async def run() -> None:
         names = name_server()
