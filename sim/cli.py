@@ -273,6 +273,7 @@ def report(run_dir: RunArgument) -> None:
         raise BadUsage(str(error)) from None
 
 
+_STORE_HELP = "where the server keeps addresses and pending messages: memory, redis (the lab's own), or redis://HOST:PORT/DB"
 _BROKER_HELP = "embedded (our own), mosquitto, rabbitmq, aedes, aedes_memory, amqtt, or HOST:PORT of a running one"
 
 
@@ -293,6 +294,7 @@ def live(
     certificates: Annotated[
         Path | None, typer.Option(metavar="DIR", help="take these, made by `certificates`; new ones where not given")
     ] = None,
+    store: Annotated[str, typer.Option(help=_STORE_HELP)] = "memory",
     out: Annotated[Path, typer.Option(help="folder of all results")] = Path("results"),
     json: JsonOption = False,
 ) -> int:
@@ -315,6 +317,7 @@ def live(
                 broker,
                 link,
                 certificates=certificates,
+                store=store,
                 out=out,
                 command=_said(),
                 say=lambda text: say(text, error=True),
@@ -346,6 +349,7 @@ def validate(
         Path | None, typer.Option(metavar="EVENTS.CSV", help="compare the model with a field log instead of a live run")
     ] = None,
     runs: Annotated[int, typer.Option(metavar="N", min=1, help="so many live runs; all have to agree")] = 1,
+    store: Annotated[str, typer.Option(help=_STORE_HELP)] = "memory",
     out: Annotated[Path, typer.Option(help="folder of all results")] = Path("results"),
     json: JsonOption = False,
 ) -> int:
@@ -368,7 +372,14 @@ def validate(
         else:
             with _live_errors():
                 found = run_validation(
-                    planned, broker, link, runs=runs, out=out, command=_said(), say=lambda text: say(text, error=True)
+                    planned,
+                    broker,
+                    link,
+                    runs=runs,
+                    store=store,
+                    out=out,
+                    command=_said(),
+                    say=lambda text: say(text, error=True),
                 )
             for comparison in found.comparisons:
                 write_report(comparison.run_dir)
@@ -403,13 +414,16 @@ def _live_errors() -> Iterator[None]:
     """What is not to be had on this machine is said in one line."""
     from sim.live.brokers import BrokerUnavailable
     from sim.live.client_command import CommandRefused
+    from sim.live.names.name_server import NamesUnavailable
     from sim.live.packages import PackagesMissing
     from sim.live.run_certificates import CertificatesUnusable
     from sim.live.session import LiveFailed
+    from sim.live.store.place import StoreUnavailable
 
+    refusals = (BrokerUnavailable, CertificatesUnusable, CommandRefused, LiveFailed, NamesUnavailable, PackagesMissing)
     try:
         yield
-    except (BrokerUnavailable, CertificatesUnusable, CommandRefused, LiveFailed, PackagesMissing) as error:
+    except (*refusals, StoreUnavailable) as error:
         raise BadUsage(str(error)) from None
 
 
@@ -423,7 +437,10 @@ def _require_live() -> None:
 
 
 def _said() -> str:
-    return "python -m sim " + shlex.join(sys.argv[1:])
+    """The command, for the manifest; a URL with a password in it may be meant for a store."""
+    from sim.live.store.place import without_password
+
+    return "python -m sim " + shlex.join(without_password(word) for word in sys.argv[1:])
 
 
 @app.command()
@@ -448,6 +465,49 @@ def broker(
         serve(host, port, preset, refuse or (), keep_alive_max, say)
     except (CannotListen, UnknownPreset) as error:
         raise BadUsage(str(error)) from None
+
+
+@app.command()
+@_command
+def api(
+    host: Annotated[str, typer.Option(help="IPv4 address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="port; 0: a free one")] = 8443,
+    vin: Annotated[list[str] | None, typer.Option(metavar="VIN", help="a vehicle; repeatable; VIN123 where not given")] = None,
+    name: Annotated[str, typer.Option(metavar="HOST", help="name of the server, and of its zone")] = "ota-server.company.com",
+    certificates: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="mutual TLS, with what `certificates` has written; else plain HTTP")
+    ] = None,
+    profile: Annotated[TLSProfile, typer.Option(help="of TLS; curl may know classical alone")] = TLSProfile.HYBRID,
+    store: Annotated[str, typer.Option(help=_STORE_HELP)] = "memory",
+    keys: Annotated[str, typer.Option(metavar="PREFIX", help="what its keys in Redis begin with")] = "handover-lab:api",
+    dns_port: Annotated[int, typer.Option(min=0, max=65535, help="port of the name server; 0: a free one")] = 0,
+    dns_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="key of dynamic updates, as nsupdate -k takes it; made where not there")
+    ] = None,
+    ttl: Annotated[str, typer.Option(metavar="TIME", help="TTL of the names")] = "60 s",
+) -> None:
+    """Serve the vehicles' HTTPS API, its store and its name server on their own. Ctrl-C ends it with exit code 0."""
+    _require_live()
+    from sim.live.api_command import APIOptions, APIRefused, serve
+    from sim.live.packages import REDIS, TLS, PackagesMissing, require
+    from sim.scenario.quantities import parse_quantity
+    from sim.terminal import say
+
+    try:
+        if certificates is not None:
+            require(TLS, "--certificates")
+        if store != "memory":
+            require(REDIS, "--store")
+        ttl_s = parse_quantity(ttl, "duration")
+    except (PackagesMissing, ValueError) as error:
+        raise BadUsage(str(error)) from None
+    vins = list(dict.fromkeys(vin or ["VIN123"]))
+    options = APIOptions(host, port, vins, name, certificates, profile.value, store, keys, dns_port, dns_key, ttl_s)
+    with _live_errors():
+        try:
+            serve(options, say)
+        except APIRefused as error:
+            raise BadUsage(str(error)) from None
 
 
 @app.command()

@@ -112,7 +112,10 @@ STATES = (
     Column("time_s", "f8", "instant of entering the state"),
     Column("machine", "s", "vehicle | server"),
     Column(
-        "state", "s", "state entered, as in the machine's table (`address_noticed`, `heartbeat_accepted` are marks, not states)"
+        "state",
+        "s",
+        "state entered, as in the machine's table (`address_noticed`, `heartbeat_accepted`, `store_lost`, `store_regained` are "
+        "marks, not states)",
     ),
     Column("detail", "s", "free text"),
 )

@@ -23,9 +23,11 @@ from sim.live.client_command import ClientCommand
 from sim.live.client_host import Client
 from sim.live.environment import environment
 from sim.live.observed.observe import ClientSettings
-from sim.live.packages import TLS, WIRE, require
+from sim.live.packages import REDIS, TLS, WIRE, require
 from sim.live.run_certificates import RunCertificates, run_certificates
 from sim.live.session import LiveFailed, LiveRun, LiveSetting, live_strategy
+from sim.live.store.place import StorePlace, read_place
+from sim.live.store.run_store import RunStore, run_store
 from sim.live.vehicle_log import LogFile
 from sim.measure.attribution import attribute
 from sim.measure.summary import metrics
@@ -141,6 +143,7 @@ def run_live(
     link: str,
     *,
     certificates: Path | None = None,
+    store: str = "memory",
     out: Path = Path("results"),
     command: str = "",
     say: Callable[[str], None] = lambda _text: None,
@@ -149,11 +152,15 @@ def run_live(
 
     A live run carries its start time in its id and is never the same twice. Ctrl-C ends it and keeps what was recorded.
     `certificates`: a folder that `python -m sim certificates` has written; new ones are made where it is not given.
+    `store`: where the server side keeps registry and pending messages: `memory`, `redis` (one of the lab's own), or a URL.
     """
+    place = read_place(store)
     planned = with_preset_of(planned, broker)
     scenario = planned.scenario
     profile = scenario.server.tls.profile
     require(WIRE if profile == "none" else WIRE | TLS, f"a live run with server.tls={profile}")
+    if place.kind != "memory":
+        require(REDIS, f"--store {place.shown}")
     started = datetime.now(UTC)
     parent = out / scenario.name
     parent.mkdir(parents=True, exist_ok=True)
@@ -171,7 +178,7 @@ def run_live(
         with run_certificates(scenario.server, [vin], work / "certificates", certificates) as held:
             if held is not None:
                 say(f"certificates, and while this run lasts their keys: {held.folder}")
-            runs = asyncio.run(_all(planned, broker, link, work, held, log, say))
+            runs = asyncio.run(_stored(place, final.name, planned, broker, link, work, held, log, say))
         log.close()
         tables = _tables(planned, broker, runs)
         write(tables, work)
@@ -191,6 +198,7 @@ def run_live(
             "started": started.isoformat(),
             "broker": sorted({run.broker_version for run in runs.values()}),
             "link": link,
+            "store": sorted({run.store_version or "memory" for run in runs.values()}),
             "interrupted": any(run.interrupted for run in runs.values()),
         }
         notes = _notes(runs)
@@ -244,10 +252,26 @@ def _of_client(planned: LivePlan, content: dict[str, Any], runs: dict[str, LiveR
     return found
 
 
+async def _stored(
+    place: StorePlace,
+    run_id: str,
+    planned: LivePlan,
+    broker: str,
+    link: str,
+    folder: Path,
+    certificates: RunCertificates | None,
+    log: LogFile,
+    say: Callable[[str], None],
+) -> dict[str, LiveRun]:
+    async with run_store(place, run_id, folder / "store") as store:
+        return await _all(planned, broker, link, store, folder, certificates, log, say)
+
+
 async def _all(
     planned: LivePlan,
     broker: str,
     link: str,
+    store: RunStore,
     folder: Path,
     certificates: RunCertificates | None,
     log: LogFile,
@@ -273,6 +297,7 @@ async def _all(
             folder / "broker" / choice.name.replace("/", "_").replace(" ", "_"),
             together=together,
             certificates=certificates.made if certificates is not None else None,
+            redis=store.place_of(choice.name),
             log=functools.partial(log.line, choice.name),
             say=functools.partial(_say_of, say, choice.name),
         )

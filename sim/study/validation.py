@@ -28,6 +28,7 @@ def validate(
     link: str,
     *,
     runs: int = 1,
+    store: str = "memory",
     out: Path = Path("results"),
     command: str = "",
     say: Callable[[str], None] = lambda _text: None,
@@ -43,7 +44,7 @@ def validate(
     for number in range(runs):
         if runs > 1:
             say(f"live run {number + 1} of {runs}")
-        live = run_live(planned, broker, link, out=out, command=command, say=say)
+        live = run_live(planned, broker, link, store=store, out=out, command=command, say=say)
         done.append(live.run_dir)
         _place_model(ensemble, live.run_dir, command)
         found = _written(done)

@@ -25,7 +25,7 @@ from sim.live.tls import TLSStream
 from sim.live.tls_parties import Parties
 from sim.live.tls_relay import TLSRelay
 from sim.live.wire import Wire
-from sim.machine import NEVER, Message, OpenTransport, TransportAccepted, TransportLost, TransportOpened
+from sim.machine import NEVER, AddressChanged, Message, OpenTransport, TransportAccepted, TransportLost, TransportOpened
 from sim.protocols.mqtt_packets import V311, ConnAck, Connect, PubAck, Publish, SubAck, Subscribe
 from sim.protocols.tls import TLS
 from sim.record.journal import SERVER, VEHICLE, Journal
@@ -206,7 +206,7 @@ class Idle:
 
     def handle(self, _now: float, event: Any) -> list[Any]:
         self.inputs.append(event)
-        return [OpenTransport(1, "127.0.0.1", 443, tls_ends.SERVER, "poll")] if event == "go" else []
+        return [OpenTransport(1, "127.0.0.1", 443, tls_ends.SERVER, "poll")] if isinstance(event, AddressChanged) else []
 
     def next_deadline(self) -> float:
         return NEVER
@@ -239,7 +239,7 @@ def test_hosts_over_tls(certificate_of_the_server: str):
         )
         server = Host(machines[1], SERVER, clock, journal, connect=dial, resolve=resolve, codec_for=codec)
         listener = await loop.create_server(lambda: parties.server_accepts(lambda peer: server.accept(443, peer)), "127.0.0.1", 0)
-        vehicle.input("go")
+        vehicle.input(AddressChanged("10.1.1.100"))
         await until(lambda: len(machines[0].inputs) > 1, "the transport")
         row = journal.row(VEHICLE, 1)
         assert row is not None
