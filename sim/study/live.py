@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import functools
 import math
-import shutil
 import signal
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,11 +35,13 @@ from sim.record.causes import UNATTRIBUTED
 from sim.record.read import read_run
 from sim.record.tables import concatenate, digest, drive_tables, vehicle_tables, write
 from sim.scenario.scenario import Scenario, StrategyChoice
-from sim.scenario.user_strategy import is_user_strategy, user_class
 from sim.strategies.context import Context
 from sim.study.manifest import manifest, plain
-from sim.study.run import RunResult, Tables, drive_of, model_setting, timeouts, write_json
+from sim.study.run import RunResult, Tables, drive_of, model_setting, timeouts, users_own, write_json
+from sim.study.run_folder import new_run_folder, results_writable
 
+#: Signals that end a run and keep what was recorded.
+_ENDING = [number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)) is not None]
 LEAD_S = 3.0  # the machines start this long before the drive; the model is given the same
 _PRESET_KEYS = ("server.broker", "server.broker.preset")
 DRAIN_S = 30.0  # at most this much of the scenario's drain is waited for
@@ -163,60 +164,53 @@ def run_live(
         require(REDIS, f"--store {place.shown}")
     started = datetime.now(UTC)
     parent = out / scenario.name
-    parent.mkdir(parents=True, exist_ok=True)
-    name = f"live-{started:%Y%m%dT%H%M%S}-{broker.replace(':', '_').replace('/', '_')}"
-    final = parent / name
+    first = name = f"live-{started:%Y%m%dT%H%M%S}-{broker.replace(':', '_').replace('/', '_')}"
     serial = 2
-    while final.exists():
-        final = parent / f"{name}-{serial}"
+    while (parent / name).exists():
+        name = f"{first}-{serial}"
         serial += 1
-    work = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=parent))
-    try:
+    with new_run_folder(parent, name) as folder:
         vin = make_context(planned.setting, planned.timeline, 0, 0).vin
-        log = LogFile(work / "live.log")
+        log = LogFile(folder / "live.log")
         say(f"log: {log.path}")
-        with run_certificates(scenario.server, [vin], work / "certificates", certificates) as held:
+        with run_certificates(scenario.server, [vin], folder / "certificates", certificates) as held, _handlers_kept():
             if held is not None:
                 say(f"certificates, and while this run lasts their keys: {held.folder}")
-            runs = asyncio.run(_stored(place, final.name, planned, broker, link, work, held, log, say))
+            runs = asyncio.run(_stored(place, name, planned, broker, link, folder, held, log, say))
         log.close()
         tables = _tables(planned, broker, runs)
-        write(tables, work)
-        content = manifest(
-            _as_seen(scenario, runs),
-            measured=list(planned.timeline.measured),
-            notes=list(planned.timeline.notes),
-            command=command,
-            keep_inputs=True,
-            folder=work,
-        )
-        content |= {
-            "run_id": final.name,
-            "world": "live",
-            "replications": 1,
-            "drain_s": planned.setting.drain_s,
-            "started": started.isoformat(),
-            "broker": sorted({run.broker_version for run in runs.values()}),
-            "link": link,
-            "store": sorted({run.store_version or "memory" for run in runs.values()}),
-            "interrupted": any(run.interrupted for run in runs.values()),
-        }
         notes = _notes(runs)
         how_seen = [run.how_seen for run in runs.values() if run.how_seen]
-        content |= _of_client(planned, content, runs) | {"live_notes": [*how_seen, *notes]}
-        content["environment"] |= environment(next(iter(runs.values())).congestion_control)
-        write_json(work / "manifest.json", content)
-        numbers = metrics(read_run(work))
-        write_json(work / "metrics.json", numbers)
-        content["digest"] = digest(tables, numbers)
-        write_json(work / "manifest.json", content)
-        work.chmod(0o755)
-        work.rename(final)
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        raise
+        with results_writable(parent):
+            write(tables, folder)
+            content = manifest(
+                _as_seen(scenario, runs),
+                measured=list(planned.timeline.measured),
+                notes=list(planned.timeline.notes),
+                command=command,
+                keep_inputs=True,
+                folder=folder,
+            )
+            content |= {
+                "run_id": name,
+                "world": "live",
+                "replications": 1,
+                "drain_s": planned.setting.drain_s,
+                "started": started.isoformat(),
+                "broker": sorted({run.broker_version for run in runs.values()}),
+                "link": link,
+                "store": sorted({run.store_version or "memory" for run in runs.values()}),
+                "interrupted": any(run.interrupted for run in runs.values()),
+            }
+            content |= _of_client(planned, content, runs) | {"live_notes": [*how_seen, *notes]}
+            content["environment"] |= environment(next(iter(runs.values())).congestion_control)
+            write_json(folder / "manifest.json", content)
+            numbers = metrics(read_run(folder))
+            write_json(folder / "metrics.json", numbers)
+            content["digest"] = digest(tables, numbers)
+            write_json(folder / "manifest.json", content)
     failed = any(run.program is not None and run.program.failed for run in runs.values())
-    return RunResult(final, numbers, bool(content["interrupted"]), tuple(notes), failed)
+    return RunResult(parent / name, numbers, bool(content["interrupted"]), tuple(notes), failed)
 
 
 def _notes(runs: dict[str, LiveRun]) -> list[str]:
@@ -267,6 +261,18 @@ async def _stored(
         return await _all(planned, broker, link, store, folder, certificates, log, say)
 
 
+@contextlib.contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """A loop that closes leaves the system's own reactions to signals behind, not those that were there before."""
+    before = {number: signal.getsignal(number) for number in _ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:  # None: set by something that is not Python
+                signal.signal(number, handler)
+
+
 async def _all(
     planned: LivePlan,
     broker: str,
@@ -281,9 +287,10 @@ async def _all(
     context = make_context(planned.setting, planned.timeline, 0, 0)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _ENDING:
         loop.add_signal_handler(number, stop.set)
-    say(f"{planned.horizon_s - context.start_s:.0f} s in real time, {len(scenario.strategies)} strategies side by side")
+    beside = f", {len(scenario.strategies)} strategies side by side" if len(scenario.strategies) > 1 else ""
+    say(f"{planned.horizon_s - context.start_s:.0f} s in real time{beside}")
     tasks = []
     together = asyncio.Barrier(len(scenario.strategies))
     for choice in scenario.strategies:
@@ -303,7 +310,7 @@ async def _all(
         )
         if choice.use == CLIENT and planned.client is not None:
             setting.client = Client(planned.client, _values(scenario, context, certificates), folder)
-        user = user_class(choice.use, scenario.folder) if is_user_strategy(choice.use) else None
+        user = users_own(choice, scenario.folder)
         tasks.append(
             asyncio.create_task(
                 live_strategy(setting, planned.timeline, context, choice.use, choice.config, user=user, stop=stop)

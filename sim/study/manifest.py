@@ -120,6 +120,7 @@ def manifest(
                 "version": preset.version,
                 "status": preset.status,
                 "overridden": overridden,
+                "behaviour": plain(scenario.server.broker.behaviour()),
             }
         ],
         "measured": measured,
