@@ -526,15 +526,18 @@ def broker(
     keep_alive_max: Annotated[
         int, typer.Option(min=0, max=65535, help="MQTT 5: longest keep alive in s, told as Server Keep Alive; 0: no limit")
     ] = 60,
+    cert: Annotated[Path | None, typer.Option(help="serve in TLS, with this certificate and its chain")] = None,
+    key: Annotated[Path | None, typer.Option(help="its key")] = None,
+    ca: Annotated[Path | None, typer.Option(help="the authority whose certificate a client has to show")] = None,
 ) -> None:
-    """Serve the broker machine: MQTT 3.1.1 and 5 over TCP, without authentication. Ctrl-C ends it with exit code 0."""
-    from sim.live.broker_command import UnknownPreset, serve
+    """Serve the broker machine: MQTT 3.1.1 and 5 over TCP or TLS, without authentication. Ctrl-C ends it with exit code 0."""
+    from sim.live.broker_command import UnknownPreset, UnusableCertificate, serve, tls_of
     from sim.live.broker_service import CannotListen
     from sim.terminal import say
 
     try:
-        serve(host, port, preset, refuse or (), keep_alive_max, say)
-    except (CannotListen, UnknownPreset) as error:
+        serve(host, port, preset, refuse or (), keep_alive_max, say, tls_of(cert, key, ca))
+    except (CannotListen, UnknownPreset, UnusableCertificate) as error:
         raise BadUsage(str(error)) from None
 
 
