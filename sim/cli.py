@@ -19,6 +19,8 @@ from typing import Annotated, Any
 
 import typer
 
+from sim import cli_studies
+
 OK, MISSED, BAD_USAGE, DEFECT, INTERRUPTED = 0, 1, 2, 3, 130
 _EPILOG = "Exit codes: 0 ok, 1 an objective missed, 2 bad scenario or usage, 3 a defect of the lab, 130 interrupted."
 
@@ -260,14 +262,14 @@ def explain(
 @app.command()
 @_command
 def report(run_dir: RunArgument) -> None:
-    """Make the report of a run again, from its files alone."""
+    """Make the report of a run or a sweep again, from its files alone."""
     _require_run(run_dir)
     from sim.record.read import RunFolderError
-    from sim.report.page import write_report
+    from sim.report.any_page import write_any_report
     from sim.terminal import say
 
     try:
-        say(f"report: {write_report(run_dir)}")
+        say(f"report: {write_any_report(run_dir)}")
     except RunFolderError as error:
         raise BadUsage(str(error)) from None
 
@@ -513,3 +515,6 @@ def _require_run(run_dir: Path) -> None:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+cli_studies.register(app, _command, _said, _cores, BadUsage)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,6 @@ from sim.measure.stats import CONFIDENCE, NO_DATA, NOTHING_VARIED, ONE_DRIVE, In
 
 #: Fewer than for means: each one orders all messages.
 RESAMPLES = 2_000
-_AT_ONCE = 2_000_000  # weights held in memory
 
 
 def pooled_quantile(drives: Sequence[npt.NDArray[np.float64]], percent: int, seed: int) -> Interval:
@@ -38,28 +36,33 @@ def pooled_quantile(drives: Sequence[npt.NDArray[np.float64]], percent: int, see
         return Interval(found, None, None, 1, ONE_DRIVE)
     if all(np.array_equal(np.sort(filled[0]), np.sort(drive)) for drive in filled[1:]):
         return Interval(found, None, None, n, NOTHING_VARIED)
-    drive_of = np.repeat(np.arange(n), [len(drive) for drive in filled])[order]
-    quantiles = np.sort(_resampled(ordered, drive_of, n, percent, seed))
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    ranks = [np.sort(part) for part in np.split(place, np.cumsum([len(drive) for drive in filled])[:-1])]
+    quantiles = np.sort(_resampled(ordered, ranks, percent, seed))
     low, high = (_rank(quantiles, share) for share in ((1.0 - CONFIDENCE) / 2.0, (1.0 + CONFIDENCE) / 2.0))
     return Interval(found, low, high, n)
 
 
 def _resampled(
-    ordered: npt.NDArray[np.float64], drive_of: npt.NDArray[Any], n: int, percent: int, seed: int
+    ordered: npt.NDArray[np.float64], ranks: Sequence[npt.NDArray[np.int64]], percent: int, seed: int
 ) -> npt.NDArray[np.float64]:
+    """The quantile of each resample, found by bisection over the ranks; `ranks`: where the values of each drive stand."""
+    n = len(ranks)
     indices = resample_indices(seed, n, RESAMPLES)
-    weights = np.zeros((RESAMPLES, n), dtype=np.int32)  # how often each drive is in each resample
+    weights = np.zeros((n, RESAMPLES), dtype=np.int64)  # how often each drive is in each resample
     for row in indices:
-        weights[np.arange(RESAMPLES), row] += 1
-    block = max(_AT_ONCE // len(ordered), 1)
-    found = np.empty(RESAMPLES)
-    for start in range(0, RESAMPLES, block):
-        reached = np.cumsum(weights[start : start + block, drive_of], axis=1)
-        # the smallest rank that holds `percent` % of the resample, in whole numbers
-        wanted = np.maximum(-(-reached[:, -1] * percent // 100), 1)
-        at = (reached < wanted[:, None]).sum(axis=1)
-        found[start : start + block] = ordered[at]
-    return found
+        weights[row, np.arange(RESAMPLES)] += 1
+    size = sum(weight * len(mine) for weight, mine in zip(weights, ranks, strict=True))
+    wanted = np.maximum(-(-size * percent // 100), 1)  # the rank that holds `percent` % of the resample, in whole numbers
+    low, high = np.zeros(RESAMPLES, dtype=np.int64), np.full(RESAMPLES, len(ordered) - 1)
+    while (low < high).any():
+        middle = (low + high) // 2
+        reached = sum(weight * np.searchsorted(mine, middle, side="right") for weight, mine in zip(weights, ranks, strict=True))
+        enough = reached >= wanted
+        high = np.where(enough, middle, high)
+        low = np.where(enough, low, np.minimum(middle + 1, high))
+    return ordered[low]
 
 
 def _rank(ordered: npt.NDArray[np.float64], share: float) -> float:

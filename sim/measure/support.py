@@ -21,8 +21,8 @@ def least_drives(comparisons: int = 1) -> int:
 def few_drives(n: int, comparisons: int = 1) -> str | None:
     """A warning where `n` drives carry no verdict, or intervals that are too narrow."""
     if n < least_drives(comparisons):
-        of = f" over {comparisons} comparisons" if comparisons > 1 else ""
-        return f"{_drives(n)} carry no verdict{of}: with {least_drives(comparisons)} equal signs are no longer chance at 95 %"
+        of = f" over {comparisons} comparisons at once" if comparisons > 1 else ""
+        return f"{_drives(n)} cannot carry a verdict{of}, {least_drives(comparisons)} can: with fewer, equal signs may be chance"
     if n < ENOUGH_DRIVES:
         return f"{_drives(n)}: intervals of so few are too narrow, {ENOUGH_DRIVES} or more hold their 95 %"
     return None

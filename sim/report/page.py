@@ -63,8 +63,8 @@ def write_report(run_dir: Path) -> Path:
     for name, frame in csv_tables(evidence, found).items():
         output.files[f"tables/{name}.csv"] = frame.write_csv().encode()
     content = _content(evidence, shown, found)
-    output.files["report.html"] = _page("report.html.j2", content, autoescape=True)
-    output.files["report.md"] = _page("report.md.j2", content, autoescape=False)
+    output.files["report.html"] = render("report.html.j2", content, autoescape=True)
+    output.files["report.md"] = render("report.md.j2", content, autoescape=False)
     _write(folder, output)
     return folder / "report.html"
 
@@ -115,7 +115,8 @@ def _content(evidence: Evidence, shown: list[_Shown], found: list[Any]) -> dict[
     }
 
 
-def _page(template: str, content: dict[str, Any], autoescape: bool) -> bytes:
+def render(template: str, content: dict[str, Any], autoescape: bool) -> bytes:
+    """Fill a template of this room; what it asks for and does not get is an error."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=autoescape,

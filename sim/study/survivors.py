@@ -79,6 +79,8 @@ def each(
                 worker.number = None
                 if error is not None:
                     raise error
+                if waiting and not _give(worker, waiting, pieces):  # before the result is looked at: nobody waits for that
+                    workers.remove(worker)
                 yield number, result
     finally:
         for worker in workers:

@@ -1,0 +1,148 @@
+"""Commands for studies of many runs: sweep, compare, units. They parse, call and print, as sim/cli.py does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="scenario file")]
+JsonOption = Annotated[bool, typer.Option("--json", help="print one JSON object on stdout and nothing else there")]
+OutOption = Annotated[Path, typer.Option(help="folder of all results")]
+StrictOption = Annotated[bool, typer.Option("--strict", help="what is not decided counts as missed: exit code 1")]
+MetricOption = Annotated[
+    list[str] | None, typer.Option("--metric", metavar="METRIC", help="what to show; `list metrics` names them; repeatable")
+]
+PrecisionOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[METRIC:]WIDTH",
+        help="go on until the interval is so narrow: 5%, or all.lost:0.5; the primary metric where none is named",
+    ),
+]
+MostOption = Annotated[int, typer.Option("--most-drives", min=2, help="limit of --precision")]
+
+
+def register(
+    app: typer.Typer,
+    command: Callable[[Callable[..., int | None]], Callable[..., None]],
+    said: Callable[[], str],
+    cores: Callable[[], int],
+    bad_usage: type[Exception],
+) -> None:
+    """Add the commands to `app`; the rest is what sim/cli.py has for every command."""
+
+    @app.command()
+    @command
+    def sweep(
+        file: FileArgument,
+        vary: Annotated[
+            list[str] | None,
+            typer.Option(
+                metavar="KEY=A,B,C",
+                help="a further axis, as in link.rtt.median='40 ms,80 ms' or KEY='{from: 1 s, to: 9 s, count: 5}'; repeatable",
+            ),
+        ] = None,
+        strategy: Annotated[list[str] | None, typer.Option(help="run this one only; repeatable")] = None,
+        replications: Annotated[int | None, typer.Option(help="number of drives at each point")] = None,
+        seed: Annotated[int | None, typer.Option(help="seed of all draws")] = None,
+        set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change a key; repeatable")] = None,
+        metric: MetricOption = None,
+        precision: PrecisionOption = None,
+        most_drives: MostOption = 1000,
+        jobs: Annotated[int | None, typer.Option("-j", "--jobs", min=1, help="processes; all cores where not given")] = None,
+        force: Annotated[bool, typer.Option("--force", help="run again what the store has")] = False,
+        out: OutOption = Path("results"),
+        json: JsonOption = False,
+    ) -> None:
+        """Run the points of a scenario's `sweep:` block and --vary; finished units are kept, so the same command goes on."""
+        from sim.scenario.sweep import load_sweep
+        from sim.terminal import nothing_else_on_stdout, progress, say
+
+        with nothing_else_on_stdout(json):
+            plan = load_sweep(
+                file, sets=set_ or (), varies=vary or (), strategies=strategy or (), replications=replications, seed=seed
+            )
+            for line in plan.warnings[:10]:
+                say(f"warning: {line}", error=True)
+            from sim.study.survivors import WorkLost
+            from sim.study.sweep import METRICS, run_sweep
+            from sim.terminal_studies import interrupted_sweep, sweep_head
+
+            metrics = _metrics(metric, bad_usage) or METRICS
+            wanted = _precision(precision, metrics[0], most_drives, bad_usage)
+            say(sweep_head(plan), error=True)
+            work = _work()
+            try:
+                with progress(plan.base.name) as show:
+                    result = run_sweep(
+                        plan, jobs=jobs or cores(), out=out, force=force, metrics=metrics, precision=wanted, progress=show,
+                        command=said(), say=lambda text: say(text, error=True), work=work,
+                    )  # fmt: skip
+            except WorkLost as error:
+                raise bad_usage(str(error)) from None
+            except KeyboardInterrupt:
+                say(interrupted_sweep(work), error=True)
+                raise
+        from sim.terminal_studies import print_sweep, sweep_json
+
+        if json:
+            say(sweep_json(result))
+        else:
+            print_sweep(result)
+
+    @app.command()
+    @command
+    def units(
+        clear: Annotated[bool, typer.Option("--clear", help="remove all of them")] = False,
+        clear_stale: Annotated[bool, typer.Option("--clear-stale", help="remove those of other versions of the lab")] = False,
+        out: OutOption = Path("results"),
+    ) -> None:
+        """Say how many finished units of sweeps are kept below the results folder; or remove them."""
+        from sim.study.unit_store import UnitStore
+        from sim.terminal import say
+
+        store = UnitStore(out)
+        if clear or clear_stale:
+            gone = store.clear(stale_only=not clear)
+            say(f"removed {gone.units + gone.stale} units, {gone.n_bytes / 1e6:.1f} MB")
+            return
+        size = store.size()
+        stale = f", {size.stale} of other versions of the lab (--clear-stale removes them)" if size.stale else ""
+        say(f"{store.root}: {size.units} units{stale}, {size.n_bytes / 1e6:.1f} MB")
+
+
+def _work() -> Any:
+    from sim.study.execute import Work
+
+    return Work()
+
+
+def _metrics(names: Sequence[str] | None, bad_usage: type[Exception]) -> tuple[str, ...]:
+    from sim.measure.metrics_catalog import METRICS
+    from sim.scenario.document import nearest
+
+    for name in names or ():
+        if name not in METRICS:
+            near = nearest(name, METRICS)
+            hint = f"did you mean {near}" if near else "`python -m sim list metrics` shows them"
+            raise bad_usage(f"--metric {name}: unknown metric, {hint}")
+    return tuple(names or ())
+
+
+def _precision(text: str | None, default: str, most: int, bad_usage: type[Exception]) -> Any:
+    from sim.study.bounds import BoundError, parse_bound
+
+    if text is None:
+        return None
+    from sim.measure.support import Precision
+
+    try:
+        name, share, absolute = parse_bound(text, default)
+    except BoundError as error:
+        raise bad_usage(f"--precision {text}: {error}") from None
+    if (share if share is not None else absolute) in (None, 0.0):
+        raise bad_usage(f"--precision {text}: expected a width above 0, such as 5%")
+    return Precision(name, share, absolute, most)

@@ -1,0 +1,195 @@
+"""The tables of a sweep: every number with its point, its strategy, its interval and the drives behind it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from sim.measure.metrics_catalog import METRICS, lookup, metric
+from sim.measure.multiple import holm
+from sim.measure.pooled import pooled_quantile
+from sim.measure.stats import Interval, mean_interval, paired_difference
+from sim.record.causes import KINDS
+from sim.scenario.sweep import SweepPlan
+from sim.study.unit import Unit
+
+Vector = list[float | None]
+#: Quantiles over all messages of all drives, by the name of the metric: kind and percent. `all` is the workload together.
+_POOLED_KINDS = ("all", "ota", "diagnostics", "telemetry")
+_PERCENTS = (50, 95, 99)
+
+
+@dataclass
+class SweepUnits:
+    """The units of a point: strategy -> units and ids, drive by drive, and a digest of what was stored of them."""
+
+    units: Mapping[str, Sequence[Unit]]
+    ids: Mapping[str, Sequence[str]]
+    digests: Mapping[str, str]
+    _vectors: dict[tuple[str, str], Vector] = field(default_factory=dict)
+
+    @property
+    def drives(self) -> int:
+        return len(next(iter(self.units.values())))
+
+    def vector(self, strategy: str, name: str) -> Vector:
+        """A metric drive by drive. None: no data, as for a kind of message that no drive of the point creates."""
+        key = (strategy, name)
+        if key not in self._vectors:
+            mine = self.units[strategy]
+            kind = name.partition(".")[0]
+            silent = kind in KINDS and not any(lookup(unit.numbers, f"{kind}.created") for unit in mine)
+            self._vectors[key] = [None if silent else lookup(unit.numbers, name) for unit in mine]
+        return self._vectors[key]
+
+    def capped(self, strategy: str, name: str, horizon_s: float) -> Vector:
+        """As `vector`, what lies beyond the horizon counted as the horizon: for differences."""
+        return [horizon_s if value is not None and math.isinf(value) else value for value in self.vector(strategy, name)]
+
+    def horizon_s(self) -> float:
+        return max(unit.horizon_s for units in self.units.values() for unit in units)
+
+    def latencies(self, strategy: str, kind: str) -> list[np.ndarray[Any, np.dtype[np.float64]]]:
+        empty = np.empty(0)
+        if kind != "all":
+            return [unit.latency_s.get(kind, empty) for unit in self.units[strategy]]
+        return [np.concatenate([empty, *unit.latency_s.values()]) for unit in self.units[strategy]]
+
+
+def sweep_tables(plan: SweepPlan, points: Sequence[SweepUnits], metrics: Sequence[str]) -> dict[str, pl.DataFrame]:
+    """`sweep` (tidy), `differences` (each point against the first, paired) and `drives` (each metric drive by drive)."""
+    table = _Intervals(plan.base.seed)
+    rows: list[dict[str, Any]] = []
+    drives: list[dict[str, Any]] = []
+    for number, point in enumerate(points):
+        where = _where(plan, number)
+        for strategy in point.units:
+            who = {**where, "strategy": strategy}
+            for name in METRICS:
+                interval = table.mean(point.vector(strategy, name))
+                if interval.n:
+                    rows.append({**who, "metric": name, "statistic": "mean", "unit": metric(name).unit, **_cells(interval)})
+            for name, interval in table.pooled(point, strategy):
+                rows.append({**who, "metric": name, "statistic": "pooled", "unit": metric(name).unit, **_cells(interval)})
+            for replication, unit_id in enumerate(point.ids[strategy]):
+                values = {name: point.vector(strategy, name)[replication] for name in METRICS}
+                drives.append({**who, "replication": replication, "unit_id": unit_id, **values})
+    axes = {axis.key: pl.String if axis.numbers is None else pl.Float64 for axis in plan.axes}
+    head: dict[str, Any] = {"point": pl.Int32, **axes, "strategy": pl.String}
+    numbers = {"value": pl.Float64, "low": pl.Float64, "high": pl.Float64, "n": pl.Int32, "note": pl.String}
+    return {
+        "sweep": pl.DataFrame(
+            rows, schema={**head, "metric": pl.String, "statistic": pl.String, "unit": pl.String, **numbers}, orient="row"
+        ),
+        "differences": pl.DataFrame(
+            _differences(plan, points, metrics),
+            schema={
+                **head, "metric": pl.String, "unit": pl.String, "difference": pl.Float64, "low": pl.Float64, "high": pl.Float64,
+                "p": pl.Float64, "p_holm": pl.Float64, "verdict": pl.String, "n": pl.Int32, "note": pl.String,
+            },
+            orient="row",
+        ),
+        "drives": pl.DataFrame(
+            drives, orient="row",
+            schema={**head, "replication": pl.Int32, "unit_id": pl.String, **dict.fromkeys(METRICS, pl.Float64)},
+        ),
+    }  # fmt: skip
+
+
+def leading_metric(tables: Mapping[str, pl.DataFrame], metrics: Sequence[str]) -> str:
+    """The first metric that anything varied is shown to move, else the first that moves at all, else the first."""
+    told = tables["differences"].filter(pl.col("verdict") != "no evidence")["metric"].to_list()
+    means = tables["sweep"].filter(pl.col("statistic") == "mean")
+    counts = means.group_by("metric", "strategy").agg(pl.col("value").n_unique())
+    moved = counts.filter(pl.col("value") > 1)["metric"].to_list()
+    return next((name for found in (told, moved) for name in metrics if name in found), metrics[0])
+
+
+def _where(plan: SweepPlan, number: int) -> dict[str, Any]:
+    values = plan.points[number].values
+    return {"point": number, **{axis.key: axis.column(values[axis.key]) for axis in plan.axes}}
+
+
+def _cells(interval: Interval) -> dict[str, Any]:
+    """A value or an end of an interval that lies beyond the horizon is inf."""
+    return {"value": interval.mean, "low": interval.low, "high": interval.high, "n": interval.n, "note": interval.note}
+
+
+def _differences(plan: SweepPlan, points: Sequence[SweepUnits], metrics: Sequence[str]) -> list[dict[str, Any]]:
+    """Each point minus the first one, strategy by strategy, on the drives both have; one family of comparisons."""
+    rows: list[dict[str, Any]] = []
+    first = points[0]
+    for number, point in enumerate(points[1:], start=1):
+        horizon_s = max(point.horizon_s(), first.horizon_s())
+        n = min(point.drives, first.drives)
+        for strategy in point.units:
+            if point.ids[strategy][:n] == first.ids[strategy][:n]:
+                continue  # what is varied is nothing to this strategy
+            for name in metrics:
+                found = paired_difference(
+                    point.capped(strategy, name, horizon_s)[:n],
+                    first.capped(strategy, name, horizon_s)[:n],
+                    metric(name).better,
+                    plan.base.seed,
+                )
+                interval = found.interval
+                if interval.n:
+                    rows.append(
+                        {
+                            **_where(plan, number),
+                            "strategy": strategy,
+                            "metric": name,
+                            "unit": metric(name).unit,
+                            "difference": interval.mean,
+                            "low": interval.low,
+                            "high": interval.high,
+                            "p": found.p_value,
+                            "verdict": found.verdict,
+                            "n": interval.n,
+                            "note": interval.note,
+                        }
+                    )
+    for row, adjusted in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        row["p_holm"] = adjusted
+        if adjusted is None or adjusted > 0.05:
+            row["verdict"] = "no evidence"
+    return rows
+
+
+class _Intervals:
+    """Intervals, each computed once: a strategy that does not know the key that is varied has the same at every point."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._means: dict[tuple[float | None, ...], Interval] = {}
+        self._pooled: dict[tuple[str, ...], list[tuple[str, Interval]]] = {}
+
+    def mean(self, values: Vector) -> Interval:
+        key = tuple(values)
+        found = self._means.get(key)
+        if found is None:
+            found = self._means[key] = mean_interval(values, self._seed)
+        return found
+
+    def pooled(self, point: SweepUnits, strategy: str) -> list[tuple[str, Interval]]:
+        key = tuple(point.ids[strategy])
+        if key not in self._pooled:
+            found = []
+            for kind in _POOLED_KINDS:
+                latencies = point.latencies(strategy, kind)
+                for percent in _PERCENTS:
+                    interval = pooled_quantile(latencies, percent, self._seed)
+                    if interval.n:
+                        found.append((f"{kind}.latency_s.p{percent}", interval))
+            recovery = [unit.recovery_s for unit in point.units[strategy]]
+            for percent in (50, 95):
+                interval = pooled_quantile(recovery, percent, self._seed)
+                if interval.n:
+                    found.append((f"recovery_s.p{percent}", interval))
+            self._pooled[key] = found
+        return self._pooled[key]
