@@ -147,6 +147,10 @@ def run(
     no_fold: Annotated[bool, typer.Option("--no-fold", help="simulate every event singly: the same results, slower")] = False,
     json: JsonOption = False,
     no_inputs: Annotated[bool, typer.Option("--no-inputs", help="store hashes of the input files instead of copies")] = False,
+    precision: cli_studies.PrecisionOption = None,
+    most_drives: cli_studies.MostOption = 1000,
+    strict: cli_studies.StrictOption = False,
+    junit: cli_studies.JUnitOption = None,
 ) -> int:
     """Run a scenario, print a summary and write a report."""
     from sim.scenario.load import load_with_warnings
@@ -161,6 +165,8 @@ def run(
 
         from sim.study.run import run_scenario
 
+        if precision is not None:
+            scenario = cli_studies.precise(scenario, precision, most_drives, jobs or _cores(), out, BadUsage)
         with progress(scenario.name) as show:
             result = run_scenario(
                 scenario,
@@ -176,7 +182,9 @@ def run(
         say(json_object(result.metrics, result.run_dir))
     else:
         print_summary(result.metrics, result.run_dir, report)
-    return MISSED if any_missed(result.metrics) else OK
+    if junit is not None:
+        cli_studies.write_objectives(result.metrics, junit)
+    return MISSED if any_missed(result.metrics, strict) else OK
 
 
 @app.command()

@@ -22,6 +22,7 @@ PrecisionOption = Annotated[
         help="go on until the interval is so narrow: 5%, or all.lost:0.5; the primary metric where none is named",
     ),
 ]
+JUnitOption = Annotated[Path | None, typer.Option("--junit", metavar="FILE", help="write the verdicts as JUnit XML")]
 MostOption = Annotated[int, typer.Option("--most-drives", min=2, help="limit of --precision")]
 
 
@@ -112,6 +113,46 @@ def register(
         size = store.size()
         stale = f", {size.stale} of other versions of the lab (--clear-stale removes them)" if size.stale else ""
         say(f"{store.root}: {size.units} units{stale}, {size.n_bytes / 1e6:.1f} MB")
+
+
+def precise(scenario: Any, text: str, most: int, jobs: int, out: Path, bad_usage: type[Exception]) -> Any:
+    """The scenario with as many drives as --precision needs."""
+    import dataclasses
+
+    from sim.measure.summary import COMPARED
+    from sim.study.precision import drives_for
+    from sim.study.survivors import WorkLost
+    from sim.terminal import progress, say
+
+    wanted = _precision(text, COMPARED[1], most, bad_usage)
+    try:
+        with progress(f"{scenario.name}, how many drives") as show:
+            n, reached = drives_for(
+                scenario, wanted, jobs=jobs, out=out, progress=show, say=lambda line: say(line, error=True)
+            )  # fmt: skip
+    except WorkLost as error:
+        raise bad_usage(str(error)) from None
+    if not reached:
+        say(f"warning: {n} drives, and no more are allowed, do not reach the precision: {wanted.in_words()}", error=True)
+    return dataclasses.replace(scenario, replications=n)
+
+
+def write_objectives(metrics: Any, path: Path) -> None:
+    """The objectives of a run as JUnit XML."""
+    from sim.report.junit import Case, write_junit
+
+    cases = [
+        Case(f"{one['metric']} {one['bound'].replace('_', ' ')}", str(one["strategy"]), str(one["verdict"]), _found(one))
+        for one in metrics.get("objectives", [])
+    ]
+    write_junit(path, f"objectives of {metrics.get('scenario')}", cases)
+
+
+def _found(one: Any) -> str:
+    if one["value"] is None:
+        return str(one["note"])
+    interval = "" if one["low"] is None else f" (95 % interval {one['low']:.6g} to {one['high']:.6g})"
+    return f"is {one['value']:.6g}{interval}"
 
 
 def _work() -> Any:

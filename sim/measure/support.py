@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sim.measure.metrics_catalog import metric
 from sim.measure.stats import CONFIDENCE, Interval
@@ -38,6 +39,26 @@ def drives_to_decide(interval: Interval) -> int | None:
         return None
     half = (interval.high - interval.low) / 2.0
     return math.ceil(interval.n * (half / abs(interval.mean)) ** 2)
+
+
+def run_warnings(drives: int, objectives: Sequence[Mapping[str, Any]], comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Where a run's evidence does not carry a verdict: lines for the terminal, metrics.json and the report."""
+    lines = []
+    about = [one for one in comparisons if one["p"] is not None]
+    if objectives or about:
+        few = few_drives(drives)
+        lines += [few] if few else []
+    for one in objectives:
+        if one["verdict"] == "undecided":
+            what = f"{one['strategy']}: {one['metric']} {one['bound'].replace('_', ' ')}"
+            lines.append(f"{what} is undecided by {_drives(drives)}: its interval holds the bound, more drives would narrow it")
+    told = [one for one in about if one["verdict"] != "no evidence"]
+    lost = [one for one in told if not one["holds"]]
+    if lost:
+        lines.append(
+            f"{len(lost)} of {len(told)} differences seen at 95 % do not hold among {len(about)} comparisons at once (Holm)"
+        )
+    return lines
 
 
 @dataclass(frozen=True, slots=True)

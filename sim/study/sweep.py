@@ -14,14 +14,14 @@ from typing import Any
 import polars as pl
 
 from sim.measure.metrics_catalog import metric
-from sim.measure.stats import Interval, mean_interval
 from sim.measure.support import Precision, next_drives
 from sim.scenario.sweep import SweepPlan
 from sim.study.execute import Progress, Wanted, Work, execute
 from sim.study.manifest import file_hashes, plain, versions
+from sim.study.point_units import PointUnits, judged_intervals, judged_strategies, read_point
 from sim.study.run import write_json
-from sim.study.sweep_tables import SweepUnits, leading_metric, sweep_tables
-from sim.study.unit import Unit, UnitKey, read_unit, surroundings
+from sim.study.sweep_tables import leading_metric, sweep_tables
+from sim.study.unit import UnitKey, surroundings
 from sim.study.unit_store import UnitStore
 
 #: What a sweep is read by where nothing else is asked for: the primary metrics, the price, the recovery.
@@ -79,7 +79,7 @@ def run_sweep(
         if before[2]:
             # a further round finds what the rounds before have run: that is counted once
             work.from_store, work.wanted = before[0], before[0] + work.run
-        units = [_units(key, n, store) for key, n in zip(keys, drives, strict=True)]
+        units = [read_point(key, n, store) for key, n in zip(keys, drives, strict=True)]
         if precision is None:
             break
         onward = [_onward(plan, at, units[at], precision) for at in range(len(keys))]
@@ -98,50 +98,19 @@ def run_sweep(
     return SweepResult(folder, content, work)
 
 
-def _units(key: UnitKey, drives: int, store: UnitStore) -> SweepUnits:
-    found: dict[str, list[Unit]] = {}
-    ids: dict[str, list[str]] = {}
-    contents: dict[str, list[bytes]] = {}
-    for choice in key.scenario.strategies:
-        ids[choice.name] = [key.of(choice, replication) for replication in range(drives)]
-        contents[choice.name] = [_present(store, unit_id) for unit_id in ids[choice.name]]
-        found[choice.name] = [read_unit(content) for content in contents[choice.name]]
-    return SweepUnits(found, ids, {name: hashlib.sha256(b"".join(parts)).hexdigest() for name, parts in contents.items()})
+def _onward(plan: SweepPlan, at: int, units: PointUnits, precision: Precision) -> int:
+    return next_drives(judged_intervals(plan.points[at].scenario, units, precision), precision, units.drives)
 
 
-def _present(store: UnitStore, unit_id: str) -> bytes:
-    content = store.get(unit_id)
-    if content is None:
-        raise OSError(None, "a unit that was just written cannot be read back", str(store.root))
-    return content
-
-
-def _judged(plan: SweepPlan, at: int, units: SweepUnits, precision: Precision) -> list[Interval]:
-    scenario = plan.points[at].scenario
-    return [mean_interval(units.vector(name, precision.metric), scenario.seed) for name in judged_strategies(scenario)]
-
-
-def _onward(plan: SweepPlan, at: int, units: SweepUnits, precision: Precision) -> int:
-    return next_drives(_judged(plan, at, units, precision), precision, units.drives)
-
-
-def _missed(plan: SweepPlan, units: Sequence[SweepUnits], precision: Precision) -> int:
+def _missed(plan: SweepPlan, units: Sequence[PointUnits], precision: Precision) -> int:
     """Points at which an interval is still wider than asked for."""
     return sum(
-        not all(precision.reached(interval) for interval in _judged(plan, at, point, precision)) for at, point in enumerate(units)
+        not all(precision.reached(interval) for interval in judged_intervals(plan.points[at].scenario, point, precision))
+        for at, point in enumerate(units)
     )
 
 
-def judged_strategies(scenario: Any) -> list[str]:
-    """Names of the strategies whose intervals have to be narrow: baselines only where there is nothing else."""
-    from sim.strategies.catalog import STRATEGIES
-
-    names = [choice.name for choice in scenario.strategies]
-    real = [choice.name for choice in scenario.strategies if choice.use not in STRATEGIES or not STRATEGIES[choice.use][2]]
-    return real or names
-
-
-def _digest(units: Sequence[SweepUnits]) -> str:
+def _digest(units: Sequence[PointUnits]) -> str:
     total = hashlib.sha256()
     for point in units:
         for name, digest in point.digests.items():

@@ -2,66 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import polars as pl
 
-from sim.measure.metrics_catalog import METRICS, lookup, metric
+from sim.measure.metrics_catalog import METRICS, metric
 from sim.measure.multiple import holm
 from sim.measure.pooled import pooled_quantile
 from sim.measure.stats import Interval, mean_interval, paired_difference
-from sim.record.causes import KINDS
 from sim.scenario.sweep import SweepPlan
-from sim.study.unit import Unit
+from sim.study.point_units import PointUnits, Vector
 
-Vector = list[float | None]
 #: Quantiles over all messages of all drives, by the name of the metric: kind and percent. `all` is the workload together.
 _POOLED_KINDS = ("all", "ota", "diagnostics", "telemetry")
 _PERCENTS = (50, 95, 99)
 
 
-@dataclass
-class SweepUnits:
-    """The units of a point: strategy -> units and ids, drive by drive, and a digest of what was stored of them."""
-
-    units: Mapping[str, Sequence[Unit]]
-    ids: Mapping[str, Sequence[str]]
-    digests: Mapping[str, str]
-    _vectors: dict[tuple[str, str], Vector] = field(default_factory=dict)
-
-    @property
-    def drives(self) -> int:
-        return len(next(iter(self.units.values())))
-
-    def vector(self, strategy: str, name: str) -> Vector:
-        """A metric drive by drive. None: no data, as for a kind of message that no drive of the point creates."""
-        key = (strategy, name)
-        if key not in self._vectors:
-            mine = self.units[strategy]
-            kind = name.partition(".")[0]
-            silent = kind in KINDS and not any(lookup(unit.numbers, f"{kind}.created") for unit in mine)
-            self._vectors[key] = [None if silent else lookup(unit.numbers, name) for unit in mine]
-        return self._vectors[key]
-
-    def capped(self, strategy: str, name: str, horizon_s: float) -> Vector:
-        """As `vector`, what lies beyond the horizon counted as the horizon: for differences."""
-        return [horizon_s if value is not None and math.isinf(value) else value for value in self.vector(strategy, name)]
-
-    def horizon_s(self) -> float:
-        return max(unit.horizon_s for units in self.units.values() for unit in units)
-
-    def latencies(self, strategy: str, kind: str) -> list[np.ndarray[Any, np.dtype[np.float64]]]:
-        empty = np.empty(0)
-        if kind != "all":
-            return [unit.latency_s.get(kind, empty) for unit in self.units[strategy]]
-        return [np.concatenate([empty, *unit.latency_s.values()]) for unit in self.units[strategy]]
-
-
-def sweep_tables(plan: SweepPlan, points: Sequence[SweepUnits], metrics: Sequence[str]) -> dict[str, pl.DataFrame]:
+def sweep_tables(plan: SweepPlan, points: Sequence[PointUnits], metrics: Sequence[str]) -> dict[str, pl.DataFrame]:
     """`sweep` (tidy), `differences` (each point against the first, paired) and `drives` (each metric drive by drive)."""
     table = _Intervals(plan.base.seed)
     rows: list[dict[str, Any]] = []
@@ -120,7 +78,7 @@ def _cells(interval: Interval) -> dict[str, Any]:
     return {"value": interval.mean, "low": interval.low, "high": interval.high, "n": interval.n, "note": interval.note}
 
 
-def _differences(plan: SweepPlan, points: Sequence[SweepUnits], metrics: Sequence[str]) -> list[dict[str, Any]]:
+def _differences(plan: SweepPlan, points: Sequence[PointUnits], metrics: Sequence[str]) -> list[dict[str, Any]]:
     """Each point minus the first one, strategy by strategy, on the drives both have; one family of comparisons."""
     rows: list[dict[str, Any]] = []
     first = points[0]
@@ -176,7 +134,7 @@ class _Intervals:
             found = self._means[key] = mean_interval(values, self._seed)
         return found
 
-    def pooled(self, point: SweepUnits, strategy: str) -> list[tuple[str, Interval]]:
+    def pooled(self, point: PointUnits, strategy: str) -> list[tuple[str, Interval]]:
         key = tuple(point.ids[strategy])
         if key not in self._pooled:
             found = []
