@@ -183,7 +183,7 @@ def run(
     else:
         print_summary(result.metrics, result.run_dir, report)
     if junit is not None:
-        cli_studies.write_objectives(result.metrics, junit)
+        cli_studies.write_objectives(result.metrics, junit, strict)
     return MISSED if any_missed(result.metrics, strict) else OK
 
 

@@ -96,6 +96,65 @@ def register(
 
     @app.command()
     @command
+    def compare(
+        runs: Annotated[list[Path], typer.Argument(metavar="RUN_DIR...", help="folders of runs; with --gate two: BASE and HEAD")],
+        gate: Annotated[
+            list[str] | None,
+            typer.Option(metavar="METRIC[:TOLERANCE]", help="HEAD must not be worse, by more than 5% or 2 s; repeatable"),
+        ] = None,
+        pair: Annotated[
+            list[str] | None,
+            typer.Option(metavar="BASE=HEAD", help="strategies with different names that belong together; repeatable"),
+        ] = None,
+        metric: MetricOption = None,
+        strict: StrictOption = False,
+        junit: JUnitOption = None,
+        out: OutOption = Path("results"),
+        json: JsonOption = False,
+    ) -> int:
+        """Compare runs, across scenarios and strategies; with --gate fail where HEAD is shown to be worse than BASE."""
+        from sim.record.read import RunFolderError
+        from sim.report.comparison import METRICS
+        from sim.study.bounds import BoundError
+        from sim.study.comparison import compare_runs
+        from sim.study.gate import parse_gate
+        from sim.study.pairing import NotPaired
+        from sim.terminal import say
+        from sim.terminal_studies import comparison_json, print_comparison
+
+        metrics = _metrics(metric, bad_usage) or METRICS
+        if (gate or pair or junit) and len(runs) != 2:
+            raise bad_usage(f"--gate, --pair and --junit compare two runs, BASE and HEAD, not {len(runs)}")
+        if (strict or junit) and not gate:
+            raise bad_usage("--strict and --junit are about --gate, which is not given")
+        renamed = {}
+        for text in pair or ():
+            one, equals, other = text.partition("=")
+            if not equals or not one.strip() or not other.strip():
+                raise bad_usage(f"--pair {text}: expected BASE=HEAD, the names of two strategies")
+            renamed[one.strip()] = other.strip()
+        gates = []
+        for text in gate or ():
+            try:
+                gates.append(parse_gate(text))
+            except BoundError as error:
+                raise bad_usage(f"--gate {text}: {error}") from None
+        try:
+            found = compare_runs(runs, gates=gates, renamed=renamed, metrics=metrics, out=out, command=said())
+        except (RunFolderError, NotPaired) as error:
+            raise bad_usage(str(error)) from None
+        if json:
+            say(comparison_json(found))
+        else:
+            print_comparison(found)
+        if found.gate is None:
+            return 0
+        if junit is not None:
+            _write_gate(found, junit, strict)
+        return int(found.gate.verdict == "worse" or (strict and found.gate.verdict == "undecided"))
+
+    @app.command()
+    @command
     def units(
         clear: Annotated[bool, typer.Option("--clear", help="remove all of them")] = False,
         clear_stale: Annotated[bool, typer.Option("--clear-stale", help="remove those of other versions of the lab")] = False,
@@ -137,7 +196,15 @@ def precise(scenario: Any, text: str, most: int, jobs: int, out: Path, bad_usage
     return dataclasses.replace(scenario, replications=n)
 
 
-def write_objectives(metrics: Any, path: Path) -> None:
+def _write_gate(found: Any, path: Path, strict: bool) -> None:
+    from sim.report.junit import Case, write_junit
+    from sim.study.comparison import check_in_words
+
+    cases = [Case(check.metric, check.strategy, check.verdict, check_in_words(check)) for check in found.gate.checks]
+    write_junit(path, "HEAD against BASE", cases, strict)
+
+
+def write_objectives(metrics: Any, path: Path, strict: bool) -> None:
     """The objectives of a run as JUnit XML."""
     from sim.report.junit import Case, write_junit
 
@@ -145,7 +212,7 @@ def write_objectives(metrics: Any, path: Path) -> None:
         Case(f"{one['metric']} {one['bound'].replace('_', ' ')}", str(one["strategy"]), str(one["verdict"]), _found(one))
         for one in metrics.get("objectives", [])
     ]
-    write_junit(path, f"objectives of {metrics.get('scenario')}", cases)
+    write_junit(path, f"objectives of {metrics.get('scenario')}", cases, strict)
 
 
 def _found(one: Any) -> str:

@@ -127,3 +127,76 @@ def _cell(row: dict[str, Any] | None, factor: float, short: bool = False) -> str
     if short:
         return f"{value:,.{places}f} ±{half:.{places}f}"
     return f"{value:,.{places}f} [{low:,.{places}f}, {high:,.{places}f}]"
+
+
+_GATE_STYLES = {"pass": "green", "worse": "bold red", "undecided": "yellow"}
+
+
+def print_comparison(found: Any) -> None:
+    """The gate's checks, or what changed, or the matrix of the first metric; then where the report is."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from sim.study.comparison import check_in_words
+
+    console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 140, emoji=False, markup=False)
+    if found.gate is not None:
+        for check in found.gate.checks:
+            line = Text(f"{check.verdict:<10}", style=_GATE_STYLES[check.verdict]) + Text(check_in_words(check), style="")
+            console.print(line, soft_wrap=True)
+        for line in found.gate.left_out:
+            console.print(Text(line, style="dim"), soft_wrap=True)
+        for line in found.gate.warnings:
+            console.print(Text(f"warning: {line}", style="yellow"), soft_wrap=True)
+    else:
+        _print_matrix(console, found.comparison)
+        for line in [*(found.paired.left_out if found.paired else ()), *([found.not_paired] if found.not_paired else ())]:
+            console.print(Text(line, style="dim"), soft_wrap=True)
+    console.print()
+    if found.gate is not None:
+        share = 100 * found.gate.confidence
+        n, drives = len(found.gate.checks), found.paired.drives
+        text = f"{found.gate.verdict}: {n} check{'s' * (n != 1)} on {drives} drives, each interval at {share:.4g} %"
+        console.print(Text(text, style=_GATE_STYLES[found.gate.verdict]), soft_wrap=True)
+    console.print(Text(f"report: {found.run_dir / 'report.html'}"), soft_wrap=True)
+
+
+def _print_matrix(console: Any, comparison: Any) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    for name in comparison.metrics:
+        factor, unit = _SCALES[metric(name).unit]
+        console.print(Text(f"{name}{f', {unit}' if unit else ''}: {metric(name).doc}"))
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        table.add_column("run", overflow="fold")
+        for one in comparison.strategies:
+            table.add_column(one, justify="right", overflow="fold")
+        for label in comparison.runs:
+            cells = [comparison.cell(label, one, name) for one in comparison.strategies]
+            rows = [cell and {**cell, "value": cell["mean"]} for cell in cells]
+            table.add_row(label, *(_cell(row, factor, short=True) for row in rows))
+        console.print(table)
+        console.print()
+
+
+def comparison_json(found: Any) -> str:
+    """The one JSON object of --json."""
+    import dataclasses
+
+    from sim.study.comparison import table
+
+    gate = found.gate
+    content = {
+        "results_dir": str(found.run_dir),
+        "verdict": gate.verdict if gate else None,
+        "checks": [_finite(dataclasses.asdict(check)) for check in gate.checks] if gate else [],
+        "confidence": gate.confidence if gate else None,
+        "drives": found.paired.drives if found.paired else None,
+        "left_out": list(gate.left_out if gate else found.paired.left_out if found.paired else ()),
+        "not_paired": found.not_paired,
+        "warnings": list(gate.warnings) if gate else [],
+        "changes": [_finite(dataclasses.asdict(change)) for change in found.changes],
+        "rows": [_finite(row) for row in table(found.comparison).to_dicts()],
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
