@@ -6,7 +6,9 @@ from sim.report.figures_backoff import backoff_ladder
 from sim.report.figures_drive import drive_lanes
 from sim.report.figures_latency import latency_distribution
 from sim.report.figures_ledger import loss_ledger
+from sim.report.figures_matrix import scenario_matrix
 from sim.report.figures_recovery import recovery_bars
+from sim.report.figures_sweep import sweep_heat, sweep_lines
 from sim.report.figures_trade_off import trade_off
 from sim.report.figures_zoom import zoom, zoom_events
 
@@ -16,6 +18,9 @@ __all__ = [
     "latency_distribution",
     "loss_ledger",
     "recovery_bars",
+    "scenario_matrix",
+    "sweep_heat",
+    "sweep_lines",
     "trade_off",
     "zoom",
     "zoom_events",

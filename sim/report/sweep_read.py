@@ -18,7 +18,7 @@ from sim.report.palette import Style, styles
 TABLES = ("sweep", "differences", "drives")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sweep:
     """A sweep as its folder tells it. A row of `table` is a value with its interval: point, axes, strategy, metric, statistic."""
 
@@ -26,6 +26,11 @@ class Sweep:
     table: pl.DataFrame
     differences: pl.DataFrame
     drives: pl.DataFrame
+    run_dir: Path
+
+    def __repr__(self) -> str:
+        keys = ", ".join(axis["key"] for axis in self.axes)
+        return f"<Sweep {self.manifest['scenario']} {self.manifest['sweep_id']}: {len(self.points)} points over {keys}>"
 
     @property
     def axes(self) -> list[dict[str, Any]]:
@@ -103,4 +108,4 @@ def read_sweep(folder: Path) -> Sweep:
         raise RunFolderError(f"{folder}: cannot be read as a sweep: {str(error).splitlines()[0]}") from error
     for name in manifest["metrics"]:
         metric(name)
-    return Sweep(manifest, frames["sweep"], frames["differences"], frames["drives"])
+    return Sweep(manifest, frames["sweep"], frames["differences"], frames["drives"], folder)

@@ -11,6 +11,8 @@ from sim.measure.metrics_catalog import METRICS, metric
 from sim.measure.multiple import holm
 from sim.measure.pooled import pooled_quantile
 from sim.measure.stats import Interval, mean_interval, paired_difference
+from sim.record.read import POLARS_TYPES
+from sim.record.study_schema import STUDY_TABLES
 from sim.scenario.sweep import SweepPlan
 from sim.study.point_units import PointUnits, Vector
 
@@ -37,26 +39,16 @@ def sweep_tables(plan: SweepPlan, points: Sequence[PointUnits], metrics: Sequenc
             for replication, unit_id in enumerate(point.ids[strategy]):
                 values = {name: point.vector(strategy, name)[replication] for name in METRICS}
                 drives.append({**who, "replication": replication, "unit_id": unit_id, **values})
+    found = {"sweep": rows, "differences": _differences(plan, points, metrics), "drives": drives}
+    return {name: pl.DataFrame(found[name], schema=_schema(plan, name), orient="row") for name in found}
+
+
+def _schema(plan: SweepPlan, table: str) -> dict[str, Any]:
     axes = {axis.key: pl.String if axis.numbers is None else pl.Float64 for axis in plan.axes}
-    head: dict[str, Any] = {"point": pl.Int32, **axes, "strategy": pl.String}
-    numbers = {"value": pl.Float64, "low": pl.Float64, "high": pl.Float64, "n": pl.Int32, "note": pl.String}
-    return {
-        "sweep": pl.DataFrame(
-            rows, schema={**head, "metric": pl.String, "statistic": pl.String, "unit": pl.String, **numbers}, orient="row"
-        ),
-        "differences": pl.DataFrame(
-            _differences(plan, points, metrics),
-            schema={
-                **head, "metric": pl.String, "unit": pl.String, "difference": pl.Float64, "low": pl.Float64, "high": pl.Float64,
-                "p": pl.Float64, "p_holm": pl.Float64, "verdict": pl.String, "n": pl.Int32, "note": pl.String,
-            },
-            orient="row",
-        ),
-        "drives": pl.DataFrame(
-            drives, orient="row",
-            schema={**head, "replication": pl.Int32, "unit_id": pl.String, **dict.fromkeys(METRICS, pl.Float64)},
-        ),
-    }  # fmt: skip
+    columns = {column.name: POLARS_TYPES[column.kind] for column in STUDY_TABLES[table]}
+    first = columns.pop("point")
+    metrics = dict.fromkeys(METRICS, pl.Float64) if table == "drives" else {}
+    return {"point": first, **axes, **columns, **metrics}
 
 
 def leading_metric(tables: Mapping[str, pl.DataFrame], metrics: Sequence[str]) -> str:

@@ -30,7 +30,11 @@ def runs(tmp_path_factory):
     path.write_text(SCENARIO)
     own = folder / "own.yaml"
     own.write_text(SCENARIO.replace("[mqtt_persistent, hybrid]", "[{use: 'own.py:EagerMQTT', name: own, silent: 8 s}]"))
-    (folder / "own.py").write_text((ROOT / "docs" / "examples" / "eager_mqtt.py").read_text())
+    source = (ROOT / "docs" / "examples" / "eager_mqtt.py").read_text()
+    (folder / "own.py").write_text(source)
+    (folder / "deaf.py").write_text(source.replace('setting("link_event",', 'setting("off",'))
+    deaf = folder / "deaf.yaml"
+    deaf.write_text(own.read_text().replace("own.py", "deaf.py"))
 
     def made(name, file=path, **options):
         options.setdefault("replications", 12)
@@ -46,7 +50,7 @@ def runs(tmp_path_factory):
         "seed": made("seed", seed=2),
         "road": made("road", sets=["link.rtt.median=60 ms"]),
         "own": made("own", own),
-        "own patient": made("own patient", own, sets=["own.silent=30 s"]),
+        "own deaf": made("own deaf", deaf),
     }
 
 
@@ -133,7 +137,7 @@ def test_two_versions_of_the_lab_pair_where_the_drives_are_the_same(runs, tmp_pa
 
 
 def test_two_strategy_files_pair_by_name_or_as_told(runs):
-    paired = sides(runs, "own", "own patient")
+    paired = sides(runs, "own", "own deaf")
     assert [one[0] for one in paired.pairs] == ["own"]
     assert judge(paired, [Gate("recovery_s.mean")]).verdict == "worse"
     with pytest.raises(NotPaired, match="no strategy has the same name"):
