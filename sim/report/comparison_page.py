@@ -236,7 +236,7 @@ def _assumptions(comparison: Comparison, changes: Sequence[Change], verdicts: Se
     ]
     if verdicts:
         lines.append(
-            f"Each check of the gate has an interval of {percent(joint)}, so that all {len(verdicts)} hold together with 95 %"
-            " (Bonferroni). A check fails only where its whole interval lies beyond the tolerance."
+            f"Each check of the gate has an interval of {percent(joint)}, so that all in which anything changed hold together"
+            " with 95 % (Bonferroni). A check fails only where its whole interval lies beyond the tolerance."
         )
     return lines

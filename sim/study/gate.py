@@ -3,7 +3,7 @@
 A check fails only where the whole interval of the paired difference lies beyond the tolerance on the worse side. It passes where
 the whole interval lies within it. In between nothing is decided, which is no failure unless that is asked for. The
 intervals of all checks hold together with 95 % (Bonferroni): a build that is no worse fails in one of twenty at most,
-however many checks there are.
+however many checks there are. Those in which every drive has the same value on both sides pass and are not counted.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def judge(paired: Paired, gates: Sequence[Gate]) -> GateResult:
             raise NotPaired(f"--gate {gate.metric}: there is no data on it in both BASE and HEAD")
         if silent:
             left_out.append(f"no data on {gate.metric}: {', '.join(silent)}")
-    n = len(found)
+    n = max(sum(base != head for _gate, _label, base, head in found), 1)
     seed = int(str(paired.base.manifest["seed"]))
     checks = [_check(gate, label, base, head, seed, n) for gate, label, base, head in found]
     few = few_drives(paired.drives, n)

@@ -107,12 +107,15 @@ def test_few_drives_decide_nothing_and_it_is_said(runs):
     assert judge(sides(runs, "few", "few"), [Gate("all.latency_s.mean_capped")]).verdict == "pass"
 
 
-def test_more_checks_have_wider_intervals(runs):
+def test_more_checks_have_wider_intervals_and_those_without_change_do_not_count(runs):
     paired = sides(runs, "base", "slow")
     one = judge(paired, [Gate("all.latency_s.mean_capped")])
     many = judge(paired, [Gate("all.latency_s.mean_capped"), Gate("bytes.total"), Gate("all.lost"), Gate("recovery_s.mean")])
-    assert one.confidence == pytest.approx(0.975)
-    assert many.confidence == pytest.approx(1 - 0.05 / 8)
+    assert (len(one.checks), len(many.checks)) == (2, 8)
+    assert one.confidence == pytest.approx(0.95)  # hybrid has not changed
+    changed = sum(check.difference != 0.0 for check in many.checks)
+    assert changed == 3
+    assert many.confidence == pytest.approx(1 - 0.05 / changed)
     assert many.checks[0].low < one.checks[0].low < one.checks[0].high < many.checks[0].high
 
 
