@@ -54,6 +54,9 @@ def register(
         precision: PrecisionOption = None,
         most_drives: MostOption = 1000,
         jobs: Annotated[int | None, typer.Option("-j", "--jobs", min=1, help="processes; all cores where not given")] = None,
+        executor: Annotated[
+            str, typer.Option(metavar="local|dask|tcp://HOST:PORT", help="dask: a cluster on this machine; else a Dask scheduler")
+        ] = "local",
         force: Annotated[bool, typer.Option("--force", help="run again what the store has")] = False,
         out: OutOption = Path("results"),
         json: JsonOption = False,
@@ -62,12 +65,17 @@ def register(
         from sim.scenario.sweep import load_sweep
         from sim.terminal import nothing_else_on_stdout, progress, say
 
+        if executor not in ("local", "dask") and not executor.startswith(("tcp://", "tls://")):
+            raise bad_usage(
+                f"--executor {executor}: expected local, dask, or the address of a scheduler such as tcp://10.0.0.5:8786"
+            )
         with nothing_else_on_stdout(json):
             plan = load_sweep(
                 file, sets=set_ or (), varies=vary or (), strategies=strategy or (), replications=replications, seed=seed
             )
             for line in plan.warnings[:10]:
                 say(f"warning: {line}", error=True)
+            from sim.study.on_dask import ClusterUnusable
             from sim.study.survivors import WorkLost
             from sim.study.sweep import METRICS, run_sweep
             from sim.terminal_studies import interrupted_sweep, sweep_head
@@ -80,9 +88,9 @@ def register(
                 with progress(plan.base.name) as show:
                     result = run_sweep(
                         plan, jobs=jobs or cores(), out=out, force=force, metrics=metrics, precision=wanted, progress=show,
-                        command=said(), say=lambda text: say(text, error=True), work=work,
+                        command=said(), say=lambda text: say(text, error=True), work=work, executor=executor,
                     )  # fmt: skip
-            except WorkLost as error:
+            except (WorkLost, ClusterUnusable) as error:
                 raise bad_usage(str(error)) from None
             except KeyboardInterrupt:
                 say(interrupted_sweep(work), error=True)

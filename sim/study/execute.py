@@ -17,6 +17,7 @@ from sim.study.unit import UnitKey, run_units
 from sim.study.unit_store import UnitStore
 
 Progress = Callable[[int, int], None]
+LOCAL = "local"
 #: Units in a piece of work. They share a drive; few enough that a lost piece, and the wait for the last one, cost little.
 _MOST_IN_A_PIECE = 12
 
@@ -52,13 +53,17 @@ def execute(
     progress: Progress | None = None,
     work: Work | None = None,
     done: set[str] | None = None,
+    executor: str = LOCAL,
 ) -> Work:
     """Have every unit of `wanted` in the store. `done`: ids that `force` has run already; those run here are added.
+
+    `executor`: LOCAL, "dask" for a cluster on this machine, or the address of a Dask scheduler.
 
     Each is stored as it finishes: what is interrupted goes on where it stopped.
 
     Raises:
         sim.study.survivors.WorkLost: a piece of work ended its process again and again.
+        sim.study.on_dask.ClusterUnusable: what is wrong with the cluster.
         OSError: the store cannot be written.
     """
     work = Work() if work is None else work
@@ -69,7 +74,7 @@ def execute(
     finished = present
     show = progress or (lambda _done, _total: None)
     show(finished, n)
-    for units in _results(orders, jobs, work.losses):
+    for units in _results(orders, jobs, work.losses, executor):
         store.put(units)
         done.update(units)
         work.run += len(units)
@@ -113,7 +118,14 @@ def _pieces(orders: Sequence[_Order]) -> Iterator[list[_Order]]:
         yield piece
 
 
-def _results(pieces: Sequence[list[_Order]], jobs: int, losses: Losses) -> Iterator[dict[str, bytes]]:
+def _results(pieces: Sequence[list[_Order]], jobs: int, losses: Losses, executor: str) -> Iterator[dict[str, bytes]]:
+    if executor != LOCAL and pieces:
+        from sim.study import on_dask
+
+        scenarios = [order[0] for piece in pieces for order in piece]
+        files = on_dask.files_of(scenarios, users_files(scenarios))
+        yield from on_dask.results([pickle.dumps(piece) for piece in pieces], files, executor, jobs)
+        return
     if jobs <= 1 or len(pieces) <= 1:
         for piece in pieces:
             yield run_piece(piece)

@@ -16,7 +16,7 @@ import polars as pl
 from sim.measure.metrics_catalog import metric
 from sim.measure.support import Precision, next_drives
 from sim.scenario.sweep import SweepPlan
-from sim.study.execute import Progress, Wanted, Work, execute
+from sim.study.execute import LOCAL, Progress, Wanted, Work, execute
 from sim.study.manifest import file_hashes, plain, versions
 from sim.study.point_units import PointUnits, judged_intervals, judged_strategies, read_point
 from sim.study.run import write_json
@@ -56,6 +56,7 @@ def run_sweep(
     report: bool = True,
     say: Callable[[str], None] | None = None,
     work: Work | None = None,
+    executor: str = LOCAL,
 ) -> SweepResult:
     """Run what the store does not have, and write results/<scenario>/sweep-<id>/.
 
@@ -63,7 +64,7 @@ def run_sweep(
     kept up to date while units finish.
 
     Raises:
-        sim.study.survivors.WorkLost, OSError: as `execute`.
+        sim.study.survivors.WorkLost, sim.study.on_dask.ClusterUnusable, OSError: as `execute`.
         sim.measure.metrics_catalog.UnknownMetricError: of `metrics`.
     """
     for name in metrics:
@@ -75,7 +76,7 @@ def run_sweep(
     while True:
         wanted = [Wanted(key, range(n)) for key, n in zip(keys, drives, strict=True)]
         before = work.from_store, work.run, work.wanted
-        execute(wanted, store, jobs=jobs, force=force, progress=progress, work=work, done=done)
+        execute(wanted, store, jobs=jobs, force=force, progress=progress, work=work, done=done, executor=executor)
         if before[2]:
             # a further round finds what the rounds before have run: that is counted once
             work.from_store, work.wanted = before[0], before[0] + work.run
