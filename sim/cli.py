@@ -19,7 +19,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sim import cli_studies
+from sim import cli_search, cli_studies
 
 OK, MISSED, BAD_USAGE, DEFECT, INTERRUPTED = 0, 1, 2, 3, 130
 _EPILOG = "Exit codes: 0 ok, 1 an objective missed, 2 bad scenario or usage, 3 a defect of the lab, 130 interrupted."
@@ -526,3 +526,4 @@ def _cores() -> int:
 
 
 cli_studies.register(app, _command, _said, _cores, BadUsage)
+cli_search.register(app, _command, _said, _cores, BadUsage)

@@ -80,7 +80,7 @@ def register(
             from sim.study.sweep import METRICS, run_sweep
             from sim.terminal_studies import interrupted_sweep, sweep_head
 
-            metrics = _metrics(metric, bad_usage) or METRICS
+            metrics = metrics_of(metric, bad_usage) or METRICS
             wanted = _precision(precision, metrics[0], most_drives, bad_usage)
             say(sweep_head(plan), error=True)
             work = _work()
@@ -130,7 +130,7 @@ def register(
         from sim.terminal import say
         from sim.terminal_studies import comparison_json, print_comparison
 
-        metrics = _metrics(metric, bad_usage) or METRICS
+        metrics = metrics_of(metric, bad_usage) or METRICS
         if (gate or pair or junit) and len(runs) != 2:
             raise bad_usage(f"--gate, --pair and --junit compare two runs, BASE and HEAD, not {len(runs)}")
         if (strict or junit) and not gate:
@@ -236,7 +236,8 @@ def _work() -> Any:
     return Work()
 
 
-def _metrics(names: Sequence[str] | None, bad_usage: type[Exception]) -> tuple[str, ...]:
+def metrics_of(names: Sequence[str] | None, bad_usage: type[Exception], option: str = "--metric") -> tuple[str, ...]:
+    """The metrics that an option names, none where it was not given."""
     from sim.measure.metrics_catalog import METRICS
     from sim.scenario.document import nearest
 
@@ -244,7 +245,7 @@ def _metrics(names: Sequence[str] | None, bad_usage: type[Exception]) -> tuple[s
         if name not in METRICS:
             near = nearest(name, METRICS)
             hint = f"did you mean {near}" if near else "`python -m sim list metrics` shows them"
-            raise bad_usage(f"--metric {name}: unknown metric, {hint}")
+            raise bad_usage(f"{option} {name}: unknown metric, {hint}")
     return tuple(names or ())
 
 

@@ -10,10 +10,12 @@ import polars as pl
 
 from sim.report.comparison import METRICS, Comparison, read_comparison
 from sim.report.sweep_read import Sweep, read_sweep
-from sim.scenario.sweep import load_sweep
+from sim.scenario.space import parse_ranges
+from sim.scenario.sweep import load_sweep, open_scenario
 from sim.study.bounds import parse_bound
 from sim.study.gate import judge, parse_gate
 from sim.study.pairing import pair, read_side
+from sim.study.search import Searched
 
 
 def sweep(
@@ -69,3 +71,55 @@ def gate(base: str | Path, head: str | Path, gates: Sequence[str], renamed: Mapp
 def side_by_side(run_dirs: Sequence[str | Path], metrics: Sequence[str] = METRICS) -> Comparison:
     """Runs of any scenarios, for `sim.figures.scenario_matrix`. Raises RunFolderError."""
     return read_comparison([Path(one) for one in run_dirs], metrics)
+
+
+def sensitivity(
+    scenario: str | Path,
+    over: Sequence[str],
+    *,
+    metrics: Sequence[str],
+    method: str = "sobol",
+    samples: int = 32,
+    strategies: Sequence[str] = (),
+    sets: Sequence[str] = (),
+    replications: int | None = None,
+    jobs: int = 1,
+    out: str | Path = "results",
+) -> pl.DataFrame:
+    """Which key drives which metric: a row for each strategy, metric and key (`sim.study.sensitivity`). Needs SALib.
+
+    `over`: 'key=10 s..60 s' each. Raises ScenarioErrors, PackageMissing.
+    """
+    from sim.study.sensitivity import analyse
+
+    return analyse(_searched(scenario, strategies, sets, replications, jobs, out), parse_ranges(over), metrics, method, samples)
+
+
+def tune(
+    scenario: str | Path,
+    over: Sequence[str],
+    strategy: str,
+    *,
+    objectives: Sequence[str] | None = None,
+    trials: int = 50,
+    sets: Sequence[str] = (),
+    replications: int | None = None,
+    jobs: int = 1,
+    out: str | Path = "results",
+) -> tuple[pl.DataFrame, str]:
+    """Search for good values on several metrics at once; returns the trials and the best one's scenario as YAML. Needs Optuna.
+
+    `over`: 'key=10 s..60 s' or 'key=a,b,c' each. The same call goes on to `trials`. Raises ScenarioErrors, PackageMissing.
+    """
+    from sim.study.tune import OBJECTIVES, as_yaml, table
+    from sim.study.tune import tune as run_trials
+
+    searched = _searched(scenario, [strategy], sets, replications, jobs, out)
+    tuned = run_trials(searched, parse_ranges(over), strategy, objectives=objectives or OBJECTIVES, trials=trials)
+    return table(tuned), as_yaml(searched, tuned, tuned.best)
+
+
+def _searched(
+    scenario: str | Path, strategies: Sequence[str], sets: Sequence[str], replications: int | None, jobs: int, out: str | Path
+) -> Searched:
+    return Searched(open_scenario(scenario, sets=sets, strategies=strategies, replications=replications), Path(out), jobs)

@@ -200,3 +200,35 @@ def comparison_json(found: Any) -> str:
         "rows": [_finite(row) for row in table(found.comparison).to_dicts()],
     }
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def print_frame(frame: pl.DataFrame, error: bool = False) -> None:
+    """A table as it is, numbers to four digits."""
+    from rich.console import Console
+    from rich.table import Table
+
+    stream = sys.stderr if error else sys.stdout
+    console = Console(file=stream, highlight=False, width=None if stream.isatty() else 140, emoji=False, markup=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name, kind in frame.schema.items():
+        table.add_column(name, justify="right" if kind.is_numeric() else "left", overflow="fold")
+    for row in frame.iter_rows():
+        table.add_row(*("-" if cell is None else f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in row))
+    console.print(table)
+    console.print()
+
+
+def sensitivity_json(folder: Any, rows: pl.DataFrame) -> str:
+    content = {"results_dir": str(folder), "rows": [_finite(row) for row in rows.to_dicts()]}
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def tune_json(tuned: Any, text: str) -> str:
+    import dataclasses
+
+    front = [dataclasses.asdict(one) for one in tuned.front]
+    content = {
+        "results_dir": str(tuned.run_dir), "strategy": tuned.strategy, "objectives": list(tuned.objectives),
+        "trials": len(tuned.trials), "front": front, "yaml": text,
+    }  # fmt: skip
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False, default=str)

@@ -25,7 +25,11 @@ _SHORT = {
 
 def short_name(name: str) -> str:
     """ "delivered within 60 s"; of a metric without a short name its description."""
-    return _SHORT.get(name) or metric(name).doc.removesuffix(" (all workloads)")
+    if name in _SHORT:
+        return _SHORT[name]
+    if name.startswith("bytes."):
+        return f"data for {name.removeprefix('bytes.').replace('_', ' ')}"
+    return metric(name).doc.removesuffix(" (all workloads)")
 
 
 def heading(name: str) -> str:

@@ -26,7 +26,7 @@ from fractions import Fraction
 from pathlib import Path as FilePath
 from typing import Any
 
-from sim.scenario.document import Document, Problem, ScenarioErrors, nearest, unknown
+from sim.scenario.document import Document, Place, Problem, ScenarioErrors, nearest, unknown
 from sim.scenario.load import build_scenario, read_text
 from sim.scenario.overrides import Selection, apply_options, put_at_key
 from sim.scenario.quantities import KINDS
@@ -114,6 +114,53 @@ def load_sweep(
     chosen, left_out = _chosen(block, axes, document)
     points, more = _points(document, selection, folder, chosen)
     return SweepPlan(base, axes, points, left_out, tuple(dict.fromkeys([*document.lines(warnings), *more])))
+
+
+@dataclass(frozen=True, slots=True)
+class OpenScenario:
+    """A scenario file of which any point can be made: `at` gives the scenario with some keys at other values."""
+
+    base: Scenario
+    document: Document
+    selection: Selection
+    folder: FilePath
+
+    def at(self, values: Mapping[str, Any], option: str = "") -> Scenario:
+        """The scenario with these values, as YAML would give them. Raises ScenarioErrors, which name `option` and the key."""
+        here = self.document_at(values, option)
+        scenario, _warnings, problems = build_scenario(here, self.selection, self.folder)
+        if scenario is None or problems:
+            raise ScenarioErrors(here.lines(problems))
+        return scenario
+
+    def document_at(self, values: Mapping[str, Any], option: str = "") -> Document:
+        """The file's plain data with these values. Raises ScenarioErrors for a key that is none."""
+        here = copy.deepcopy(self.document)
+        for key, value in values.items():
+            place = Place(option=f"{option} {key}".strip())
+            try:
+                put_at_key(here, key, copy.deepcopy(value), place)
+            except ValueError as error:
+                raise ScenarioErrors(here.lines([Problem((), str(error), place=place)])) from None
+        return here
+
+
+def open_scenario(
+    path: str | FilePath,
+    *,
+    sets: Sequence[str] = (),
+    strategies: Sequence[str] = (),
+    replications: int | None = None,
+    seed: int | None = None,
+) -> OpenScenario:
+    """Read a scenario of which points are to be made. Raises ScenarioErrors with a line for each mistake."""
+    document = read_yaml(read_text(path), str(path))
+    selection, problems = apply_options(document, sets, (), strategies, replications, seed)
+    folder = FilePath(path).parent
+    base, _warnings, wrong = build_scenario(document, selection, folder)
+    if base is None or problems or wrong:
+        raise ScenarioErrors(document.lines([*problems, *wrong]))
+    return OpenScenario(base, document, selection, folder)
 
 
 def _points(
