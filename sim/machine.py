@@ -131,6 +131,19 @@ class MessageCreated:
     message: Message
 
 
+@dataclass(slots=True)
+class StoreChanged:
+    """What a server keeps in a store outside was read there: at the start, or as somebody else has changed it.
+
+    `kept` is a sim.protocols.kept.Kept, or None: the store is out of reach, for `reason` (refused | timed_out | reset |
+    failed). `withheld`: answers that were not sent, as what they rest on could not be written.
+    """
+
+    kept: Any
+    reason: str = ""
+    withheld: tuple[SendPacket, ...] = ()
+
+
 # --- Actions: imperatives -----------------------------------------------------------------------------------------------
 
 
@@ -215,6 +228,7 @@ Input = (
     | NameFailed
     | AddressChanged
     | MessageCreated
+    | StoreChanged
 )
 Action = OpenTransport | CloseTransport | SendPacket | ResolveName | Create | Deliver | Drop | Note
 

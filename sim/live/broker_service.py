@@ -12,13 +12,13 @@ import contextlib
 import dataclasses
 import os
 import ssl as tls
-import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from sim.live.broker_connection import BrokerConnection
 from sim.live.mqtt_codec import MAXIMUM_PACKET_BYTES
+from sim.live.open_files import files_at_most
 from sim.machine import (
     NEVER,
     CloseTransport,
@@ -112,7 +112,7 @@ class BrokerService:
         self.connections_made = 0
         self._recorder = recorder
         self._ssl = ssl
-        self._most_connections = min(connections, _files_at_most())
+        self._most_connections = min(connections, files_at_most())
         self._server: asyncio.Server | None = None
         self._open: dict[int, BrokerConnection] = {}
         self._all: set[BrokerConnection] = set()  # the closing ones too
@@ -266,13 +266,3 @@ class BrokerService:
         if connection is not None:
             connection.close(abort=True)
             self._inputs.append(TransportLost(transport, "reset"))
-
-
-def _files_at_most() -> int:
-    """Connections for which there are file descriptors, with some left for everything else."""
-    if sys.platform == "win32":
-        return _MOST_CONNECTIONS
-    import resource
-
-    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 2**31 if soft == resource.RLIM_INFINITY else max(16, soft - 64)

@@ -19,6 +19,8 @@ Step = tuple[float, str]
 _MARKS = {
     "address_noticed": "the vehicle sees the change of its address",
     "heartbeat_accepted": "the server accepts a heartbeat",
+    "store_lost": "the server's store is out of reach",
+    "store_regained": "the server's store is back",
 }
 _VIA = {"mqtt": "over MQTT", "poll": "in the answer to a poll", "push": "on a transport the server opened", "post": "in a POST"}
 _RECEIVER = {"ota": "the vehicle's application", "diagnostics": "the vehicle's application", "probe": "the vehicle's application"}

@@ -17,6 +17,7 @@ from sim.machine import (
     PacketReceived,
     ResolveName,
     SendPacket,
+    StoreChanged,
     TransportLost,
 )
 from sim.record.recorder import Connection, Recorder, describe
@@ -169,6 +170,8 @@ class Journal:
             detail = event.reason
         elif type(event) is AddressChanged:
             detail = event.address or ""
+        elif type(event) is StoreChanged:
+            detail = event.reason or f"{len(event.kept.messages)} messages"
         self.record.note_trace(now, SIDES[side], name_of(type(event)), getattr(event, "transport", -1), message, detail)
 
     def trace_send(self, side: int, now: float, action: SendPacket) -> None:

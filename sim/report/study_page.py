@@ -8,10 +8,10 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from sim.record.read import RunFolderError
 from sim.report.canvas import inline_svg, png_bytes, svg_bytes
-from sim.report.page import render
-from sim.report.palette import CSS_VARIABLES, Style
+from sim.report.names import made_by_a_study
+from sim.report.palette import Style
+from sim.report.rendering import Output, render_page, write_output
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,29 +77,17 @@ class Page:
 
 def write_page(folder: Path, page: Page) -> Path:
     """Write report.html, report.md and figures/; returns the path of report.html. RunFolderError where it cannot."""
-    files: dict[str, bytes] = {}
+    output = Output()
     svgs: dict[str, str] = {}
     for section in page.sections:
         for one in section.figures:
             svg = svg_bytes(one.figure)
-            files[f"figures/{one.name}.svg"] = svg
-            files[f"figures/{one.name}.png"] = png_bytes(one.figure)
+            output.files[f"figures/{one.name}.svg"] = svg
+            output.files[f"figures/{one.name}.png"] = png_bytes(one.figure)
             svgs[one.name] = inline_svg(svg, one.name, f"{one.title}. {one.caption}")
-    content = {
-        "page": page,
-        "svgs": svgs,
-        "strategies": [{"name": name, "colour": look.variable} for name, look in page.looks.items()],
-        "palette": {variable: (light, dark) for light, (variable, dark) in CSS_VARIABLES.items()},
-    }
-    files["report.html"] = render("study.html.j2", content, autoescape=True)
-    files["report.md"] = render("study.md.j2", content, autoescape=False)
-    try:
-        (folder / "figures").mkdir(parents=True, exist_ok=True)
-        for name, data in files.items():
-            path = folder / name
-            unfinished = path.with_name(f".{path.name}.part")
-            unfinished.write_bytes(data)
-            unfinished.replace(path)
-    except OSError as error:
-        raise RunFolderError(f"{folder}: the report cannot be written: {error.strerror or error}") from error
+    strategies = [{"name": name, "colour": look.variable} for name, look in page.looks.items()]
+    content = {"page": page, "svgs": svgs, "strategies": strategies}
+    output.files["report.html"] = render_page("study.html.j2", content, autoescape=True)
+    output.files["report.md"] = render_page("study.md.j2", content, autoescape=False)
+    write_output(folder, output, made_by_a_study)
     return folder / "report.html"
