@@ -20,6 +20,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sim import cli_search, cli_studies
 from sim.study import interrupts
 
 OK, MISSED, BAD_USAGE, DEFECT, INTERRUPTED = 0, 1, 2, 3, 130
@@ -218,6 +219,10 @@ def run(
     no_fold: Annotated[bool, typer.Option("--no-fold", help="simulate every event singly: the same results, slower")] = False,
     json: JsonOption = False,
     no_inputs: Annotated[bool, typer.Option("--no-inputs", help="store hashes of the input files instead of copies")] = False,
+    precision: cli_studies.PrecisionOption = None,
+    most_drives: cli_studies.MostOption = 1000,
+    strict: cli_studies.StrictOption = False,
+    junit: cli_studies.JUnitOption = None,
 ) -> int:
     """Run a scenario, print a summary and write a report."""
     from sim.scenario.load import load_with_warnings
@@ -232,6 +237,8 @@ def run(
 
         from sim.study.run import run_scenario
 
+        if precision is not None:
+            scenario = cli_studies.precise(scenario, precision, most_drives, jobs or _cores(), out, BadUsage)
         with progress(scenario.name) as show:
             result = run_scenario(
                 scenario,
@@ -247,7 +254,9 @@ def run(
         say(json_object(result.metrics, result.run_dir))
     else:
         print_summary(result.metrics, result.run_dir, report)
-    return MISSED if any_missed(result.metrics) else OK
+    if junit is not None:
+        cli_studies.write_objectives(result.metrics, junit, strict)
+    return MISSED if any_missed(result.metrics, strict) else OK
 
 
 @app.command()
@@ -333,14 +342,14 @@ def explain(
 @app.command()
 @_command
 def report(run_dir: RunArgument) -> None:
-    """Make the reports of a run, and of a validation, again, from its files alone."""
+    """Make the reports of a run, of a validation or of a sweep again, from its files alone."""
     _require_run(run_dir)
     from sim.record.read import RunFolderError
-    from sim.report.validation_page import write_reports
+    from sim.report.any_page import write_any_report
     from sim.terminal import say
 
     try:
-        for path in write_reports(run_dir):
+        for path in write_any_report(run_dir):
             say(f"report: {path}")
     except RunFolderError as error:
         raise BadUsage(str(error)) from None
@@ -672,3 +681,7 @@ def _require_run(run_dir: Path) -> None:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+cli_studies.register(app, _command, _said, _cores, BadUsage)
+cli_search.register(app, _command, _said, _cores, BadUsage)

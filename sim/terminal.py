@@ -131,6 +131,7 @@ def json_object(metrics: Mapping[str, Any], run_dir: Path) -> str:
         "run_id": metrics.get("run_id"),
         "results_dir": str(run_dir),
         "objectives": metrics.get("objectives", []),
+        "warnings": metrics.get("warnings", []),
         "strategies": metrics.get("strategies", {}),
     }
     return json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False)
@@ -144,8 +145,10 @@ def _finite(content: Any) -> Any:
     return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
-def any_missed(metrics: Mapping[str, Any]) -> bool:
-    return any(objective.get("verdict") == "missed" for objective in metrics.get("objectives", []))
+def any_missed(metrics: Mapping[str, Any], strict: bool = False) -> bool:
+    """Whether an objective was missed; `strict`: or is undecided."""
+    wrong = ("missed", "undecided") if strict else ("missed",)
+    return any(objective.get("verdict") in wrong for objective in metrics.get("objectives", []))
 
 
 def print_summary(metrics: Mapping[str, Any], run_dir: Path, report: Path | None) -> None:
@@ -175,6 +178,8 @@ def print_summary(metrics: Mapping[str, Any], run_dir: Path, report: Path | None
     _print_rows(console, rows)
     for note in notes:
         console.print(Text(note, style="dim"))
+    for line in metrics.get("warnings", []):
+        console.print(Text(f"warning: {line}", style="yellow"), soft_wrap=True)
     console.print()
     console.print(Text(f"{drives} drive{'s' if drives > 1 else ''}, results in {run_dir}"), soft_wrap=True)
     if report is not None:

@@ -23,6 +23,7 @@ from sim.scenario.models import build
 from sim.scenario.overrides import Selection, apply_options
 from sim.scenario.scenario import Scenario
 from sim.scenario.shape import DRIVE_KEYS, ScenarioFile
+from sim.scenario.sweep_block import read_block
 from sim.scenario.yaml_text import MAX_BYTES, read_yaml
 
 
@@ -60,12 +61,23 @@ def load_with_warnings(
     document = read_yaml(read_text(path), str(path))
     selection, problems = apply_options(document, sets, varies, strategies, replications, seed)
     folder = FilePath(path).parent
-    scenario, numbers, found = _build(document, selection, folder)
-    refused = {problem.path for problem in document.problems}
-    problems += [*document.problems, *(problem for problem in found if problem.path not in refused)]
+    scenario, warnings, found = build_scenario(document, selection, folder)
+    problems += found
     if scenario is None or problems:
         raise ScenarioErrors(document.lines(problems))
-    return scenario, document.lines(warnings_of(scenario, numbers))
+    return scenario, document.lines(warnings)
+
+
+def build_scenario(
+    document: Document, selection: Selection, folder: FilePath
+) -> tuple[Scenario | None, list[Problem], list[Problem]]:
+    """Return the scenario in a document (None where there are problems), the warnings, and the problems."""
+    scenario, numbers, found = _build(document, selection, folder)
+    refused = {problem.path for problem in document.problems}
+    problems = [*document.problems, *(problem for problem in found if problem.path not in refused)]
+    if scenario is None or problems:
+        return None, [], problems
+    return scenario, warnings_of(scenario, numbers), []
 
 
 def read_text(path: str | FilePath) -> str:
@@ -94,6 +106,7 @@ def _build(
     top, problems = build(ScenarioFile, raw, ())
     problems += name_problems(raw.get("name"))
     problems += ways_problems(raw)
+    problems += read_block(document, raw.get("sweep")).problems
     choices, wrong = build_strategies(raw.get("strategies"), folder)
     problems += wrong + strategy_problems(choices)
     labels: dict[str, list[str]] = {}

@@ -93,10 +93,14 @@ def simulate_strategy(
 
 
 def simulate_replication(
-    scenario: Scenario, replication: int, fold: bool, trace: bool
+    scenario: Scenario, replication: int, fold: bool, trace: bool, timeline: LinkTimeline | None = None
 ) -> tuple[Tables, dict[str, Tables], list[str]]:
-    """Run every strategy on one drive. Returns the drive's tables, those of each strategy, and notes and measured columns."""
-    timeline = drive_of(scenario, replication)
+    """Run every strategy on one drive. Returns the drive's tables, those of each strategy, and notes and measured columns.
+
+    `timeline` is the drive where the caller has it already.
+    """
+    if timeline is None:
+        timeline = drive_of(scenario, replication)
     setting = model_setting(scenario)
     found: dict[str, Tables] = {}
     for choice in scenario.strategies:
