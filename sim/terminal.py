@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sim.measure.metrics_catalog import lookup
 
@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 #: Called with (units done, units in all, what is done now); with all of them done the rest takes seconds.
-Progress = Callable[[int, int, str], None]
+
+
+class Progress(Protocol):
+    """Shows how far something is; `what` is counted, or what goes on once all is done."""
+
+    def __call__(self, done: int, total: int, what: str = "") -> None: ...
+
+
 _PLAIN_EVERY_S = 10.0
 _LONGEST_LABEL = 24  # of the bar
 _NARROWEST_NAME = 12  # column of names in the table of the summary; where it would be less the table is none
@@ -88,12 +95,12 @@ def progress(label: str) -> Iterator[Progress]:
         task = bar.add_task(label if len(label) <= _LONGEST_LABEL else f"{label[: _LONGEST_LABEL - 1]}…", total=None, count="")
         started_s = time.monotonic()
 
-        def show(done: int, total: int, what: str) -> None:
+        def show(done: int, total: int, what: str = "") -> None:
             if done == total:  # the bar has nothing more to say
                 bar.update(task, total=None, count=what)
                 return
             left_s = (time.monotonic() - started_s) / done * (total - done) if done else math.nan
-            bar.update(task, completed=done, total=total, count=f"{done} of {total} {what}{_time_left(left_s)}")
+            bar.update(task, completed=done, total=total, count=f"{done} of {total} {what}".rstrip() + _time_left(left_s))
 
         yield show
 
@@ -112,13 +119,16 @@ def _time_left(left_s: float) -> str:
 def _plain_progress(label: str) -> Progress:
     started_s = said_s = time.monotonic()
 
-    def show(done: int, total: int, what: str) -> None:
+    def show(done: int, total: int, what: str = "") -> None:
         nonlocal said_s
         now_s = time.monotonic()
         if now_s - said_s >= _PLAIN_EVERY_S:
             said_s = now_s
             left_s = (now_s - started_s) / done * (total - done) if done else math.nan
-            say(f"{label}: {what}" if done == total else f"{label}: {done} of {total} {what}{_time_left(left_s)}", error=True)
+            say(
+                f"{label}: {what}" if done == total else f"{label}: {done} of {total} {what}".rstrip() + _time_left(left_s),
+                error=True,
+            )
 
     return show
 
