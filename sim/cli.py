@@ -385,7 +385,7 @@ def live(
     from sim.live.client_command import parse_command
     from sim.report.page import write_report
     from sim.study.live import run_live, with_client
-    from sim.terminal import any_missed, json_object, nothing_else_on_stdout, print_summary, say
+    from sim.terminal import any_missed, json_object, nothing_else_on_stdout, print_summary, progress, say
 
     with nothing_else_on_stdout(json):
         planned = _plan(file, strategy, set_, from_, until)
@@ -394,16 +394,18 @@ def live(
                 if link != "packet":
                     raise BadUsage("--client needs --link packet: the program runs in the vehicle's own network namespace")
                 planned = with_client(planned, parse_command(client), beside=bool(strategy))
-            result = run_live(
-                planned,
-                broker,
-                link,
-                certificates=certificates,
-                store=store,
-                out=out,
-                command=_said(),
-                say=lambda text: say(text, error=True),
-            )
+            with progress(planned.scenario.name) as show:
+                result = run_live(
+                    planned,
+                    broker,
+                    link,
+                    certificates=certificates,
+                    store=store,
+                    out=out,
+                    command=_said(),
+                    say=lambda text: say(text, error=True),
+                    progress=show,
+                )
         report = write_report(result.run_dir)
     if json:
         say(json_object(result.metrics, result.run_dir))
@@ -441,7 +443,7 @@ def validate(
     from sim.report.validation_page import write_validation
     from sim.study.validation import validate as run_validation
     from sim.study.validation import validate_against
-    from sim.terminal import nothing_else_on_stdout, print_validation, say, validation_json
+    from sim.terminal import nothing_else_on_stdout, print_validation, progress, say, validation_json
 
     with nothing_else_on_stdout(json):
         planned = _plan(file, strategy, set_, from_, until)
@@ -451,7 +453,7 @@ def validate(
             except FieldLogError as error:
                 raise BadUsage(str(error)) from None
         else:
-            with _live_errors():
+            with _live_errors(), progress(planned.scenario.name) as show:
                 found = run_validation(
                     planned,
                     broker,
@@ -461,6 +463,7 @@ def validate(
                     out=out,
                     command=_said(),
                     say=lambda text: say(text, error=True),
+                    progress=show,
                 )
             for comparison in found.comparisons:
                 write_report(comparison.run_dir)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import polars as pl
 
@@ -25,7 +25,12 @@ from sim.study.workers import in_processes
 
 Tables = dict[str, pl.DataFrame]
 #: Called with (drives done, drives in all, what is done now).
-Progress = Callable[[int, int, str], None]
+
+
+class Progress(Protocol):
+    """Told how far a run is; `what` is counted, or what goes on once all is done."""
+
+    def __call__(self, done: int, total: int, what: str = "") -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
