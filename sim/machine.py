@@ -71,6 +71,7 @@ class TransportAccepted:
     port: int
     peer: str = ""
     address: str = ""
+    node: int = 0  # of the broker, where it has several
 
 
 @dataclass(slots=True)
@@ -129,6 +130,38 @@ class AddressChanged:
 @dataclass(slots=True)
 class MessageCreated:
     message: Message
+
+
+@dataclass(slots=True)
+class SessionsSaved:
+    """The sessions of a node (-1: of all) are now where they outlive it: on its disk, or on a replica of the store."""
+
+    node: int
+
+
+@dataclass(slots=True)
+class NodeFailed:
+    """A node of the broker is gone, with these transports of the machine: no TransportLost follows for them."""
+
+    node: int
+    transports: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class NodeStarted:
+    """A node of the broker runs again."""
+
+    node: int
+
+
+@dataclass(slots=True)
+class StoreFailed:
+    """The store of sessions serves nobody; what was written since the last SessionsSaved is lost."""
+
+
+@dataclass(slots=True)
+class StoreRecovered:
+    """The store of sessions serves again."""
 
 
 # --- Actions: imperatives -----------------------------------------------------------------------------------------------
@@ -215,6 +248,11 @@ Input = (
     | NameFailed
     | AddressChanged
     | MessageCreated
+    | SessionsSaved
+    | NodeFailed
+    | NodeStarted
+    | StoreFailed
+    | StoreRecovered
 )
 Action = OpenTransport | CloseTransport | SendPacket | ResolveName | Create | Deliver | Drop | Note
 

@@ -13,11 +13,16 @@ from sim.machine import (
     MessageCreated,
     NameFailed,
     NameResolved,
+    NodeFailed,
+    NodeStarted,
     Note,
     OpenTransport,
     PacketReceived,
     ResolveName,
     SendPacket,
+    SessionsSaved,
+    StoreFailed,
+    StoreRecovered,
     TransportAccepted,
     TransportLost,
     TransportOpened,
@@ -174,6 +179,8 @@ class Journal:
             detail = event.reason
         elif type(event) is AddressChanged:
             detail = event.address or ""
+        elif type(event) is NodeFailed or type(event) is NodeStarted or type(event) is SessionsSaved:
+            detail = f"node {event.node}"
         self.record.note_trace(now, SIDES[side], _NAMES[type(event)], getattr(event, "transport", -1), message, detail)
 
     def trace_send(self, side: int, now: float, action: SendPacket) -> None:
@@ -196,4 +203,9 @@ _NAMES: Final[dict[type, str]] = {
     NameResolved: "name_resolved",
     NameFailed: "name_failed",
     AddressChanged: "address_changed",
+    SessionsSaved: "sessions_saved",
+    NodeFailed: "node_failed",
+    NodeStarted: "node_started",
+    StoreFailed: "store_failed",
+    StoreRecovered: "store_recovered",
 }
