@@ -13,6 +13,7 @@ import simpy
 from sim.drive.config import Network as NetworkSettings
 from sim.drive.timeline import LinkTimeline
 from sim.model.driver import Driver
+from sim.model.failing_api import FailingAPI
 from sim.model.network import Network
 from sim.model.server_side import ServerSide
 from sim.protocols.mqtt_broker import MQTTBroker
@@ -131,6 +132,10 @@ def prepare(
             store = SessionStore(server.store, len(server.nodes.names), broker)
             backend = Cluster(backend, broker, server.mqtt_port, store)
         listeners.add((server.address, server.mqtt_port))
+    told = _told(happens, backend)
+    failing = tuple(span for span in happens.api_errors if not span.how)
+    if failing:
+        backend = FailingAPI(backend, failing, Stream(setting.seed, replication, vehicle, "server/request").uniform)
     probes = setting.workload.probes
     mean_gap_s = probes.mean_gap_s if probes is not None else math.inf
 
@@ -140,7 +145,7 @@ def prepare(
     driver = Driver(
         env, network, (vehicle_machine, backend), creations(context, probe_gap), record,
         listeners=frozenset(listeners), vehicle_host=context.host, behind_nat=setting.network.access == "cgnat",
-        horizon_s=timeline.end_s + setting.drain_s, fold=fold, server_changes=_told(happens, backend),
+        horizon_s=timeline.end_s + setting.drain_s, fold=fold, server_changes=told,
     )  # fmt: skip
     driver.start(context.start_s)
     return driver, context

@@ -90,6 +90,13 @@ def drive_caption(evidence: Evidence, replication: int) -> str:
 _EVENTS = {
     "reassignment": ("address change", "address changes"),
     "rebind": ("NAT rebind", "NAT rebinds"),
+    "node_crash": ("crash of a node", "crashes of nodes"),
+    "node_upgrade": ("upgrade of a node", "upgrades of nodes"),
+    "store_crash": ("crash of the store", "crashes of the store"),
+    "dns_outage": ("DNS outage", "DNS outages"),
+    "dns_stale": ("stale DNS answer", "stale DNS answers"),
+    "api_errors": ("span of API errors", "spans of API errors"),
+    "certificate_expiry": ("expired certificate", "expired certificates"),
     "log_gap": ("gap in the log", "gaps in the log"),
     "detach": ("detachment", "detachments"),
     "held": ("time of packets held back", "times of packets held back"),

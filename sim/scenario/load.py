@@ -10,6 +10,7 @@ from sim.drive.config import DriveConfig
 from sim.scenario.checks import (
     WAYS,
     drive_problems,
+    fault_problems,
     name_problems,
     server_problems,
     strategy_problems,
@@ -116,6 +117,7 @@ def _build(
         description=top.description,
         drive=DriveConfig(**{key: getattr(top, key) for key in DRIVE_KEYS}),
         server=top.server,
+        faults=top.faults,
         workload=top.workload,
         strategies=tuple(choice for _at, choice in kept),
         replications=top.replications,
@@ -145,4 +147,6 @@ def _section_problems(raw: dict[str, Any], wrong: set[str | int | None], folder:
         drive = DriveConfig(**{key: getattr(top, key) for key in DRIVE_KEYS})
         # a section that is wrong has its defaults here, so that what is said about it means nothing
         problems += [problem for problem in drive_problems(drive, folder) if problem.path[0] not in wrong]
+        if "faults" not in wrong and not wrong & {"server", *DRIVE_KEYS}:
+            problems += fault_problems(top.faults, top.server, drive)
     return problems

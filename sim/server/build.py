@@ -24,6 +24,8 @@ LASTS_S = {
     "tower_outage": 120.0,
     "region_outage": 120.0,
 }
+#: Faults of the network, which are the drive's.
+NETWORK_FAULTS = ("tower_outage", "region_outage", "nat_rebind")
 #: What a crash of Redis' host loses, by `aof` (Redis: appendfsync).
 AOF_LOSS_S = {"always": 0.0, "everysec": 1.0, "no": 30.0}
 NOBODY = -1  # in place of a vehicle's number: these draws are the same for all vehicles
@@ -115,6 +117,23 @@ def build_server_timeline(
         expired=_rising(spans["certificate_expiry"]),
         events=tuple(sorted(events, key=lambda event: (event.start_s, event.kind, event.before))),
     )
+
+
+def tower_outages(faults: Sequence[Fault], store: Store, end_s: float, key: Key) -> list[tuple[float, float, str, str]]:
+    """(start, end, tower, gateway) of each outage in a drive of `end_s`; one of the names is empty."""
+    found = []
+    for number, fault in enumerate(faults):
+        if fault.kind in ("tower_outage", "region_outage"):
+            for at_s in instants(faults, number, end_s, key):
+                found.append((at_s, at_s + lasts_s(fault, store), fault.tower or "", fault.gateway or ""))
+    return sorted(found)
+
+
+def nat_rebinds(faults: Sequence[Fault], end_s: float, key: Key) -> list[float]:
+    """When the carrier's NAT forgets its mappings."""
+    return [
+        at_s for number, fault in enumerate(faults) if fault.kind == "nat_rebind" for at_s in instants(faults, number, end_s, key)
+    ]
 
 
 def _rising(spans: Iterable[Span]) -> tuple[Span, ...]:

@@ -29,6 +29,7 @@ from sim.record.read import read_run
 from sim.record.tables import concatenate, digest, drive_tables, vehicle_tables, write
 from sim.scenario.scenario import Scenario
 from sim.scenario.user_strategy import is_user_strategy, user_class
+from sim.server.build import NETWORK_FAULTS
 from sim.study.manifest import manifest, plain
 from sim.study.run import RunResult, Tables, drive_of, model_setting, timeouts, write_json
 
@@ -63,6 +64,13 @@ def plan(
 
     `sets`: the keys that were set by hand; a preset among them is kept whatever broker is run.
     """
+    modelled = [fault.kind for fault in scenario.faults if fault.kind not in NETWORK_FAULTS]
+    if modelled:
+        raise ValueError(
+            f"faults of the server side are played by the model alone, not live: {', '.join(dict.fromkeys(modelled))}"
+        )
+    if scenario.server.balancer is not None or len(scenario.server.nodes.names) > 1:
+        raise ValueError("server.balancer and several server.nodes are played by the model alone, not live")
     timeline = cut(drive_of(scenario, 0), from_s, until_s)
     setting = model_setting(scenario)
     drain = min(scenario.drain_s, DRAIN_S) if drain_s is None else drain_s

@@ -16,11 +16,14 @@ from typing import Any
 import polars as pl
 
 from sim.drive.build import build_timeline
-from sim.drive.timeline import LinkTimeline
+from sim.drive.outages import Outage
+from sim.drive.timeline import Disruption, LinkTimeline
 from sim.model.simulate import Setting, simulate
 from sim.record.tables import concatenate, digest, drive_tables, vehicle_tables, write
 from sim.scenario.scenario import Scenario
 from sim.scenario.user_strategy import is_user_strategy, user_class
+from sim.server.build import Key, build_server_timeline, nat_rebinds, tower_outages
+from sim.server.timeline import NOTHING, ServerTimeline
 from sim.study.manifest import manifest, run_id
 
 Tables = dict[str, pl.DataFrame]
@@ -61,7 +64,26 @@ def timeouts(scenario: Scenario) -> dict[str, float]:
 
 def drive_of(scenario: Scenario, replication: int, vehicle: int = 0) -> LinkTimeline:
     """The drive of one replication: the same for every strategy, in the model and live."""
-    return build_timeline(scenario.drive, scenario.seed, replication, vehicle, scenario.folder)
+    key = _fault_key(scenario, replication)
+
+    def faults(end_s: float) -> tuple[list[Outage], list[float]]:
+        outages = [Outage(*each) for each in tower_outages(scenario.faults, scenario.server.store, end_s, key)]
+        return outages, nat_rebinds(scenario.faults, end_s, key)
+
+    return build_timeline(scenario.drive, scenario.seed, replication, vehicle, scenario.folder, faults)
+
+
+def _fault_key(scenario: Scenario, replication: int) -> Key:
+    return Key(scenario.seed, replication, scenario.phases == "fixed")
+
+
+def server_timeline(scenario: Scenario, replication: int, end_s: float) -> ServerTimeline:
+    """What happens to the server side in one replication: the same for every vehicle and every strategy."""
+    if not scenario.faults:
+        return NOTHING
+    server = scenario.server
+    key = _fault_key(scenario, replication)
+    return build_server_timeline(server.nodes, server.balancer, server.store, scenario.faults, end_s, key)
 
 
 def simulate_replication(
@@ -69,11 +91,22 @@ def simulate_replication(
 ) -> tuple[Tables, dict[str, Tables], list[str]]:
     """Run every strategy on one drive. Returns the drive's tables, those of each strategy, and notes and measured columns."""
     timeline = drive_of(scenario, replication)
+    happens = server_timeline(scenario, replication, timeline.end_s)
     setting = model_setting(scenario)
     found: dict[str, Tables] = {}
     for choice in scenario.strategies:
         user = user_class(choice.use, scenario.folder) if is_user_strategy(choice.use) else None
-        run = simulate(setting, timeline, choice.use, choice.config, user=user, replication=replication, fold=fold, trace=trace)
+        run = simulate(
+            setting,
+            timeline,
+            choice.use,
+            choice.config,
+            user=user,
+            replication=replication,
+            fold=fold,
+            trace=trace,
+            happens=happens,
+        )
         found[choice.name] = vehicle_tables(
             run.record,
             run.outcomes,
@@ -87,7 +120,8 @@ def simulate_replication(
             current_address=run.current_address,
             timeouts=timeouts(scenario),
         )
-    return drive_tables(timeline, replication, 0), found, [*timeline.measured, "", *timeline.notes]
+    events = [Disruption(each.kind, each.start_s, each.end_s, each.before, each.after, each.cause) for each in happens.events]
+    return drive_tables(timeline, replication, 0, events), found, [*timeline.measured, "", *timeline.notes]
 
 
 def _worker_start(uses: list[tuple[str, Path]]) -> None:
