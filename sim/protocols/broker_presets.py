@@ -71,6 +71,14 @@ class BrokerBehaviour:
         65535, "MQTT 5: QoS 1 and 2 messages taken from a client without acknowledging them", "MQTT 5 3.2.2.3.3", at_least=1
     )
     topic_alias_maximum: int = setting(0, "MQTT 5: topic aliases a client may use", "MQTT 5 3.2.2.3.8", at_least=0)
+    flapping_limit: int = setting(
+        0,
+        "disconnections within `flapping_window` after which a client is banned; 0: none is",
+        "failure-modes F4: off",
+        at_least=0,
+    )
+    flapping_window_s: float = setting(60.0, "the window in which they are counted", "failure-modes F4: EMQX 1 min", above=0.0)
+    flapping_ban_s: float = setting(300.0, "how long a ban lasts", "failure-modes F4: EMQX 5 min", at_least=0.0)
 
 
 PRESETS: dict[str, tuple[BrokerBehaviour, str]] = {
@@ -217,6 +225,9 @@ class Broker:
     takeover_reason: bool | None = setting(None, "see the presets")
     receive_maximum: int | None = setting(None, "see the presets", at_least=1)
     topic_alias_maximum: int | None = setting(None, "see the presets", at_least=0)
+    flapping_limit: int | None = setting(None, "see the presets", at_least=0)
+    flapping_window_s: float | None = setting(None, "see the presets", above=0.0)
+    flapping_ban_s: float | None = setting(None, "see the presets", at_least=0.0)
 
     def behaviour(self) -> BrokerBehaviour:
         """Return the preset with the overrides applied."""

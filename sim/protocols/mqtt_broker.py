@@ -26,9 +26,11 @@ from sim.machine import (
 from sim.protocols.broker_limits import NO_LIMITS, BrokerLimits
 from sim.protocols.broker_presets import BrokerBehaviour
 from sim.protocols.durable_session import DurableSession
+from sim.protocols.flapping import Flapping
 from sim.protocols.mqtt_packets import V5, ConnAck, Connect, Malformed, PubAck, Publish
 from sim.protocols.mqtt_reasons import (
     BAD_AUTHENTICATION_METHOD,
+    BANNED,
     CLIENT_IDENTIFIER_NOT_VALID,
     QOS_NOT_SUPPORTED,
     QUOTA_EXCEEDED,
@@ -60,6 +62,7 @@ class MQTTBroker:
     __slots__ = (
         "_behaviour",
         "_by_transport",
+        "_flapping",
         "_limits",
         "_local",
         "_matches",
@@ -82,6 +85,7 @@ class MQTTBroker:
         self._packet_limit_bytes = behaviour.packet_limit_bytes
         self._raises_qos = behaviour.raises_qos
         self._tick_phase = tick_phase
+        self._flapping = Flapping(behaviour) if behaviour.flapping_limit else None
         self._sessions: dict[str, DurableSession] = {}
         self._by_transport: dict[int, DurableSession | None] = {}
         self._local: list[tuple[str, Subscriber]] = []
@@ -183,6 +187,7 @@ class MQTTBroker:
             self._send_retained(now, session, out)
         if session.transport < 0:
             self._by_transport.pop(event.transport, None)
+            self._counted(now, session)
         self._settle(session)
 
     def _first_packet(self, now: float, transport: int, packet: Any, out: Out) -> None:
@@ -210,6 +215,8 @@ class MQTTBroker:
         client_id = packet.client_id or self._new_client_id(transport)
         session = self._sessions.get(client_id)
         code = self._refusal(packet, session is None)
+        if self._flapping is not None and self._flapping.banned(now, client_id):
+            code = BANNED
         if code:
             self._refuse(transport, packet.version, code, out)
             return
@@ -219,9 +226,15 @@ class MQTTBroker:
             if self._behaviour.takeover_blocks:
                 return  # no CONNACK while the old connection is believed alive (brokers 3: hbmqtt)
             self._by_transport.pop(session.transport, None)
+            self._counted(now, session)
         self._by_transport[transport] = session
         session.attach(now, transport, packet, out)
         self._settle(session)
+
+    def _counted(self, now: float, session: DurableSession) -> None:
+        """A connection of this client has ended."""
+        if self._flapping is not None:
+            self._flapping.disconnected(now, session.client_id)
 
     def _new_session(self, client_id: str) -> DurableSession:
         session = DurableSession(
@@ -277,6 +290,7 @@ class MQTTBroker:
                 waiting.connected()
         if session is not None and session.transport == event.transport:
             session.detach(now, out)
+            self._counted(now, session)
             self._settle(session)
 
     def _on_blocked(self, now: float, event: WriteBlocked, out: Out) -> None:
