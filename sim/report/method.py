@@ -51,6 +51,10 @@ def provenance(evidence: Evidence) -> list[str]:
         where = "were measured in this lab" if one["status"] == "measured" else "are read from documents, not measured"
         own = ", ".join(one.get("overridden", []))
         except_for = f", except those set in the scenario: {own}" if own else ""
+        if one.get("config"):
+            unused = ", ".join(one.get("ignored", []))
+            without = f"; not modelled of it: {unused}" if unused else ""
+            lines.append(f"Values of the broker come from {one['config']}{without}.")
         lines.append(f"The broker's values ({one['preset']}, {one['version']}) {where}{except_for}.")
     measured = [str(column) for column in evidence.manifest.get("measured", [])]
     if measured:
@@ -95,4 +99,5 @@ def _assumptions(evidence: Evidence, how: dict[str, Any]) -> list[str]:
 
 def _overridden(evidence: Evidence) -> str:
     broker = evidence.manifest.get("settings", {}).get("server", {}).get("broker", {})
-    return ", ".join(f"{key} = {value}" for key, value in sorted(broker.items()) if key != "preset" and value is not None)
+    changed = {key: value for key, value in broker.items() if key not in ("preset", "config") and value is not None}
+    return ", ".join(f"{key} = {value}" for key, value in sorted(changed.items()))

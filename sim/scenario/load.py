@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path as FilePath
 from typing import Any
@@ -21,6 +22,7 @@ from sim.scenario.checks import (
 from sim.scenario.choices import build_objectives, build_strategies
 from sim.scenario.document import Document, Problem, ScenarioErrors
 from sim.scenario.models import build
+from sim.scenario.mosquitto_conf import MosquittoConf, read_conf, with_conf
 from sim.scenario.overrides import Selection, apply_options
 from sim.scenario.scenario import Scenario
 from sim.scenario.shape import DRIVE_KEYS, ScenarioFile
@@ -62,11 +64,35 @@ def load_with_warnings(
     selection, problems = apply_options(document, sets, varies, strategies, replications, seed)
     folder = FilePath(path).parent
     scenario, numbers, found = _build(document, selection, folder)
+    conf: MosquittoConf | None = None
+    if scenario is not None and scenario.server.broker.config is not None:
+        conf, wrong = _conf_of(scenario)
+        found += wrong
+        if conf is not None:
+            server = with_conf(scenario.server, conf, "store" in (document.value.get("server") or {}))
+            scenario = dataclasses.replace(scenario, server=server)
     refused = {problem.path for problem in document.problems}
     problems += [*document.problems, *(problem for problem in found if problem.path not in refused)]
-    if scenario is None or problems:
-        raise ScenarioErrors(document.lines(problems))
-    return scenario, document.lines(warnings_of(scenario, numbers))
+    named = f"{folder / (scenario.server.broker.config or '')}" if scenario is not None else ""
+    conf_errors = [f"{named}:{number}: {name}: {text}" for number, name, text in conf.errors] if conf is not None else []
+    if scenario is None or problems or conf_errors:
+        raise ScenarioErrors(document.lines(problems) + conf_errors)
+    warnings = document.lines(warnings_of(scenario, numbers))
+    if conf is not None:
+        warnings += [f"{named}:{number}: {name}: is not modelled and has no effect here" for number, name in conf.ignored]
+    return scenario, warnings
+
+
+def _conf_of(scenario: Scenario) -> tuple[MosquittoConf | None, list[Problem]]:
+    """What the broker's configuration file says, and problems of naming it."""
+    broker, at = scenario.server.broker, ("server", "broker", "config")
+    assert broker.config is not None
+    if broker.preset != "mosquitto":
+        return None, [Problem(at, f"is a mosquitto.conf, for preset mosquitto and not {broker.preset}", at_key=True)]
+    found = read_conf(scenario.folder / broker.config)
+    if isinstance(found, str):
+        return None, [Problem(at, f"{broker.config} {found}")]
+    return found, []
 
 
 def read_text(path: str | FilePath) -> str:
