@@ -146,8 +146,8 @@ class Link:
         self._resent = False  # whether the last write met an interruption
         self._stalled_s = 0.0  # when the last one began in which its bytes got lost
         self._resumed_s = 0.0  # when the write went on after it
-        # up, down: [from, until) is taken by what is resent after an interruption that is not over yet
-        self._later: list[tuple[float, float] | None] = [None, None]
+        # down, up: (from, until, whose): taken by what a transport resends after an interruption that is not over yet
+        self._later: list[tuple[float, float, Flow] | None] = [None, None]
         self._any_later = False
         self._begin = self._end = self._until = 0.0  # of the row, and of the stretch that it is in
         self._stretch = self._address = self._state = 0
@@ -246,7 +246,7 @@ class Link:
         sent = flow.round_bytes + wire if start < flow.round_ends_s else wire
         # (a window that has grown may have to shrink after a silence, whatever ends it)
         small = sent <= self._initial_window_bytes and (flow.window_bytes <= self._initial_window_bytes or sent != wire)
-        if small and self._address == address and self._state == _UP:
+        if small and not self._any_later and self._address == address and self._state == _UP:
             finish = start + wire * 8.0 / (self._up_bps if up else self._down_bps)
             rtt = self._rtt
             if finish < self._end and finish + rtt < self._until and flow.sender_gone_s == NEVER:
@@ -299,20 +299,24 @@ class Link:
             start = later[1]
         return start
 
-    def _stand_later(self, up: bool, taken: tuple[float, float] | None) -> None:
-        """What is resent after an interruption takes the link's time from then on, not before."""
+    def _stand_later(self, up: bool, taken: tuple[float, float, Flow] | None) -> None:
+        """What is resent after an interruption takes the link's time from then on, not before.
+
+        Simplification: where several transports resend, the time is given back with the last of them.
+        """
         self._later[up] = taken
         self._any_later = self._later[0] is not None or self._later[1] is not None
 
-    def _take(self, up: bool, begun: float, finish: float) -> None:
+    def _take(self, flow: Flow, up: bool, begun: float, finish: float) -> None:
         """A write has its place in the link's FIFO from `begun` to `finish`."""
         free_s = self._up_free_s if up else self._down_free_s
         later = self._later[up] if self._any_later else None
         if self._resent:
             from_s = min(later[0], self._resumed_s) if later is not None else self._resumed_s
-            self._stand_later(up, (from_s, max(later[1], finish) if later is not None else finish))
+            self._stand_later(up, (from_s, max(later[1], finish) if later is not None else finish, flow))
         elif later is not None and begun >= later[0]:
-            self._stand_later(up, (later[0], max(later[1] + finish - begun if begun < later[1] else finish, finish)))
+            until_s = max(later[1] + finish - begun if begun < later[1] else finish, finish)
+            self._stand_later(up, (later[0], until_s, later[2]))
         else:
             # what goes out before the tail of the queue pushes the tail back
             free_s = finish if finish > free_s else free_s + (finish - begun)
@@ -347,7 +351,7 @@ class Link:
         left = wire
         at = max(start, flow.last_finish_s)
         begun = at
-        self._resent = flow.resent_until_s > start  # behind bytes of its own that are still to be resent
+        self._resent = flow.resent_until_s >= start > now  # behind bytes of its own that are still to be resent
         self._resumed_s = self._stalled_s = begun
         while left > 0:
             if at >= flow.round_ends_s:
@@ -380,7 +384,7 @@ class Link:
             flow.stuck_bytes += wire
             if finish == NEVER and reserve and self._stalled_s > begun:
                 self._resent = False
-                self._take(up, begun, self._stalled_s)  # what was on the air before the path died
+                self._take(flow, up, begun, self._stalled_s)  # what was on the air before the path died
             return NEVER
         flow.last_arrival_s = arrival
         flow.last_finish_s = finish
@@ -390,9 +394,16 @@ class Link:
             if self._resumed_s > begun:
                 flow.resumes_s = self._resumed_s
         if NEVER > finish > now + _WATCHED_S:
-            flow.remember(now, begun, finish, wire)
+            if self._resumed_s > self._stalled_s:
+                before_s = self._stalled_s - begun
+                went = int(wire * before_s / (before_s + finish - self._resumed_s)) if before_s > 0.0 else 0
+                if went:
+                    flow.remember(now, begun, self._stalled_s, went)
+                flow.remember(now, self._resumed_s, finish, wire - went)
+            else:
+                flow.remember(now, begun, finish, wire)
         if reserve and finish < NEVER:
-            self._take(up, begun, finish)
+            self._take(flow, up, begun, finish)
         return arrival
 
     def _next_round(self, flow: Flow, at: float) -> None:
@@ -509,7 +520,7 @@ class Link:
         Simplification: of a write under way the share of its time that is left is taken for the share of its bytes.
         """
         later = self._later[up] if self._any_later else None
-        if later is not None and flow.resent_until_s >= later[1] > now:
+        if later is not None and later[2] is flow:
             self._stand_later(up, None)
         free_s = self._up_free_s if up else self._down_free_s
         if flow.last_finish_s >= free_s > now and not flow.resent_until_s > now:
