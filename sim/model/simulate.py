@@ -16,6 +16,7 @@ from sim.model.driver import Driver
 from sim.model.failing_api import FailingAPI
 from sim.model.network import Network
 from sim.model.server_side import ServerSide
+from sim.protocols.broker_limits import NO_LIMITS, BrokerLimits
 from sim.protocols.mqtt_broker import MQTTBroker
 from sim.protocols.server import Server
 from sim.protocols.session_store import SessionStore
@@ -125,7 +126,11 @@ def prepare(
     vehicle_machine, backend = build_machines(use, config, context, user)
     listeners = {(server.address, server.https_port)}
     if getattr(backend, "uses_broker", True):
-        broker = MQTTBroker(server.broker.behaviour(), context.phase("broker_tick") if tick_phase is None else tick_phase)
+        limits = NO_LIMITS
+        if server.nodes.memory_bytes is not None:
+            limits = BrokerLimits(stored_bytes=server.nodes.memory_bytes // (server.nodes.others + 1))
+        phase = context.phase("broker_tick") if tick_phase is None else tick_phase
+        broker = MQTTBroker(server.broker.behaviour(), phase, limits)
         if side is None:
             backend = DataCentre(backend, broker, server.mqtt_port)
         else:

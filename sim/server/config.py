@@ -68,6 +68,12 @@ class Nodes:
         1000.0, "connections a node accepts in a second", "our choice, above the CONNECT admission", above=0.0
     )
     connect_rate: float = setting(500.0, "CONNECTs a node admits in a second", "real-world 3: AWS IoT 500/s", above=0.0)
+    memory_bytes: int | None = setting(
+        None,
+        "what a node stores of messages for all its sessions; each of its clients, the vehicle and `others`, has an equal part; null: no bound",
+        "our choice: no bound",
+        above=0,
+    )
     cores: int = setting(2, "cores that share TLS handshakes and messages", "our choice", at_least=1)
     tickets_shared: bool = setting(
         True,

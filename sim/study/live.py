@@ -38,6 +38,10 @@ _PRESET_KEYS = ("server.broker", "server.broker.preset")
 DRAIN_S = 30.0  # at most this much of the scenario's drain is waited for
 
 
+class ModelOnly(Exception):
+    """The scenario has parts that only the model plays; the message is one line that begins with the key."""
+
+
 @dataclass(frozen=True, slots=True)
 class LivePlan:
     """A scenario cut to what is run live: one drive, its window, and the setting that model and live share."""
@@ -60,17 +64,15 @@ def plan(
     drain_s: float | None = None,
     sets: Sequence[str] = (),
 ) -> LivePlan:
-    """Drive 0 of the scenario, cut to [from_s, until_s] and shifted to 0. Raises ValueError where nothing is left.
+    """Drive 0 of the scenario, cut to [from_s, until_s] and shifted to 0. Raises ValueError where nothing is left, and ModelOnly.
 
     `sets`: the keys that were set by hand; a preset among them is kept whatever broker is run.
     """
     modelled = [fault.kind for fault in scenario.faults if fault.kind not in NETWORK_FAULTS]
     if modelled:
-        raise ValueError(
-            f"faults of the server side are played by the model alone, not live: {', '.join(dict.fromkeys(modelled))}"
-        )
+        raise ModelOnly(f"faults: {', '.join(dict.fromkeys(modelled))}: played by the model alone, not live")
     if scenario.server.balancer is not None or len(scenario.server.nodes.names) > 1:
-        raise ValueError("server.balancer and several server.nodes are played by the model alone, not live")
+        raise ModelOnly("server: a balancer and several nodes are played by the model alone, not live")
     timeline = cut(drive_of(scenario, 0), from_s, until_s)
     setting = model_setting(scenario)
     drain = min(scenario.drain_s, DRAIN_S) if drain_s is None else drain_s

@@ -71,6 +71,7 @@ BALANCERS = st.builds(
     nodes=st.integers(1, 3),
     others=st.sampled_from([0, 2000]),
     tickets_shared=st.booleans(),
+    memory_bytes=st.sampled_from([None, 200_000]),
     rows=DRIVES,
     workload=st.sampled_from(WORKLOADS),
     preset=st.sampled_from(["mosquitto", "rabbitmq", "aedes_redis", "amqtt"]),
@@ -81,15 +82,30 @@ BALANCERS = st.builds(
 )
 @settings(max_examples=20, deadline=None)
 def test_whatever_fails_every_message_is_accounted_for(
-    name, faults, store, balancer, nodes, others, tickets_shared, rows, workload, preset, profile, access, seed, fixed
-):
+    name,
+    faults,
+    store,
+    balancer,
+    nodes,
+    others,
+    tickets_shared,
+    memory_bytes,
+    rows,
+    workload,
+    preset,
+    profile,
+    access,
+    seed,
+    fixed,
+):  # fmt: skip
     server = dataclasses.replace(PLAIN, broker=Broker(preset=preset), tls=TLS(profile=profile, resumption="stateful"))
     here = NAMES[:nodes]
+    cluster = Nodes(here, others=others, tickets_shared=tickets_shared, memory_bytes=memory_bytes)
     faults = [dataclasses.replace(each, node=each.node if each.node in here else None) for each in faults]
     folded, unfolded = (
         run_with(
             faults, VARIANTS[name], workload, use=name.partition(",")[0], timeline=timeline_of(rows),
-            nodes=Nodes(here, others=others, tickets_shared=tickets_shared), balancer=balancer, store=store, server=server,
+            nodes=cluster, balancer=balancer, store=store, server=server,
             network=Network(access=access), seed=seed, fixed=fixed, drain_s=20.0, fold=fold, trace=False,
         )
         for fold in (True, False)

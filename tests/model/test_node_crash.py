@@ -208,3 +208,14 @@ def test_nothing_changes_where_nothing_fails(use):
     plain = run(steady(), config, chunks(50.0, 60.0), use=use)
     with_store = run_with([], config, chunks(50.0, 60.0), use=use, store=Store("redis"))
     assert plain.record.trace == with_store.record.trace
+
+
+def test_the_memory_of_a_node_is_shared_by_its_clients():
+    """4 MB for 1 + 3 clients: four chunks of 200 kB fit the vehicle's part, the fifth does not."""
+    away = drive(Row(0.0, rtt_s=RTT_S), Row(50.0, 0, LinkState.LOST, rtt_s=RTT_S), Row(200.0, rtt_s=RTT_S), end_s=400.0)
+    nodes = Nodes(others=3, memory_bytes=4_000_000)
+    at_s = (100.0, 101.0, 102.0, 103.0, 104.0)
+    seen = run_with([], MQTTPersistent(keep_alive_s=5.0), chunks(*at_s, size=200_000), timeline=away, nodes=nodes)
+    assert [cause for _, cause in seen.outcomes] == ["", "", "", "", "queue_full"]
+    seen = run_with([crash(at_s=300.0)], MQTTPersistent(keep_alive_s=5.0), chunks(*at_s), timeline=away, nodes=nodes)
+    assert lost(seen) == {}
