@@ -260,14 +260,15 @@ def explain(
 @app.command()
 @_command
 def report(run_dir: RunArgument) -> None:
-    """Make the report of a run again, from its files alone."""
+    """Make the reports of a run, and of a validation, again, from its files alone."""
     _require_run(run_dir)
     from sim.record.read import RunFolderError
-    from sim.report.page import write_report
+    from sim.report.validation_page import write_reports
     from sim.terminal import say
 
     try:
-        say(f"report: {write_report(run_dir)}")
+        for path in write_reports(run_dir):
+            say(f"report: {path}")
     except RunFolderError as error:
         raise BadUsage(str(error)) from None
 
@@ -330,33 +331,33 @@ def validate(
     _require_live()
     from sim.measure.field_log import FieldLogError
     from sim.report.page import write_report
+    from sim.report.validation_page import write_validation
     from sim.study.validation import validate as run_validation
     from sim.study.validation import validate_against
     from sim.terminal import nothing_else_on_stdout, print_validation, say, validation_json
 
-    if against is not None:
-        try:
-            found = validate_against(_plan(file, strategy, set_, from_, until), against)
-        except FieldLogError as error:
-            raise BadUsage(str(error)) from None
-        if json:
-            say(validation_json(found))
-        else:
-            print_validation(found)
-        return OK if found.agrees else MISSED
     with nothing_else_on_stdout(json):
         planned = _plan(file, strategy, set_, from_, until)
-        with _live_errors():
-            found = run_validation(
-                planned, broker, link, runs=runs, out=out, command=_said(), say=lambda text: say(text, error=True)
-            )
-        for comparison in found.comparisons:
-            if comparison.run_dir is not None:
+        if against is not None:
+            try:
+                found = validate_against(planned, against, out=out, command=_said())
+            except FieldLogError as error:
+                raise BadUsage(str(error)) from None
+        else:
+            with _live_errors():
+                found = run_validation(
+                    planned, broker, link, runs=runs, out=out, command=_said(), say=lambda text: say(text, error=True)
+                )
+            for comparison in found.comparisons:
                 write_report(comparison.run_dir)
+        report = write_validation([comparison.run_dir for comparison in found.comparisons])
     if json:
-        say(validation_json(found))
+        say(validation_json(found, report))
     else:
-        print_validation(found)
+        print_validation(found, report)
+    if any(comparison.run.manifest.get("interrupted") for comparison in found.comparisons):
+        say("interrupted: what was recorded until then is kept", error=True)
+        return INTERRUPTED
     return OK if found.agrees else MISSED
 
 

@@ -370,36 +370,35 @@ class Link:
                 flow.window_bytes = self._initial_window_bytes  # a retransmission timeout happened in it
                 flow.round_bytes = 0
             at = finish
+        stalled_s, resumed_s = self._stalled_s, self._resumed_s
         arrival, acked = self._land(address, up, finish)
         arrival = max(arrival, flow.last_arrival_s)
         acked = max(acked, arrival)
         if finish == NEVER or self._resent:
-            again_s = NEVER if finish == NEVER else self._resumed_s
-            self._judge_sender(
-                flow, self._stalled_s, again_s + self.rtt_at(again_s) if again_s < NEVER else NEVER, user_timeout_s
-            )
+            again_s = NEVER if finish == NEVER else resumed_s + self.rtt_at(resumed_s)
+            self._judge_sender(flow, stalled_s, again_s, user_timeout_s)
         if finish < NEVER:
             self._judge_sender(flow, finish, acked, user_timeout_s)
         if arrival > flow.sender_gone_s:
             flow.stuck_bytes += wire
-            if finish == NEVER and reserve and self._stalled_s > begun:
+            if finish == NEVER and reserve and stalled_s > begun:
                 self._resent = False
-                self._take(flow, up, begun, self._stalled_s)  # what was on the air before the path died
+                self._take(flow, up, begun, stalled_s)  # what was on the air before the path died
             return NEVER
         flow.last_arrival_s = arrival
         flow.last_finish_s = finish
         flow.used_s = finish
         if self._resent:
             flow.resent_until_s = finish
-            if self._resumed_s > begun:
-                flow.resumes_s = self._resumed_s
+            self._resumed_s = resumed_s
+            if resumed_s > begun:
+                flow.resumes_s = resumed_s
         if NEVER > finish > now + _WATCHED_S:
-            if self._resumed_s > self._stalled_s:
-                before_s = self._stalled_s - begun
-                went = int(wire * before_s / (before_s + finish - self._resumed_s)) if before_s > 0.0 else 0
+            if resumed_s > stalled_s:
+                went = int(wire * (1.0 - self._share(resumed_s, begun, finish, up, but=(stalled_s, resumed_s))))
                 if went:
-                    flow.remember(now, begun, self._stalled_s, went)
-                flow.remember(now, self._resumed_s, finish, wire - went)
+                    flow.remember(now, begun, stalled_s, went)
+                flow.remember(now, resumed_s, finish, wire - went)
             else:
                 flow.remember(now, begun, finish, wire)
         if reserve and finish < NEVER:
@@ -515,10 +514,7 @@ class Link:
         return again + self.rtt_at(again) if again < NEVER else NEVER
 
     def release(self, flow: Flow, up: bool, now: float) -> list[tuple[str, int]]:
-        """A transport is over: what it had not sent no longer takes the link's time. Returns (purpose, bytes) of that.
-
-        Simplification: of a write under way the share of its time that is left is taken for the share of its bytes.
-        """
+        """A transport is over: what it had not sent no longer takes the link's time. Returns (purpose, bytes) of that."""
         later = self._later[up] if self._any_later else None
         if later is not None and later[2] is flow:
             self._stand_later(up, None)
@@ -534,13 +530,32 @@ class Link:
         unsent: list[tuple[str, int]] = []
         kept: list[tuple[float, float, int, str]] = []
         for start, finish, wire, purpose in flow.unfinished:
-            left = int(wire * min(1.0, (finish - now) / (finish - start))) if finish > now and finish > start else 0
+            left = int(wire * self._share(now, start, finish, up)) if finish > now and finish > start else 0
             if left:
                 unsent.append((purpose, left))
             if wire > left:
                 kept.append((start, min(finish, now), wire - left, purpose))
         flow.unfinished = kept
         return unsent
+
+    def _share(self, at: float, start: float, finish: float, up: bool, but: tuple[float, float] = (0.0, 0.0)) -> float:
+        """Of a write on the air from `start` to `finish`, except in `but`, the share that goes out after `at`.
+
+        Simplification: it takes the link's rate, or as large a part of it, all the time.
+        """
+        whole = after = 0.0
+        begin = start
+        while begin < finish:
+            if not self._begin <= begin < self._end:
+                self._go_to(begin)
+            end = min(self._end, finish)
+            rate = min(self._up_bps if up else self._down_bps, 1e12)
+            whole += rate * (end - begin - max(0.0, min(end, but[1]) - max(begin, but[0])))
+            if end > at:
+                late = max(begin, at)
+                after += rate * (end - late - max(0.0, min(end, but[1]) - max(late, but[0])))
+            begin = end
+        return min(1.0, after / whole) if whole > 0.0 else 1.0
 
     def connect(self, address: int, now: float, *, up: bool = True, answers: Callable[[float], bool] | None = None) -> float:
         """When a TCP connection asked for at `now` stands at the opener (SYN, SYN-ACK), inf where never (RFC 9293 3.5).

@@ -51,11 +51,12 @@ def provenance(evidence: Evidence) -> list[str]:
         where = "were measured in this lab" if one["status"] == "measured" else "are read from documents, not measured"
         own = ", ".join(one.get("overridden", []))
         except_for = f", except those set in the scenario: {own}" if own else ""
-        if one.get("config"):
-            unused = ", ".join(one.get("ignored", []))
-            without = f"; not modelled of it: {unused}" if unused else ""
-            lines.append(f"Values of the broker come from {one['config']}{without}.")
         lines.append(f"The broker's values ({one['preset']}, {one['version']}) {where}{except_for}.")
+    config = evidence.manifest.get("broker_config") or {}
+    if config.get("file"):
+        unused = ", ".join(config.get("ignored", []))
+        without = f"; not modelled of it: {unused}" if unused else ""
+        lines.append(f"Values of the broker come from {config['file']}{without}.")
     measured = [str(column) for column in evidence.manifest.get("measured", [])]
     if measured:
         lines.append(f"Measured in the drive log: {', '.join(measured)}. Everything else about the link is modelled.")

@@ -124,10 +124,12 @@ def manifest(
                 "version": preset.version,
                 "status": preset.status,
                 "overridden": overridden,
-                "config": broker["config"],
-                "ignored": sorted({name for _line, name in conf.ignored}) if isinstance(conf, MosquittoConf) else [],
             }
         ],
+        "broker_config": {
+            "file": broker["config"],
+            "ignored": sorted({name for _line, name in conf.ignored}) if isinstance(conf, MosquittoConf) else [],
+        },
         "measured": measured,
         "drive_notes": notes,
         "inputs": inputs,
