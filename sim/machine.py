@@ -133,35 +133,17 @@ class MessageCreated:
 
 
 @dataclass(slots=True)
-class SessionsSaved:
-    """The sessions of a node (-1: of all) are now where they outlive it: on its disk, or on a replica of the store."""
+class ServerChanged:
+    """Something happened to the nodes of the broker or to the store of their sessions.
 
-    node: int
+    what: sessions_saved (those of `node`, -1: all, are now where they outlive it: on its disk, or on a replica of the
+    store) | node_failed (with these `transports` of the machine: no TransportLost follows for them) | node_started |
+    store_failed (what was written since the last sessions_saved is lost) | store_recovered.
+    """
 
-
-@dataclass(slots=True)
-class NodeFailed:
-    """A node of the broker is gone, with these transports of the machine: no TransportLost follows for them."""
-
-    node: int
+    what: str
+    node: int = -1
     transports: tuple[int, ...] = ()
-
-
-@dataclass(slots=True)
-class NodeStarted:
-    """A node of the broker runs again."""
-
-    node: int
-
-
-@dataclass(slots=True)
-class StoreFailed:
-    """The store of sessions serves nobody; what was written since the last SessionsSaved is lost."""
-
-
-@dataclass(slots=True)
-class StoreRecovered:
-    """The store of sessions serves again."""
 
 
 # --- Actions: imperatives -----------------------------------------------------------------------------------------------
@@ -248,11 +230,7 @@ Input = (
     | NameFailed
     | AddressChanged
     | MessageCreated
-    | SessionsSaved
-    | NodeFailed
-    | NodeStarted
-    | StoreFailed
-    | StoreRecovered
+    | ServerChanged
 )
 Action = OpenTransport | CloseTransport | SendPacket | ResolveName | Create | Deliver | Drop | Note
 

@@ -48,7 +48,7 @@ def without_service(course: Course, outages: Sequence[Outage]) -> Course:
     """A script or a log with outages: there is no other cell to go to while its serving tower is out."""
     found: list[Blocked] = []
     for out in outages:
-        edges = {out.start_s, min(out.end_s, course.end_s)}
+        edges = {out.start_s, out.end_s}
         for steps in (course.serving, course.prefers):
             edges.update(at for at in steps.at_s.tolist() if out.start_s < at < out.end_s)
         instants = sorted(edges)

@@ -34,16 +34,12 @@ from sim.machine import (
     MessageCreated,
     NameFailed,
     NameResolved,
-    NodeFailed,
-    NodeStarted,
     Note,
     OpenTransport,
     PacketReceived,
     ResolveName,
     SendPacket,
-    SessionsSaved,
-    StoreFailed,
-    StoreRecovered,
+    ServerChanged,
     TransportAccepted,
     TransportLost,
     TransportOpened,
@@ -552,13 +548,9 @@ class Driver:
                 self.network.release(transport, False, now)
                 if transport.mapping_end_s > now:
                     self._tell_vehicle(now, transport)
-            self._input(SERVER, now, NodeFailed(node, tuple(transport.ids[1] for transport in gone)))
-        elif what is Change.SAVED:
-            self._input(SERVER, now, SessionsSaved(node))
-        elif what is Change.NODE_STARTED:
-            self._input(SERVER, now, NodeStarted(node))
+            self._input(SERVER, now, ServerChanged("node_failed", node, tuple(transport.ids[1] for transport in gone)))
         else:
-            self._input(SERVER, now, StoreFailed() if what is Change.STORE_FAILED else StoreRecovered())
+            self._input(SERVER, now, ServerChanged(_TOLD[what], node))
 
     def _tell_vehicle(self, now: float, transport: Transport) -> None:
         """The server's end has closed without its machine; the kernel sends FIN."""
@@ -603,6 +595,14 @@ class Driver:
             found += [event.b for *_, event in self._env._queue if isinstance(event, Wake) and event.what in arrivals]
         return found
 
+
+#: change of the server side -> what its machine is told
+_TOLD: Final[dict[Change, str]] = {
+    Change.SAVED: "sessions_saved",
+    Change.NODE_STARTED: "node_started",
+    Change.STORE_FAILED: "store_failed",
+    Change.STORE_RECOVERED: "store_recovered",
+}
 
 #: what was posted -> what happens then
 _OCCURRENCES: Final[dict[int, Callable[..., None]]] = {

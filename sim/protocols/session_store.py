@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from sim.machine import Drop, Message, NodeFailed, NodeStarted, SessionsSaved, StoreFailed, StoreRecovered, TransportLost
+from sim.machine import Drop, Message, ServerChanged, TransportLost
 from sim.protocols.mqtt_broker import MQTTBroker, Subscriber
 from sim.protocols.saved_session import SavedSession
 from sim.protocols.stored_messages import Entry
@@ -54,9 +54,9 @@ class SessionStore:
         """Whether a node runs and the store answers."""
         return bool(self._up) and not self._failing
 
-    def handle(self, now: float, event: Any, out: Out) -> None:
-        """SessionsSaved, NodeFailed, NodeStarted, StoreFailed or StoreRecovered."""
-        _HANDLERS[type(event)](self, now, event, out)
+    def changed(self, now: float, event: ServerChanged, out: Out) -> None:
+        """Something happened to the nodes or to the store."""
+        _HANDLERS[event.what](self, now, event, out)
 
     def held(self) -> Iterator[Message]:
         """Messages that the broker does not hold."""
@@ -119,7 +119,7 @@ class SessionStore:
 
     # --- nodes ----------------------------------------------------------------------------------------------------------
 
-    def _on_saved(self, now: float, event: SessionsSaved, out: Out) -> None:
+    def _on_saved(self, now: float, event: ServerChanged, out: Out) -> None:
         node = event.node
         for key in [key for key in self._written if key[0] == node]:
             del self._written[key]
@@ -131,7 +131,7 @@ class SessionStore:
             if at == node:
                 self._written[node, client_id] = saved
 
-    def _on_failed(self, now: float, event: NodeFailed, out: Out) -> None:
+    def _on_failed(self, now: float, event: ServerChanged, out: Out) -> None:
         node = event.node
         self._up.discard(node)
         if self._at_home:
@@ -154,7 +154,7 @@ class SessionStore:
         if kept is not None:
             self._parked[node, client_id] = kept
 
-    def _on_started(self, now: float, event: NodeStarted, out: Out) -> None:
+    def _on_started(self, now: float, event: ServerChanged, out: Out) -> None:
         self._up.add(event.node)
         for node, client_id in [key for key in self._parked if key[0] == event.node]:
             if self._broker.session(client_id) is None:  # else its client is on another node, which has a session of its own
@@ -164,7 +164,7 @@ class SessionStore:
 
     # --- the store ------------------------------------------------------------------------------------------------------
 
-    def _on_store_failed(self, now: float, event: StoreFailed, out: Out) -> None:
+    def _on_store_failed(self, now: float, event: ServerChanged, out: Out) -> None:
         self._failing = True
         for client_id in self._broker.client_ids():
             session = self._broker.session(client_id)
@@ -192,16 +192,16 @@ class SessionStore:
         session.lose(loss.lost, "store_failover", out)
         session.regain(loss.came_back)
 
-    def _on_store_recovered(self, now: float, event: StoreRecovered, out: Out) -> None:
+    def _on_store_recovered(self, now: float, event: ServerChanged, out: Out) -> None:
         self._failing = False
         self._flush(now, out)
 
 
-#: input -> handler; after the class, so that the methods exist
-_HANDLERS: Final[dict[type, Callable[..., None]]] = {
-    SessionsSaved: SessionStore._on_saved,
-    NodeFailed: SessionStore._on_failed,
-    NodeStarted: SessionStore._on_started,
-    StoreFailed: SessionStore._on_store_failed,
-    StoreRecovered: SessionStore._on_store_recovered,
+#: what happened -> handler; after the class, so that the methods exist
+_HANDLERS: Final[dict[str, Callable[..., None]]] = {
+    "sessions_saved": SessionStore._on_saved,
+    "node_failed": SessionStore._on_failed,
+    "node_started": SessionStore._on_started,
+    "store_failed": SessionStore._on_store_failed,
+    "store_recovered": SessionStore._on_store_recovered,
 }

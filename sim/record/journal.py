@@ -12,14 +12,12 @@ from sim.machine import (
     Message,
     MessageCreated,
     NameFailed,
-    NodeFailed,
-    NodeStarted,
     Note,
     OpenTransport,
     PacketReceived,
     ResolveName,
     SendPacket,
-    SessionsSaved,
+    ServerChanged,
     TransportLost,
 )
 from sim.record.recorder import Connection, Recorder, describe
@@ -172,8 +170,8 @@ class Journal:
             detail = event.reason
         elif type(event) is AddressChanged:
             detail = event.address or ""
-        elif type(event) is NodeFailed or type(event) is NodeStarted or type(event) is SessionsSaved:
-            detail = f"node {event.node}"
+        elif type(event) is ServerChanged:
+            detail = event.what + (f" node {event.node}" if event.node >= 0 else "")
         self.record.note_trace(now, SIDES[side], name_of(type(event)), getattr(event, "transport", -1), message, detail)
 
     def trace_send(self, side: int, now: float, action: SendPacket) -> None:

@@ -57,24 +57,47 @@ def server_problems(server: Server) -> list[Problem]:
     return found
 
 
-def fault_problems(faults: Sequence[Fault], server: Server, drive: DriveConfig) -> list[Problem]:
+def fault_problems(faults: Sequence[Fault], server: Server, drive: DriveConfig, folder: FilePath) -> list[Problem]:
     """Faults of parts that are not there, at times that never come, with keys that mean nothing for their kind."""
+    if not faults:
+        return []
+    towers, gateways, drive_s = _of_log(drive, folder) if drive.recorded is not None else _of_plan(drive)
     surroundings = Surroundings(
         server.nodes,
         server.balancer,
         server.store,
         server.tls.profile != "none",
         drive.network.access == "cgnat",
-        tuple(tower.id for tower in drive.towers) or _script_names(drive, "cell"),
-        tuple(drive.network.gateways) or tuple(tower.gateway for tower in drive.towers) or _script_names(drive, "gateway"),
-        drive.recorded is None,
-        drive_length_s(drive),
+        towers,
+        tuple(dict.fromkeys((*drive.network.gateways, *gateways))),
+        drive_s,
     )
     problems = [Problem(("faults", *path), text, at_key) for path, text, at_key in check_faults(faults, surroundings)]
     for index, fault in enumerate(faults):
         if fault.address is not None and not _is_address(fault.address):
             problems.append(Problem(("faults", index, "address"), "is not an IP address, such as 198.51.100.7"))
     return problems
+
+
+Named = tuple[tuple[str, ...], tuple[str, ...], float | None]  # towers or cells, gateways, length of the drive in s
+
+
+def _of_plan(drive: DriveConfig) -> Named:
+    """Of a route or a script."""
+    towers = tuple(tower.id for tower in drive.towers) or _script_names(drive, "cell")
+    return towers, tuple(tower.gateway for tower in drive.towers) or _script_names(drive, "gateway"), drive_length_s(drive)
+
+
+def _of_log(drive: DriveConfig, folder: FilePath) -> Named:
+    # imported here, as in `drive_problems`
+    from sim.drive.log import read_log
+
+    assert drive.recorded is not None
+    log, _errors = read_log(drive.recorded, folder)
+    if log is None:
+        return (), (), None
+    cells, operators = (tuple(name for name in dict.fromkeys(log.texts.get(key, [])) if name) for key in ("cell", "operator"))
+    return cells, operators, float(log.time_s[-1])
 
 
 def _script_names(drive: DriveConfig, key: str) -> tuple[str, ...]:

@@ -172,7 +172,8 @@ def _section_problems(raw: dict[str, Any], wrong: set[str | int | None], folder:
     if any(sound.get(way) is not None for way in WAYS):
         drive = DriveConfig(**{key: getattr(top, key) for key in DRIVE_KEYS})
         # a section that is wrong has its defaults here, so that what is said about it means nothing
-        problems += [problem for problem in drive_problems(drive, folder) if problem.path[0] not in wrong]
-        if "faults" not in wrong and not wrong & {"server", *DRIVE_KEYS}:
-            problems += fault_problems(top.faults, top.server, drive)
+        found = [problem for problem in drive_problems(drive, folder) if problem.path[0] not in wrong]
+        problems += found
+        if not found and not wrong & {"faults", "server", *DRIVE_KEYS}:
+            problems += fault_problems(top.faults, top.server, drive, folder)
     return problems

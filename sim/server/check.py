@@ -39,8 +39,7 @@ class Surroundings:
     nat: bool
     towers: tuple[str, ...]
     gateways: tuple[str, ...]
-    names_known: bool  # of towers and gateways; not those of a drive log
-    drive_s: float | None  # None: not known before the log is read
+    drive_s: float | None  # None: not known
 
 
 def check_server(nodes: Nodes, balancer: Balancer | None, store: Store) -> list[tuple[Path, str]]:
@@ -105,7 +104,7 @@ def _missing_part(fault: Fault, at: Surroundings) -> list[tuple[Path, str]]:
     if kind == "nat_rebind" and not at.nat:
         return [(("kind",), "network.access is not cgnat, there is no NAT to rebind")]
     for key, name, known in (("tower", fault.tower, at.towers), ("gateway", fault.gateway, at.gateways)):
-        if name is not None and key in TAKES[kind] and at.names_known and name not in known:
+        if name is not None and key in TAKES[kind] and name not in known:
             there = f"expected one of {', '.join(dict.fromkeys(known))}" if known else f"the drive has no {key}"
             return [((key,), f"no {key} {name!r}, {there}")]
     return []

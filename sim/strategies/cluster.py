@@ -7,26 +7,15 @@ Simplification: the API's own database of pending messages and the server are no
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
-from sim.machine import (
-    Message,
-    NodeFailed,
-    NodeStarted,
-    PacketReceived,
-    SessionsSaved,
-    StoreFailed,
-    StoreRecovered,
-    TransportAccepted,
-    TransportLost,
-)
+from sim.machine import Message, PacketReceived, ServerChanged, TransportAccepted, TransportLost
 from sim.protocols.mqtt_broker import MQTTBroker
 from sim.protocols.mqtt_packets import Connect
 from sim.protocols.session_store import SessionStore
 from sim.strategies.data_centre import DataCentre
 
 Out = list[Any]
-_FATES: Final = frozenset({SessionsSaved, NodeFailed, NodeStarted, StoreFailed, StoreRecovered})
 
 
 class Cluster(DataCentre):
@@ -48,12 +37,11 @@ class Cluster(DataCentre):
                 self._connect(now, event, out)
                 return out
             return super().handle(now, event)
-        if kind in _FATES:
+        if kind is ServerChanged:
             out = []
-            self._store.handle(now, event, out)
-            if kind is NodeFailed:
-                for transport in event.transports:
-                    self._gone(transport)
+            self._store.changed(now, event, out)
+            for transport in event.transports:
+                self._gone(transport)
             waiting, self._waiting = self._waiting, {}
             for connect in waiting.values():
                 self._connect(now, connect, out)

@@ -53,7 +53,7 @@ def test_where_all_towers_of_a_region_are_out_there_is_no_service_until_they_are
     (Outage(50.0, 80.0, tower="A"), [(50.0, 80.0)]),
     (Outage(50.0, 150.0, tower="A"), [(50.0, 100.0)]),
     (Outage(50.0, 150.0, gateway="east"), [(100.0, 150.0)]),
-    (Outage(150.0, 900.0, tower="B"), [(150.0, 200.0)]),
+    (Outage(150.0, 900.0, tower="B"), [(150.0, 900.0)]),
     (Outage(50.0, 80.0, tower="B"), []),
 ])  # fmt: skip
 def test_a_script_is_without_service_while_its_cell_is_out(outage, spans):

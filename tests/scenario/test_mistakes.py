@@ -266,3 +266,18 @@ def test_a_byte_order_mark_is_fine(tmp_path: Path, minimal: str) -> None:
 )
 def test_a_fault_of_a_part_that_is_not_there(text: str, line: str, errors: Errors, minimal: str) -> None:
     assert errors(f"{minimal}{text}\n") == [line]
+
+
+def test_faults_of_a_recorded_drive_are_checked_against_its_log(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("t,c\n" + "".join(f"{t},{'A' if t < 30 else 'B'}\n" for t in range(0, 61, 2)))
+    path = tmp_path / "t.yaml"
+    text = "name: t\nrecorded: {file: d.csv, columns: {time: t, cell: c}}\nstrategies: [hybrid]\nfaults: [%s]\n"
+    path.write_text(text % "{kind: tower_outage, at: 5 s, tower: B}, {kind: node_crash, at: 59 s}")
+    assert len(load(path).faults) == 2
+    path.write_text(text % "{kind: tower_outage, at: 5 s, tower: C}, {kind: node_crash, at: 60 s}")
+    with pytest.raises(ScenarioErrors) as raised:
+        load(path)
+    assert [line.partition("t.yaml")[2] for line in raised.value.lines] == [
+        ":4:47: faults.0.tower: no tower 'C', expected one of A, B",
+        ":4:74: faults.1.at: is after the end of the drive (60 s), it would never happen",
+    ]
