@@ -146,6 +146,19 @@ class ServerChanged:
     transports: tuple[int, ...] = ()
 
 
+@dataclass(slots=True)
+class StoreChanged:
+    """What a server keeps in a store outside was read there: at the start, or as somebody else has changed it.
+
+    `kept` is a sim.protocols.kept.Kept, or None: the store is out of reach, for `reason` (refused | timed_out | reset |
+    failed). `withheld`: answers that were not sent, as what they rest on could not be written.
+    """
+
+    kept: Any
+    reason: str = ""
+    withheld: tuple[SendPacket, ...] = ()
+
+
 # --- Actions: imperatives -----------------------------------------------------------------------------------------------
 
 
@@ -231,6 +244,7 @@ Input = (
     | AddressChanged
     | MessageCreated
     | ServerChanged
+    | StoreChanged
 )
 Action = OpenTransport | CloseTransport | SendPacket | ResolveName | Create | Deliver | Drop | Note
 

@@ -201,7 +201,7 @@ class Broker:
 
     preset: PresetName = setting("mosquitto", "whose behaviour; `python -m sim list` shows them")
     config: str | None = setting(
-        None, "a mosquitto.conf, relative to this file: what it says holds where the scenario says nothing (docs/server.md)"
+        None, "a mosquitto.conf, relative to this file: what it says holds where the scenario says nothing (docs/faults.md)"
     )
     mqtt5: bool | None = setting(None, "see the presets")
     mqtt5_refusal: Literal["connack", "close", "silence"] | None = setting(None, "see the presets")

@@ -57,6 +57,7 @@ def provenance(evidence: Evidence) -> list[str]:
         unused = ", ".join(config.get("ignored", []))
         without = f"; not modelled of it: {unused}" if unused else ""
         lines.append(f"Values of the broker come from {config['file']}{without}.")
+    lines += [str(note) for note in evidence.manifest.get("live_notes", [])]
     measured = [str(column) for column in evidence.manifest.get("measured", [])]
     if measured:
         lines.append(f"Measured in the drive log: {', '.join(measured)}. Everything else about the link is modelled.")
@@ -118,4 +119,4 @@ def _server_side(evidence: Evidence) -> list[str]:
     text = f"Server side: {many}{behind}, sessions in {server.get('store', {}).get('kind', 'memory')}"
     kinds = list(dict.fromkeys(str(fault["kind"]).replace("_", " ") for fault in faults))
     failing = f"; faults: {', '.join(kinds)}" if kinds else ""
-    return [f"{text}{failing}. Its values are read or chosen, none of them was measured in this lab (docs/server.md)."]
+    return [f"{text}{failing}. Its values are read or chosen, none of them was measured in this lab (docs/faults.md)."]

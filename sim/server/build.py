@@ -10,7 +10,7 @@ from sim.server.config import Balancer, Fault, Nodes, Store
 from sim.server.timeline import Change, Cut, Down, ServerEvent, ServerTimeline, Span
 from sim.streams import Stream
 
-#: How long a fault lasts where it does not say (docs/server.md): our choice. A failover takes what the store's settings say, a
+#: How long a fault lasts where it does not say (docs/faults.md): our choice. A failover takes what the store's settings say, a
 #: certificate is expired to the end.
 LASTS_S = {
     "node_crash": 30.0,

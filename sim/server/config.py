@@ -131,10 +131,10 @@ class Store:
 class Fault:
     """Something that happens to the server side or the network. Which keys it takes depends on `kind`."""
 
-    kind: FaultKind = setting(doc="what happens; docs/server.md says what each one does")
+    kind: FaultKind = setting(doc="what happens; docs/faults.md says what each one does")
     at_s: float | None = setting(None, "when; or `per_hour`", at_least=0.0)
     per_hour: float | None = setting(None, "at random instants (Poisson), this many in an hour", above=0.0)
-    for_s: float | None = setting(None, "how long; where not given as docs/server.md says", at_least=0.0)
+    for_s: float | None = setting(None, "how long; where not given as docs/faults.md says", at_least=0.0)
     node: str | None = setting(None, "node_crash: which node; a random one where not given")
     how: How | None = setting(
         None, "process (default): the kernel says so with FIN or RST; host: nobody answers", "brokers 8, RFC 9293 3.10.7.1"

@@ -124,6 +124,7 @@ def manifest(
                 "version": preset.version,
                 "status": preset.status,
                 "overridden": overridden,
+                "behaviour": plain(scenario.server.broker.behaviour()),
             }
         ],
         "broker_config": {

@@ -1,4 +1,4 @@
-"""The balancer with the fixed address: idle timeout, change; upgrade of its nodes; tickets (docs/server.md)."""
+"""The balancer with the fixed address: idle timeout, change; upgrade of its nodes; tickets (docs/faults.md)."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Outage of DNS, an old answer, errors of the API, an expired certificate (docs/server.md)."""
+"""Outage of DNS, an old answer, errors of the API, an expired certificate (docs/faults.md)."""
 
 from dataclasses import replace
 

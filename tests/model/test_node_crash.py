@@ -1,4 +1,4 @@
-"""A node of the broker crashes and comes back: who is told, when, and what each kind of store keeps (docs/server.md)."""
+"""A node of the broker crashes and comes back: who is told, when, and what each kind of store keeps (docs/faults.md)."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Redis fails over or restarts: what had not reached the replica, or the disk, is lost or comes again (docs/server.md)."""
+"""Redis fails over or restarts: what had not reached the replica, or the disk, is lost or comes again (docs/faults.md)."""
 
 import pytest
 
