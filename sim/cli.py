@@ -20,6 +20,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sim import cli_search, cli_studies
 from sim.study import interrupts
 
 OK, MISSED, BAD_USAGE, DEFECT, INTERRUPTED = 0, 1, 2, 3, 130
@@ -218,6 +219,10 @@ def run(
     no_fold: Annotated[bool, typer.Option("--no-fold", help="simulate every event singly: the same results, slower")] = False,
     json: JsonOption = False,
     no_inputs: Annotated[bool, typer.Option("--no-inputs", help="store hashes of the input files instead of copies")] = False,
+    precision: cli_studies.PrecisionOption = None,
+    most_drives: cli_studies.MostOption = 1000,
+    strict: cli_studies.StrictOption = False,
+    junit: cli_studies.JUnitOption = None,
 ) -> int:
     """Run a scenario, print a summary and write a report."""
     from sim.scenario.load import load_with_warnings
@@ -232,6 +237,8 @@ def run(
 
         from sim.study.run import run_scenario
 
+        if precision is not None:
+            scenario = cli_studies.precise(scenario, precision, most_drives, jobs or _cores(), out, BadUsage)
         with progress(scenario.name) as show:
             result = run_scenario(
                 scenario,
@@ -247,7 +254,9 @@ def run(
         say(json_object(result.metrics, result.run_dir))
     else:
         print_summary(result.metrics, result.run_dir, report)
-    return MISSED if any_missed(result.metrics) else OK
+    if junit is not None:
+        cli_studies.write_objectives(result.metrics, junit, strict)
+    return MISSED if any_missed(result.metrics, strict) else OK
 
 
 @app.command()
@@ -333,18 +342,20 @@ def explain(
 @app.command()
 @_command
 def report(run_dir: RunArgument) -> None:
-    """Make the report of a run again, from its files alone."""
+    """Make the reports of a run, of a validation or of a sweep again, from its files alone."""
     _require_run(run_dir)
     from sim.record.read import RunFolderError
-    from sim.report.page import write_report
+    from sim.report.any_page import write_any_report
     from sim.terminal import say
 
     try:
-        say(f"report: {write_report(run_dir)}")
+        for path in write_any_report(run_dir):
+            say(f"report: {path}")
     except RunFolderError as error:
         raise BadUsage(str(error)) from None
 
 
+_STORE_HELP = "where the server keeps addresses and pending messages: memory, redis (the lab's own), or redis://HOST:PORT/DB"
 _BROKER_HELP = "embedded (our own), mosquitto, rabbitmq, aedes, aedes_memory, amqtt, or HOST:PORT of a running one"
 
 
@@ -358,27 +369,53 @@ def live(
     until: Annotated[str | None, typer.Option(metavar="TIME", help="end of the part of the drive, as 3 min")] = None,
     strategy: Annotated[list[str] | None, typer.Option(help="run this one only; repeatable")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change a key; repeatable")] = None,
+    client: Annotated[
+        str | None,
+        typer.Option(metavar="CMD", help="run this program as the vehicle: 'mosquitto_sub -h {host} -p {port} -i {client_id}'"),
+    ] = None,
+    certificates: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="take these, made by `certificates`; new ones where not given")
+    ] = None,
+    store: Annotated[str, typer.Option(help=_STORE_HELP)] = "memory",
     out: Annotated[Path, typer.Option(help="folder of all results")] = Path("results"),
     json: JsonOption = False,
 ) -> int:
     """Run a scenario's strategies in real time over real sockets; the same report."""
     _require_live()
+    from sim.live.client_command import parse_command
     from sim.report.page import write_report
-    from sim.study.live import run_live
-    from sim.terminal import any_missed, json_object, nothing_else_on_stdout, print_summary, say
+    from sim.study.live import run_live, with_client
+    from sim.terminal import any_missed, json_object, nothing_else_on_stdout, print_summary, progress, say
 
     with nothing_else_on_stdout(json):
         planned = _plan(file, strategy, set_, from_, until)
         with _live_errors():
-            result = run_live(planned, broker, link, out=out, command=_said(), say=lambda text: say(text, error=True))
+            if client is not None:
+                if link != "packet":
+                    raise BadUsage("--client needs --link packet: the program runs in the vehicle's own network namespace")
+                planned = with_client(planned, parse_command(client), beside=bool(strategy))
+            with progress(planned.scenario.name) as show:
+                result = run_live(
+                    planned,
+                    broker,
+                    link,
+                    certificates=certificates,
+                    store=store,
+                    out=out,
+                    command=_said(),
+                    say=lambda text: say(text, error=True),
+                    progress=show,
+                )
         report = write_report(result.run_dir)
     if json:
         say(json_object(result.metrics, result.run_dir))
     else:
         print_summary(result.metrics, result.run_dir, report)
+    for note in result.notes:
+        say(note, error=True)
     if result.interrupted:
         return _interrupted("interrupted: what was recorded until then is kept")
-    return MISSED if any_missed(result.metrics) else OK
+    return MISSED if any_missed(result.metrics) or result.client_failed else OK
 
 
 @app.command()
@@ -394,6 +431,8 @@ def validate(
     against: Annotated[
         Path | None, typer.Option(metavar="EVENTS.CSV", help="compare the model with a field log instead of a live run")
     ] = None,
+    runs: Annotated[int, typer.Option(metavar="N", min=1, help="so many live runs; all have to agree")] = 1,
+    store: Annotated[str, typer.Option(help=_STORE_HELP)] = "memory",
     out: Annotated[Path, typer.Option(help="folder of all results")] = Path("results"),
     json: JsonOption = False,
 ) -> int:
@@ -401,31 +440,39 @@ def validate(
     _require_live()
     from sim.measure.field_log import FieldLogError
     from sim.report.page import write_report
-    from sim.study.live import Validation, validate_against
-    from sim.study.live import validate as run_validation
-    from sim.terminal import nothing_else_on_stdout, print_validation, say, validation_json
+    from sim.report.validation_page import write_validation
+    from sim.study.validation import validate as run_validation
+    from sim.study.validation import validate_against
+    from sim.terminal import nothing_else_on_stdout, print_validation, progress, say, validation_json
 
-    if against is not None:
-        try:
-            found = Validation(validate_against(_plan(file, strategy, set_, from_, until), against), None)
-        except FieldLogError as error:
-            raise BadUsage(str(error)) from None
-        if json:
-            say(validation_json(found))
-        else:
-            print_validation(found)
-        return OK if found.agrees else MISSED
     with nothing_else_on_stdout(json):
         planned = _plan(file, strategy, set_, from_, until)
-        with _live_errors():
-            found = run_validation(planned, broker, link, out=out, command=_said(), say=lambda text: say(text, error=True))
-        if found.run_dir is not None:
-            write_report(found.run_dir)
+        if against is not None:
+            try:
+                found = validate_against(planned, against, out=out, command=_said())
+            except FieldLogError as error:
+                raise BadUsage(str(error)) from None
+        else:
+            with _live_errors(), progress(planned.scenario.name) as show:
+                found = run_validation(
+                    planned,
+                    broker,
+                    link,
+                    runs=runs,
+                    store=store,
+                    out=out,
+                    command=_said(),
+                    say=lambda text: say(text, error=True),
+                    progress=show,
+                )
+            for comparison in found.comparisons:
+                write_report(comparison.run_dir)
+        report = write_validation([comparison.run_dir for comparison in found.comparisons])
     if json:
-        say(validation_json(found))
+        say(validation_json(found, report))
     else:
-        print_validation(found)
-    if found.interrupted:
+        print_validation(found, report)
+    if any(comparison.run.manifest.get("interrupted") for comparison in found.comparisons):
         return _interrupted("interrupted: what was recorded until then is kept and compared")
     return OK if found.agrees else MISSED
 
@@ -434,7 +481,7 @@ def _plan(file: str, strategy: list[str] | None, sets: list[str] | None, from_: 
     """The scenario's first drive, cut to the window that was asked for."""
     from sim.scenario.load import load_with_warnings
     from sim.scenario.quantities import parse_quantity
-    from sim.study.live import plan
+    from sim.study.live import ModelOnly, plan
     from sim.terminal import say
 
     scenario, warnings = load_with_warnings(file, sets=sets or (), strategies=strategy or ())
@@ -446,18 +493,25 @@ def _plan(file: str, strategy: list[str] | None, sets: list[str] | None, from_: 
         return plan(scenario, from_s=start_s, until_s=end_s, sets=sets or ())
     except ValueError as error:
         raise BadUsage(f"--from, --until: {error}") from None
+    except ModelOnly as error:
+        raise BadUsage(f"{file}: {error}") from None
 
 
 @contextlib.contextmanager
 def _live_errors() -> Iterator[None]:
     """What is not to be had on this machine is said in one line."""
     from sim.live.brokers import BrokerUnavailable
+    from sim.live.client_command import CommandRefused
+    from sim.live.names.name_server import NamesUnavailable
     from sim.live.packages import PackagesMissing
+    from sim.live.run_certificates import CertificatesUnusable
     from sim.live.session import LiveFailed
+    from sim.live.store.place import StoreUnavailable
 
+    refusals = (BrokerUnavailable, CertificatesUnusable, CommandRefused, LiveFailed, NamesUnavailable, PackagesMissing)
     try:
         yield
-    except (BrokerUnavailable, LiveFailed, PackagesMissing) as error:
+    except (*refusals, StoreUnavailable) as error:
         raise BadUsage(str(error)) from None
 
 
@@ -471,7 +525,10 @@ def _require_live() -> None:
 
 
 def _said() -> str:
-    return f"{_PROGRAM} " + shlex.join(sys.argv[1:])
+    """The command, for the manifest; a URL with a password in it may be meant for a store."""
+    from sim.live.store.place import without_password
+
+    return f"{_PROGRAM} " + shlex.join(without_password(word) for word in sys.argv[1:])
 
 
 @app.command()
@@ -486,16 +543,62 @@ def broker(
     keep_alive_max: Annotated[
         int, typer.Option(min=0, max=65535, help="MQTT 5: longest keep alive in s, told as Server Keep Alive; 0: no limit")
     ] = 60,
+    cert: Annotated[Path | None, typer.Option(help="serve in TLS, with this certificate and its chain")] = None,
+    key: Annotated[Path | None, typer.Option(help="its key")] = None,
+    ca: Annotated[Path | None, typer.Option(help="the authority whose certificate a client has to show")] = None,
 ) -> None:
-    """Serve the broker machine: MQTT 3.1.1 and 5 over TCP, without authentication. Ctrl-C ends it with exit code 0."""
-    from sim.live.broker_command import UnknownPreset, serve
+    """Serve the broker machine: MQTT 3.1.1 and 5 over TCP or TLS, without authentication. Ctrl-C ends it with exit code 0."""
+    from sim.live.broker_command import UnknownPreset, UnusableCertificate, serve, tls_of
     from sim.live.broker_service import CannotListen
     from sim.terminal import say
 
     try:
-        serve(host, port, preset, refuse or (), keep_alive_max, say)
-    except (CannotListen, UnknownPreset) as error:
+        serve(host, port, preset, refuse or (), keep_alive_max, say, tls_of(cert, key, ca))
+    except (CannotListen, UnknownPreset, UnusableCertificate) as error:
         raise BadUsage(str(error)) from None
+
+
+@app.command()
+@_command
+def api(
+    host: Annotated[str, typer.Option(help="IPv4 address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="port; 0: a free one")] = 8443,
+    vin: Annotated[list[str] | None, typer.Option(metavar="VIN", help="a vehicle; repeatable; VIN123 where not given")] = None,
+    name: Annotated[str, typer.Option(metavar="HOST", help="name of the server, and of its zone")] = "ota-server.company.com",
+    certificates: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="mutual TLS, with what `certificates` has written; else plain HTTP")
+    ] = None,
+    profile: Annotated[TLSProfile, typer.Option(help="of TLS; curl may know classical alone")] = TLSProfile.HYBRID,
+    store: Annotated[str, typer.Option(help=_STORE_HELP)] = "memory",
+    keys: Annotated[str, typer.Option(metavar="PREFIX", help="what its keys in Redis begin with")] = "handover-lab:api",
+    dns_port: Annotated[int, typer.Option(min=0, max=65535, help="port of the name server; 0: a free one")] = 0,
+    dns_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="key of dynamic updates, as nsupdate -k takes it; made where not there")
+    ] = None,
+    ttl: Annotated[str, typer.Option(metavar="TIME", help="TTL of the names")] = "60 s",
+) -> None:
+    """Serve the vehicles' HTTPS API, its store and its name server on their own. Ctrl-C ends it with exit code 0."""
+    _require_live()
+    from sim.live.api_command import APIOptions, APIRefused, serve
+    from sim.live.packages import REDIS, TLS, PackagesMissing, require
+    from sim.scenario.quantities import parse_quantity
+    from sim.terminal import say
+
+    try:
+        if certificates is not None:
+            require(TLS, "--certificates")
+        if store != "memory":
+            require(REDIS, "--store")
+        ttl_s = parse_quantity(ttl, "duration")
+    except (PackagesMissing, ValueError) as error:
+        raise BadUsage(str(error)) from None
+    vins = list(dict.fromkeys(vin or ["VIN123"]))
+    options = APIOptions(host, port, vins, name, certificates, profile.value, store, keys, dns_port, dns_key, ttl_s)
+    with _live_errors():
+        try:
+            serve(options, say)
+        except APIRefused as error:
+            raise BadUsage(str(error)) from None
 
 
 @app.command()
@@ -518,12 +621,12 @@ def certificates(
         require(TLS, "certificates")
     except PackagesMissing as error:
         raise BadUsage(str(error)) from None
-    from sim.live.certificates import SECOND_SERVER_NAME, CertificatesRefused, issue, write
-    from sim.protocols.server import Server
+    from sim.live.certificates import CertificatesRefused, issue, write
+    from sim.protocols.server import SECOND_NAME, Server
 
     seed = Server()
     try:
-        made = issue(name or [seed.name, SECOND_SERVER_NAME, seed.address], vin or ["VIN123"], profile.value, signature.value)
+        made = issue(name or [seed.name, SECOND_NAME, seed.address], vin or ["VIN123"], profile.value, signature.value)
         written = write(made, directory)
     except CertificatesRefused as error:
         raise BadUsage(str(error)) from None
@@ -586,3 +689,7 @@ def _require_run(run_dir: Path) -> None:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+cli_studies.register(app, _command, _said, _cores, BadUsage)
+cli_search.register(app, _command, _said, _cores, BadUsage)

@@ -17,10 +17,27 @@ from pathlib import Path
 
 #: Compiled: what runs once per event. Of the two rooms all but the modules of settings, whose classes pydantic reads.
 ROOMS = ("sim.protocols", "sim.strategies")
-SINGLE = ("sim.machine", "sim.model.driver", "sim.model.link", "sim.model.network", "sim.record.recorder", "sim.streams")
+SINGLE = (
+    "sim.machine",
+    "sim.model.driver",
+    "sim.model.link",
+    "sim.model.network",
+    "sim.model.server_side",
+    "sim.record.journal",
+    "sim.record.recorder",
+    "sim.streams",
+)
 
 #: What these import of the rest of the lab: the compiler trusts its types (a test compares with the import statements).
-TYPES = ("sim.drive.config", "sim.drive.timeline", "sim.record.causes", "sim.settings", "sim.subclassing")
+TYPES = (
+    "sim.drive.config",
+    "sim.drive.timeline",
+    "sim.record.causes",
+    "sim.server.config",
+    "sim.server.timeline",
+    "sim.settings",
+    "sim.subclassing",
+)
 
 LIBRARY = "handover_lab__mypyc"  # the extension module that holds the code of all of them
 ROOT = Path(__file__).resolve().parent.parent

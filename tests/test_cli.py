@@ -140,7 +140,7 @@ def test_json_is_one_object_and_nothing_else(file: Path, runs: SimpleNamespace, 
     main(["run", str(file), "--json", "--seed", "7"])
     captured = capfd.readouterr()
     content = json.loads(captured.out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
-    assert list(content) == ["scenario", "seed", "run_id", "results_dir", "objectives", "strategies"]
+    assert list(content) == ["scenario", "seed", "run_id", "results_dir", "objectives", "warnings", "strategies"]
     assert (content["scenario"], content["seed"], content["results_dir"]) == ("t", 7, "results/t/r1")
     assert content["strategies"]["hybrid"]["latency_s"] == {"p50": 0.1, "p95": None}
     assert "noise" in captured.err
@@ -329,3 +329,10 @@ def test_interrupt_is_130_without_a_traceback(tmp_path: Path) -> None:
         _out, err = process.communicate(timeout=20)
     assert process.returncode == 130
     assert err == "interrupted\n"
+
+
+@pytest.mark.parametrize("command", ["live", "validate"])
+def test_what_only_the_model_plays_is_not_run_live(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    file = str(Path(__file__).resolve().parents[1] / "scenarios" / "production.yaml")
+    assert main([command, file]) == 2
+    assert capsys.readouterr().err == f"{file}: faults: node_crash, store_failover: played by the model alone, not live\n"

@@ -146,6 +146,14 @@ class CGNAT:
         "what the next uplink packet meets once the mapping is gone",
         "our choice: RST is the kinder and the usual behaviour",
     )
+    rebind_at_s: tuple[float, ...] = setting(
+        (),
+        "instants at which the NAT forgets all mappings (rebind, pool failover); the vehicle keeps its own address",
+        at_least=0.0,
+    )
+    rebinds_per_hour: float = setting(
+        0.0, "further such instants, at random (Poisson)", "real-world 2.1: RFC 4787/5382; frequency not found", at_least=0.0
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +165,7 @@ class Network:
         "cgnat: nobody can connect to the vehicle; private_apn: the server can; public: everybody can",
         "failure-modes F22",
     )
-    cgnat: CGNAT = setting(factory=CGNAT, doc="the NAT's timers")
+    cgnat: CGNAT = setting(factory=CGNAT, doc="the NAT's timers and rebinds")
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,9 +29,10 @@ class LinkState(IntEnum):
 class Disruption:
     """Something that happened to the link: the exogenous part of a row of disruptions.parquet.
 
-    kind: handover | radio_link_failure | silence | coverage_gap | log_gap | reassignment | detach | held.
+    kind: handover | radio_link_failure | silence | coverage_gap | log_gap | reassignment | detach | held | rebind |
+    tower_outage | region_outage, and those of the server side (record.schema).
     `start_s`..`end_s` is the time in which packets wait or are lost (for a reassignment: from the end of the old address
-    to the first instant of the new one; `end_s` is the end of the drive where it never ends).
+    to the first instant of the new one; `end_s` is the end of the drive where it never ends). A rebind takes no time.
     `before` and `after` are cells, or addresses for a reassignment; "" where none.
     """
 
@@ -63,6 +64,7 @@ class LinkTimeline:
     addresses: tuple[str, ...]
     disruptions: tuple[Disruption, ...]  # by start_s
     end_s: float
+    rebinds_s: tuple[float, ...] = ()  # when the NAT in front of the server forgets all mappings, rising
     measured: tuple[str, ...] = ()  # columns that came from a log, for the report; the others are modelled
     notes: tuple[str, ...] = ()  # what the reader of a report has to know about this drive
 

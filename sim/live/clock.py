@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 
@@ -13,9 +15,14 @@ class Clock:
     def __init__(self, loop: asyncio.AbstractEventLoop, start_s: float) -> None:
         self._loop = loop
         self._origin = loop.time() - start_s
+        self.epoch_s = time.time() - start_s  # Unix time of the start of the drive, for those outside
 
     def now(self) -> float:
         return self._loop.time() - self._origin
+
+    def wall(self, when_s: float) -> datetime:
+        """The wall clock at an instant of the drive, for people."""
+        return datetime.now(UTC) + timedelta(seconds=when_s - self.now())
 
     def at(self, when_s: float, call: Callable[..., Any], *arguments: Any) -> asyncio.TimerHandle:
         """Call at an instant of the drive; at once where it has passed."""

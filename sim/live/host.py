@@ -12,9 +12,11 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from sim.live.clock import Clock
+from sim.live.vehicle_log import VehicleLog
 from sim.live.wire import Codec, Wire, reason_of
 from sim.machine import (
     NEVER,
+    AddressChanged,
     CloseTransport,
     Create,
     Deliver,
@@ -63,10 +65,11 @@ class Host:
         codec_for: Callable[[int, bool], Codec],
         address: Callable[[], str] = lambda: "",
         secure: Securer | None = None,
+        log: VehicleLog | None = None,
     ) -> None:
         """`codec_for(port, accepted)` makes the codec of what is spoken there; `address()` is the vehicle's, for the records.
 
-        `secure`: what this host opens is TLS; what it accepts is the listener's business.
+        `secure`: what this host opens is TLS; what it accepts is the listener's business. `log`: told what the vehicle sees.
         """
         self.machine = machine
         self._side = side
@@ -79,6 +82,7 @@ class Host:
         self._wires: dict[int, Wire] = {}
         self._ids: dict[Wire, int] = {}
         self._secure = secure
+        self._log = log
         self._opening: dict[int, asyncio.Task[None]] = {}
         self._openers: set[asyncio.Task[None]] = set()  # the loop keeps weak references only
         self._names: set[asyncio.Task[None]] = set()
@@ -95,8 +99,11 @@ class Host:
         if self._stopped:
             return
         now = self._clock.now()
+        if self._log is not None and isinstance(event, AddressChanged):
+            self._log.address(now, event.address)
         try:
-            self._journal.input(self._side, now, event)
+            if self._journal.tracing:
+                self._journal.trace_input(self._side, now, event)
             self._perform(now, self.machine.handle(now, event))
             self._arm()
         except Exception as error:
@@ -138,10 +145,12 @@ class Host:
             _ACTIONS[type(action)](self, now, action)
 
     def _send(self, now: float, action: SendPacket) -> None:
+        if self._journal.tracing:
+            self._journal.trace_send(self._side, now, action)
         wire = self._wires.get(action.transport)
-        self._journal.sent(self._side, now, action.transport, action.packet)
         if wire is None:
             return
+        self._journal.sent(self._side, now, action.packet)
         n_bytes = wire.send(action.packet)
         self._book(action.transport, up=self._side == VEHICLE, purpose=action.packet.purpose, n_bytes=n_bytes)
 
@@ -155,13 +164,7 @@ class Host:
                 row.bytes_down += n_bytes
 
     def _open(self, now: float, action: OpenTransport) -> None:
-        row = self._journal.row(self._side, action.transport)
-        if row is None:
-            row = self._journal.new_row(
-                self._side, action.transport, action.purpose, action.trigger, action.waited_s, self._address(), now
-            )
-        row.started_s = now
-        row.target = f"{action.address}:{action.port}"
+        self._journal.opening(self._side, action, self._address(), now)
         task = asyncio.ensure_future(self._open_wire(action))
         self._opening[action.transport] = task
         self._openers.add(task)
@@ -221,13 +224,11 @@ class Host:
         if wire is not None:
             self._ids.pop(wire, None)
             wire.close(abort=action.abort)
-        self._journal.end_row(self._side, action.transport, now, action.reason)
+        self._end_row(action.transport, now, action.reason)
 
     def _resolve_name(self, now: float, action: ResolveName) -> None:
-        if action.transport >= 0 and self._journal.row(self._side, action.transport) is None:
-            self._journal.new_row(
-                self._side, action.transport, action.purpose, action.trigger, action.waited_s, self._address(), now
-            )
+        if action.transport >= 0:
+            self._journal.asked(self._side, action, self._address(), now)
         task = asyncio.ensure_future(self._ask(action.name, action.transport))
         self._names.add(task)  # the loop keeps weak references only
         task.add_done_callback(self._names.discard)
@@ -240,16 +241,18 @@ class Host:
         self.input(NameResolved(name, address, transport) if address else NameFailed(name, "timed_out", transport))
 
     def _create(self, now: float, action: Create) -> None:
-        self._journal.record.created(action.message)
+        self._journal.created(action.message)
 
     def _deliver(self, now: float, action: Deliver) -> None:
         self._journal.deliver(self._side, now, action)
 
     def _drop(self, now: float, action: Drop) -> None:
-        self._journal.drop(self._side, now, action)
+        self._journal.drop(self._side, now, action, action.cause)
 
     def _note(self, now: float, action: Note) -> None:
         self._journal.note(self._side, now, action, self._address())
+        if self._log is not None:
+            self._log.note(now, action, self._journal.row(self._side, action.transport))
 
     # --- what the outside tells -------------------------------------------------------------------------------------------
 
@@ -291,8 +294,14 @@ class Host:
             self._told_lost(transport, reason)
 
     def _told_lost(self, transport: int, reason: str) -> None:
-        self._journal.end_row(self._side, transport, self._clock.now(), reason)
+        self._end_row(transport, self._clock.now(), reason)
         self.input(TransportLost(transport, reason))
+
+    def _end_row(self, transport: int, now: float, reason: str) -> None:
+        row = self._journal.row(self._side, transport)
+        if self._log is not None and row is not None and row.noticed_s != row.noticed_s:
+            reason = self._log.ended(now, row, reason)  # it may know better than the machine can
+        self._journal.end_row(self._side, transport, now, reason)
 
     def _blocked(self, wire: Wire, blocked: bool) -> None:
         transport = self._ids.get(wire)

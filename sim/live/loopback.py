@@ -15,9 +15,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import cast
 
-from sim.drive.config import Access
+from sim.drive.config import CGNAT, Access
 from sim.drive.timeline import LinkTimeline
 from sim.live.clock import Clock
+from sim.live.names.name_server import NameServer
+from sim.live.names.questions import answer_of
+from sim.live.names.sockets import NameSockets
 from sim.model.link import Flow, Link
 from sim.protocols.dns import Cache
 from sim.protocols.server import Server
@@ -36,10 +39,23 @@ def loopback_address(address: str) -> str:
 class LoopbackLink:
     """Relays between one vehicle and the server's real ports."""
 
-    def __init__(self, timeline: LinkTimeline, server: Server, access: Access, clock: Clock, *, queue_bytes: int) -> None:
+    detached = False  # there is no interface that somebody could take down
+
+    def __init__(
+        self,
+        timeline: LinkTimeline,
+        server: Server,
+        access: Access,
+        clock: Clock,
+        *,
+        queue_bytes: int,
+        cgnat: CGNAT | None = None,
+    ) -> None:
+        """`cgnat`: the NAT's timers, where `access` is `cgnat`."""
         self._timeline = timeline
         self._server = server
         self._access = access
+        self.cgnat = (cgnat or CGNAT()) if access == "cgnat" else None
         self._clock = clock
         self.link = Link(timeline, server.tcp, queue_bytes=queue_bytes)
         self._listeners: list[asyncio.Server] = []
@@ -47,6 +63,11 @@ class LoopbackLink:
         self._vehicle_port: dict[int, int] = {}  # port of the vehicle -> where it really listens
         self._pairs: set[_Pair] = set()
         self._cache = Cache()  # of the vehicle's resolver
+        self._names: NameServer | None = None
+
+    def use_names(self, names: NameSockets) -> None:
+        """Let the vehicle ask this name server."""
+        self._names = names.names
 
     async def start(self) -> None:
         """Nothing to set up: the range 127.0.0.0/8 is there."""
@@ -124,13 +145,12 @@ class LoopbackLink:
     async def resolve(self, name: str) -> str:
         """From the resolver's cache, or a DNS query over the link: retried after 5 s, twice (RFC 1035 4.2.1)."""
         dns = self._server.dns
-        known = self._server.address if name == self._server.name else ""
-        if dns.cached and known:
-            return known
+        if dns.cached and name == self._server.name:
+            return self._server.address
         cached = self._cache.get(self._clock.now(), name)
         if cached is not None:
             return cached
-        for attempt in range(dns.retries + 1):
+        for _ in range(dns.retries + 1):
             asked = self._clock.now()
             index = self.link.address_at(asked)
             if index < 0:
@@ -138,13 +158,17 @@ class LoopbackLink:
             there = self.link.once(index, True, asked)
             back = self.link.once(index, False, there) if there < math.inf else math.inf
             if back < asked + dns.retry_s:
+                await asyncio.sleep(max(0.0, there - self._clock.now()))
+                address, ttl_s = self._ask(name)
                 await asyncio.sleep(max(0.0, back - self._clock.now()))
-                self._cache.put(back, name, known, dns.ttl_s if known else dns.negative_ttl_s)
-                return known
-            if attempt < dns.retries:
-                await asyncio.sleep(dns.retry_s)
-        await asyncio.sleep(dns.retry_s)
+                self._cache.put(back, name, address, ttl_s)
+                return address
+            await asyncio.sleep(max(0.0, asked + dns.retry_s - self._clock.now()))
         return ""
+
+    def _ask(self, name: str) -> tuple[str, float]:
+        """The query is at the name server. Raises NoAnswer."""
+        return answer_of(self._names, name) if self._names is not None else ("", self._server.dns.negative_ttl_s)
 
     async def stop(self) -> None:
         for listener in self._listeners:
@@ -168,6 +192,19 @@ class _Pair:
         self.far = _End(self, is_near=False)
         self._task: asyncio.Task[None] | None = None
         link._pairs.add(self)
+
+        # of the NAT's mapping
+        now = link._clock.now()
+        self.used_s = now
+        self.forgotten_s = next((at for at in link._timeline.rebinds_s if at > now), math.inf) if link.cgnat else math.inf
+
+    def mapped(self, up: bool, now: float, arrival: float) -> bool:
+        """Whether the NAT lets pass what is sent at `now` and would arrive at `arrival`; it stands at the server's end."""
+        cgnat, at = self.owner.cgnat, arrival if up else now
+        if cgnat is None or (at < self.forgotten_s and now - self.used_s <= cgnat.idle_timeout_s):
+            self.used_s = max(self.used_s, arrival if arrival < math.inf else now)
+            return True
+        return False
 
     def near_made(self) -> None:
         self._task = asyncio.ensure_future(self._open_far())
@@ -230,6 +267,9 @@ class _End(asyncio.Protocol):
         mss = owner._server.tcp.mss_bytes
         wire = len(data) + HEADER_BYTES * -(-len(data) // mss)
         arrival = owner.link.carry(self._flow, self._pair.address, up, wire, now)
+        if not self._pair.mapped(up, now, arrival):
+            self._swallowed(up, wire, now, arrival)
+            return
         if arrival == math.inf:
             # what was written after the path died never arrives, nor does anything after it
             self._dead = True
@@ -242,6 +282,17 @@ class _End(asyncio.Protocol):
             self._transport.pause_reading()
         self._crossing.append(data)
         owner._clock.at(arrival, self._deliver)
+
+    def _swallowed(self, up: bool, wire: int, now: float, arrival: float) -> None:
+        """The NAT knows nothing of the connection (any more): silence, or RST to the vehicle."""
+        self._dead = True
+        owner = self._pair.owner
+        owner.link.unanswered(self._flow, wire, now, 0.0)
+        told_s = self._flow.sender_gone_s
+        if up and arrival < math.inf and owner.cgnat is not None and owner.cgnat.after_expiry == "reset":
+            told_s = min(told_s, owner.link.once(self._pair.address, False, arrival))
+        if told_s < math.inf:
+            owner._clock.at(told_s, self.abort)
 
     def _deliver(self) -> None:
         data = self._crossing.popleft()

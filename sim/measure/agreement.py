@@ -1,31 +1,29 @@
 """How far model and live run disagree: both values and the difference, per strategy, disruption and message.
 
-Pure: two runs' tables in, rows out. A timing agrees when it differs by no more than the larger of a share and a time
-(default 5 % or 0.25 s); outcomes agree when they are identical. Where a value depends on a phase that cannot be set live
-(a broker's tick), the model gives an interval and containment is the test.
+Pure: two runs' tables in, rows out. A timing agrees when it differs by no more than the larger of a share and a time;
+outcomes agree when they are identical. Where a value depends on a phase that cannot be set live (a broker's tick), the
+model is run with several, gives an interval or a set of outcomes, and containment is the test (`contained`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
 
-
-@dataclass(frozen=True, slots=True)
-class Tolerance:
-    """A timing may differ by `share` of the model's value or by `seconds`, whichever is larger."""
-
-    share: float = 0.05
-    seconds: float = 0.25
+from sim.measure.tolerance import Tolerance
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One compared quantity. `model` and `live` are seconds, or text for outcomes; `difference` is live - model in s."""
+    """One compared quantity. `model` and `live` are seconds, or text for outcomes; `difference` is live - model in s.
+
+    Where the model gives an interval, `model` is its begin and `model_to` its end, and `difference` is the distance from it;
+    where it gives several outcomes, `model` names them all.
+    """
 
     strategy: str
     where: str  # start | reassignment at 15.0 s | message ota 3 | all
@@ -35,20 +33,24 @@ class Row:
     difference: float | None
     agrees: bool
     at_s: float  # when, for the first record at which the two part
+    model_to: float | None = None
+    allowed_s: float | None = None  # of a timing: what it may differ by
 
 
 def compare_runs(model: Mapping[str, pl.DataFrame], live: Mapping[str, pl.DataFrame], tolerance: Tolerance) -> list[Row]:
     """Compare two runs of the same drive (replication 0, vehicle 0), strategy by strategy.
 
-    `model` and `live` map table names to frames with the columns of sim.record.schema.
+    `model` and `live` map table names (messages, connections, disruptions, trace) to frames with the columns of
+    sim.record.schema.
     """
     rows: list[Row] = []
     for strategy in live["messages"]["strategy"].unique(maintain_order=True).to_list():
         mine = pl.col("strategy") == strategy
-        pick = {name: (model[name].filter(mine), live[name].filter(mine)) for name in ("messages", "connections")}
+        pick = {name: (model[name].filter(mine), live[name].filter(mine)) for name in ("messages", "connections", "trace")}
         rows += _connections(strategy, *pick["connections"], tolerance)
         rows += _disruptions(strategy, model["disruptions"], pick, tolerance)
         rows += _messages(strategy, *pick["messages"], tolerance)
+        rows += _duplicate_flags(strategy, *pick["trace"])
         rows += _sets(strategy, *pick["messages"])
     return rows
 
@@ -64,12 +66,11 @@ def timing(
     span_s: float,
 ) -> Row:
     """A pair of instants; `span_s` is the duration that the share applies to."""
+    allowed_s = tolerance.allowed_s(span_s)
     if model is None or live is None:
-        return Row(strategy, where, what, model, live, None, model is None and live is None, at_s)
+        return Row(strategy, where, what, model, live, None, model is None and live is None, at_s, allowed_s=allowed_s)
     difference = live - model
-    return Row(
-        strategy, where, what, model, live, difference, abs(difference) <= max(tolerance.share * span_s, tolerance.seconds), at_s
-    )
+    return Row(strategy, where, what, model, live, difference, abs(difference) <= allowed_s, at_s, allowed_s=allowed_s)
 
 
 def _connections(strategy: str, model: pl.DataFrame, live: pl.DataFrame, tolerance: Tolerance) -> list[Row]:
@@ -105,9 +106,9 @@ def _connections(strategy: str, model: pl.DataFrame, live: pl.DataFrame, toleran
 def _disruptions(
     strategy: str, disruptions: pl.DataFrame, pick: Mapping[str, tuple[pl.DataFrame, pl.DataFrame]], tolerance: Tolerance
 ) -> list[Row]:
-    """For each end of an address: detection, first redelivery, caught up."""
+    """For each end of an address, and each rebind of the NAT: detection, first redelivery, caught up."""
     rows = []
-    for disruption in disruptions.filter(pl.col("kind") == "reassignment").sort("start_s").to_dicts():
+    for disruption in disruptions.filter(pl.col("kind").is_in(["reassignment", "rebind"])).sort("start_s").to_dicts():
         start = disruption["start_s"]
         where = f"{disruption['kind']} at {start:.1f} s"
         found = []
@@ -122,11 +123,17 @@ def _disruptions(
                 & ~pl.col("uplink")
                 & (pl.col("kind") != "probe")
             )
-            waited = late.filter((pl.col("sends") > 1) | (pl.col("delivered_s") - pl.col("created_s") > 1.0))
+            # what the loss delayed: for long, or from before it was noticed to after
+            over = pl.lit(gave_up, dtype=pl.Float64)
+            waited = late.filter(
+                (pl.col("delivered_s") - pl.col("created_s") > 1.0)
+                | ((pl.col("created_s") < over) & (pl.col("delivered_s") > over))
+            )
             found.append((gave_up, waited["delivered_s"].min(), waited["delivered_s"].max()))
         for what, a, b in zip(("detection", "first redelivery", "caught up"), *found, strict=True):
-            if a is not None or b is not None:
-                rows.append(timing(strategy, where, what, a, b, start, tolerance, (a if a is not None else start) - start))
+            known = [at for at in (a, b) if at is not None]
+            if known:
+                rows.append(timing(strategy, where, what, a, b, min(known), tolerance, (a if a is not None else start) - start))
     return rows
 
 
@@ -168,6 +175,61 @@ def _messages(strategy: str, model: pl.DataFrame, live: pl.DataFrame, tolerance:
     return rows
 
 
+def _duplicate_flags(strategy: str, model: pl.DataFrame, live: pl.DataFrame) -> list[Row]:
+    """The DUP flags of each QoS 1 or 2 PUBLISH that reached the vehicle, in the order in which they came (MQTT 3.3.1.1)."""
+    flags = [_flags(frame) for frame in (model, live)]
+    rows = []
+    for message in sorted(flags[0].keys() | flags[1].keys()):
+        one, other = (found.get(message, (math.inf, "-")) for found in flags)
+        rows.append(Row(strategy, f"message {message}", "DUP", one[1], other[1], None, one[1] == other[1], min(one[0], other[0])))
+    return rows
+
+
+def _flags(trace: pl.DataFrame) -> dict[int, tuple[float, str]]:
+    """Message -> (first arrival in s, "0", "1", "0 1", ...)."""
+    came = trace.filter(
+        (pl.col("source") == "vehicle")
+        & (pl.col("kind") == "packet_received")
+        & (pl.col("message") >= 0)
+        & pl.col("detail").str.contains(r"^PUBLISH qos [12]")
+    ).sort("time_s", "serial")
+    found: dict[int, tuple[float, str]] = {}
+    for message, time_s, detail in came.select("message", "time_s", "detail").iter_rows():
+        first_s, before = found.get(message, (time_s, ""))
+        found[message] = (first_s, f"{before} {int(detail.endswith(' dup'))}".strip())
+    return found
+
+
+def contained(members: Sequence[Sequence[Row]]) -> list[Row]:
+    """Rows of several model runs against one live run, as one: the live value has to lie in the model's interval or set.
+
+    `members`: the rows of `compare_runs` for each. A quantity that only some of them have is compared with those.
+    """
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for rows in members:
+        for row in rows:
+            groups.setdefault((row.strategy, row.where, row.what), []).append(row)
+    return [_as_one(group) for group in groups.values()]
+
+
+def _as_one(group: list[Row]) -> Row:
+    first = group[0]
+    values = {row.model for row in group}
+    if len(values) == 1:
+        return next((row for row in group if row.agrees), first)
+    agrees = any(row.agrees for row in group)
+    numbers = [value for value in values if isinstance(value, float)]
+    if len(numbers) < len(values):
+        said = " or ".join(sorted("-" if value is None else str(value) for value in values))
+        return replace(first, model=said, agrees=agrees, difference=None)
+    low, high = min(numbers), max(numbers)
+    off: float | None = None
+    if isinstance(first.live, float):
+        off = first.live - min(max(first.live, low), high)
+        agrees = agrees or off == 0.0
+    return replace(first, model=low, model_to=high, difference=off, agrees=agrees)
+
+
 def _fate(fate: tuple[Any, Any]) -> str:
     outcome, cause = fate
     return "missing" if outcome is None else f"{outcome} ({cause})" if cause else str(outcome)
@@ -203,7 +265,7 @@ def _sets(strategy: str, model: pl.DataFrame, live: pl.DataFrame) -> list[Row]:
     return rows
 
 
-def first_parting(rows: list[Row]) -> Row | None:
+def first_parting(rows: Sequence[Row]) -> Row | None:
     """The earliest record at which model and live part."""
     parted = [row for row in rows if not row.agrees]
     return min(parted, key=lambda row: row.at_s) if parted else None

@@ -29,6 +29,7 @@ _BY_USE = {
     "hybrid": Channel.HYBRID,
     "ddns_heartbeat": Channel.HEARTBEAT,
     "static_push": Channel.STATIC,
+    "client": Channel.MQTT,  # a program of the user's own (live)
 }
 
 
@@ -61,6 +62,7 @@ class Attempt:
     ready_s: float | None
     path_end_s: float | None
     noticed_s: float | None
+    peer_ended_s: float | None
     outcome: str
     reason: str
 
@@ -74,8 +76,15 @@ class Attempt:
         host, _, port = self.target.rpartition(":")
         return host if host and port.isdigit() else self.target
 
-    def alive(self, at_s: float, address: str) -> bool:
-        """Whether this connection, once ready, still carries messages at `at_s`, when the vehicle has `address`."""
+    def alive(self, at_s: float, address: str, rebinds_s: tuple[float, ...] = ()) -> bool:
+        """Whether this connection, once ready, still carries messages at `at_s`, when the vehicle has `address`.
+
+        What a NAT forgot at one of `rebinds_s`, or the other end has given up, carries none, whatever TCP still delivers.
+        """
+        if self.peer_ended_s is not None and self.peer_ended_s <= at_s:
+            return False
+        if any((self.started_s or self.asked_s) < rebind_s <= at_s for rebind_s in rebinds_s):
+            return False
         # an address that was left and is the vehicle's again (sticky) carries the old connection on
         path_alive = self.path_end_s is None or self.path_end_s > at_s or (self.address != "" and self.address == address)
         return path_alive and (self.noticed_s is None or self.noticed_s > at_s) and self.address in ("", address)
@@ -100,6 +109,7 @@ class History:
     horizon_s: float
     inbound: bool = True
     arrivals: Arrivals | None = None  # None: TCP is taken to go on at once
+    rebinds_s: tuple[float, ...] = ()  # when the NAT, or the balancer, forgot its mappings
 
     def of(self, purpose: str) -> list[Attempt]:
         return [attempt for attempt in self.attempts if attempt.purpose == purpose]
@@ -134,7 +144,7 @@ class History:
             at = max(attempt.ready_s, clear_s)
             if attempt.ready_s <= start_s and self.arrivals is not None:
                 at = self.arrivals.flow_from(clear_s)
-            if at < best[0] and attempt.alive(at, self.path.address_at(at)):
+            if at < best[0] and attempt.alive(at, self.path.address_at(at), self.rebinds_s):
                 best = (at, attempt if attempt.ready_s > start_s else None)
         return best
 

@@ -20,6 +20,8 @@ Step = tuple[float, str]
 _MARKS = {
     "address_noticed": "the vehicle sees the change of its address",
     "heartbeat_accepted": "the server accepts a heartbeat",
+    "store_lost": "the server's store is out of reach",
+    "store_regained": "the server's store is back",
 }
 _VIA = {"mqtt": "over MQTT", "poll": "in the answer to a poll", "push": "on a transport the server opened", "post": "in a POST"}
 _RECEIVER = {"ota": "the vehicle's application", "diagnostics": "the vehicle's application", "probe": "the vehicle's application"}
@@ -152,7 +154,8 @@ def _of_link(events: Sequence[Event], from_s: float, done_s: float) -> list[Step
             if event.after and event.end_s <= done_s:
                 steps.append((event.end_s, f"the vehicle has the address {event.after}"))
         else:
-            steps.append((event.start_s, f"{event_in_words(event)}, for {seconds(event.end_s - event.start_s)}"))
+            lasts = f", for {seconds(event.end_s - event.start_s)}" if event.end_s > event.start_s else ""
+            steps.append((event.start_s, event_in_words(event) + lasts))
     return steps
 
 

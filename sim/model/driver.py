@@ -39,6 +39,7 @@ from sim.machine import (
     PacketReceived,
     ResolveName,
     SendPacket,
+    ServerChanged,
     TransportAccepted,
     TransportLost,
     TransportOpened,
@@ -49,11 +50,9 @@ from sim.machine import (
 from sim.model.link import Flow
 from sim.model.network import Network, Transport
 from sim.protocols.http import HTTPRequest, HTTPResponse
-from sim.record.recorder import Connection, Recorder, describe
-
-VEHICLE: Final = 0
-SERVER: Final = 1
-SIDES: Final = ("vehicle", "server")
+from sim.record.journal import SERVER, VEHICLE, Journal
+from sim.record.recorder import Recorder
+from sim.server.timeline import Change
 
 # order of equal times
 _CHANGE: Final = 0
@@ -71,6 +70,7 @@ _LOST: Final = 5
 _WRITE_BLOCKED: Final = 6
 _WRITE_RESUMED: Final = 7
 _ADDRESS_CHANGED: Final = 8
+_SERVER_CHANGED: Final = 9
 
 Item = tuple[Any, ...]  # (instant, order, serial, what, a, b): something posted
 
@@ -94,8 +94,8 @@ class Driver:
 
     __slots__ = (
         "_agenda", "_armed", "_behind_nat", "_by_id", "_created_s", "_creations", "_env", "_fold", "_folded", "_horizon_s",
-        "_item_callbacks", "_listeners", "_machines", "_next_accepted_id", "_next_creation", "_rows", "_serial", "_server",
-        "_server_due_s", "_slot_a", "_slot_at", "_slot_b", "_slot_serial", "_slot_what", "_tracing",
+        "_item_callbacks", "_journal", "_listeners", "_machines", "_next_accepted_id", "_next_creation", "_serial", "_server",
+        "_server_changes", "_server_due_s", "_slot_a", "_slot_at", "_slot_b", "_slot_serial", "_slot_what", "_tracing",
         "_vehicle", "_vehicle_due_s", "_vehicle_host", "_wake_callbacks", "events", "handled", "network",
         "record",
     )  # fmt: skip
@@ -113,9 +113,11 @@ class Driver:
         behind_nat: bool,
         horizon_s: float,
         fold: bool = True,
+        server_changes: tuple[tuple[float, Change, int], ...] = (),
     ) -> None:
         """`machines` = (vehicle, server). `creations` in the order of time.
 
+        `server_changes`: what the server's machine is told of the server side, in the order of time.
         `listeners`: each (address, port) at which the server listens; `vehicle_host`: the name in the vehicle's certificate.
         """
         self._env = env
@@ -130,15 +132,16 @@ class Driver:
         self._listeners = listeners
         self._vehicle_host = vehicle_host
         self._behind_nat = behind_nat
-        self._rows: dict[tuple[int, int], Connection] = {}
         self._creations = creations
         self._next_creation = 0
         self._created_s = creations[0].created_s if creations else NEVER
         self.record = record
         record.expect(creations)
-        self._tracing = record.trace is not None
+        self._journal = Journal(record)
+        self._tracing = self._journal.tracing
         self._horizon_s = horizon_s
         self._fold = fold
+        self._server_changes = server_changes
         self._agenda: list[Item] = []
         self._folded = False
         self._slot_at = NEVER  # the item in the slot; NEVER: it is empty
@@ -156,6 +159,8 @@ class Driver:
     def start(self, start_s: float) -> None:
         """Schedule what the timeline brings and wake the machines for the first time."""
         self._post_change(self.network.link.address_changes(), start_s)
+        if self._server_changes:
+            self._post_server_change(iter([each for each in self._server_changes if each[0] >= start_s]))
         self._vehicle_due_s = self._vehicle.next_deadline()
         self._server_due_s = self._server.next_deadline()
         self._arm()
@@ -282,7 +287,7 @@ class Driver:
     def _input(self, side: int, now: float, event: Any) -> None:
         """Hand an input to a machine."""
         if self._tracing:
-            self._trace_input(side, now, event)
+            self._journal.trace_input(side, now, event)
         if side == VEHICLE:
             actions = self._vehicle.handle(now, event)
             self._vehicle_due_s = self._vehicle.next_deadline()
@@ -304,23 +309,17 @@ class Driver:
     def _send(self, side: int, now: float, action: SendPacket) -> None:
         packet = action.packet
         if self._tracing:
-            self._trace_send(side, now, action)
+            self._journal.trace_send(side, now, action)
         transport = self._by_id[side].get(action.transport)
         if transport is None:
-            self._lose(now, packet)
+            self._journal.lost(now, packet)
             return
         up = side == VEHICLE
-        message = packet.message
-        if message is not None:
-            self.record.sent(now, message)
-            self.record.messages_sent += up
-        elif isinstance(packet, HTTPRequest | HTTPResponse):
-            for message in packet.messages:
-                self.record.sent(now, message)
-                self.record.messages_sent += up
+        if packet.message is not None or isinstance(packet, HTTPRequest | HTTPResponse):
+            self._journal.sent(side, now, packet)
         arrival = self.network.send(transport, up, packet, now)
         if arrival == NEVER:
-            self._lose(now, packet)
+            self._journal.lost(now, packet)
         else:
             self._post(arrival, _AT_SERVER if up else _AT_VEHICLE, transport, packet)
         flow = transport.up if up else transport.down
@@ -335,8 +334,8 @@ class Driver:
             transport.told_gone[end] = True
             self._post(flow.sender_gone_s, _LOST, (transport, end), "timed_out")
         reset = self.network.reset_by_path(transport, not end, now)
-        if reset is not None and not transport.told_reset:
-            transport.told_reset = True
+        if reset is not None and not transport.told_reset & (1 << end):
+            transport.told_reset |= 1 << end
             self._post(reset[0], _LOST, (transport, end), reset[1])
         if not flow.blocked:
             resumes_s = self.network.buffer_full_until(flow, now)
@@ -356,19 +355,12 @@ class Driver:
         if transport.open[end]:
             self._input(SERVER if end else VEHICLE, now, WriteResumed(transport.ids[end]))
 
-    def _lose(self, now: float, packet: Any) -> None:
-        """A packet that will never arrive; what nobody keeps a copy of is lost with it."""
-        cause = packet.cause_if_lost
-        if cause:
-            for message in (packet.message,) if packet.message is not None else packet.messages:
-                self.record.drop(now, message, cause)
-
     def _at_vehicle(self, now: float, transport: Transport, packet: Any) -> None:
         """The last byte of a packet is at the vehicle."""
         if transport.open[0]:
             self._input(VEHICLE, now, PacketReceived(transport.ids[0], packet))
         else:
-            self._lose(now, packet)
+            self._journal.lost(now, packet)
             self._answer_late(now, transport, 0)
 
     def _at_server(self, now: float, transport: Transport, packet: Any) -> None:
@@ -376,16 +368,16 @@ class Driver:
         if transport.open[1]:
             self._input(SERVER, now, PacketReceived(transport.ids[1], packet))
         else:
-            self._lose(now, packet)
+            self._journal.lost(now, packet)
             self._answer_late(now, transport, 1)
 
     def _answer_late(self, now: float, transport: Transport, end: int) -> None:
         """Data reached a closed end: its kernel answers with RST (RFC 9293 3.10.7.1)."""
         other = 1 - end
-        if transport.open[other] and not transport.told_reset:
+        if transport.open[other] and not transport.told_reset & (1 << other):
             at = self.network.reset_reply(transport, other == 0, now)
             if at < NEVER:
-                transport.told_reset = True
+                transport.told_reset |= 1 << other
                 self._post(at, _LOST, (transport, other), "reset")
 
     def _lost(self, now: float, who: tuple[Transport, int], reason: str) -> None:
@@ -402,25 +394,18 @@ class Driver:
 
     def _end_row(self, transport: Transport, end: int, now: float, reason: str) -> None:
         if end == transport.opener:
-            row = transport.row
-            row.end(now, reason)
-            if row.tcp_s > now:
-                row.tcp_s = math.nan
-            if transport.path_end_s < now:
-                row.path_end_s = transport.path_end_s
+            self._journal.end_row(end, transport.ids[end], now, reason, transport.path_end_s)
             if end == 0 and reason not in ("done", "closed", "disconnect"):
                 self.network.ended_badly()
+        else:
+            self._journal.peer_ended(transport.row, now)
 
     # --- actions ----------------------------------------------------------------------------------------------------------------
 
     def _open(self, side: int, now: float, action: OpenTransport) -> None:
         end = side != VEHICLE
         network = self.network
-        row = self._row(end, action.transport)
-        if row is None:
-            row = self._new_row(end, action.transport, action.purpose, action.trigger, action.waited_s, now)
-        row.started_s = now
-        row.target = f"{action.address}:{action.port}"
+        row = self._journal.opening(int(end), action, self._address(now), now)
         address = network.link.address_at(now)
         transport = Transport(
             address, int(end), action.port, row, network.link.flow(now), network.link.flow(now), action.user_timeout_s
@@ -435,7 +420,7 @@ class Driver:
             opening = network.open_from_server(transport, action.address, action.peer, self._vehicle_host, now)
         else:
             opening = network.open_from_vehicle(transport, (action.address, action.port) in self._listeners, row.attempt, now)
-        transport.path_end_s = network.link.path_end(transport.address, now)
+        transport.path_end_s = min(network.link.path_end(transport.address, now), transport.mapping_end_s)
         if opening.failed_s < NEVER:
             self._post(opening.failed_s, _LOST, (transport, int(end)), opening.reason)
             row.tcp_s = opening.tcp_s if opening.tcp_s < NEVER else math.nan
@@ -443,6 +428,7 @@ class Driver:
         row.tcp_s = opening.tcp_s  # taken back by _end_row where the opener gives up before
         self._post(opening.opened_s, _OPENED, transport, opening.resumed)
         self._post(opening.accepted_s, _ACCEPTED, transport, None)
+        self._post(opening.lost_s, _LOST, (transport, int(end)), "reset")
         flow = transport.down if end else transport.up
         if flow.sender_gone_s < NEVER:
             self._post(flow.sender_gone_s, _LOST, (transport, int(end)), "timed_out")
@@ -463,7 +449,8 @@ class Driver:
         transport.open[end] = True
         self._by_id[side][transport.ids[end]] = transport
         address = self.network.timeline.addresses[transport.address] if transport.address >= 0 else ""
-        self._input(side, now, TransportAccepted(transport.ids[end], transport.port, self._vehicle_host if end else "", address))
+        peer = self._vehicle_host if end else ""
+        self._input(side, now, TransportAccepted(transport.ids[end], transport.port, peer, address, transport.node))
         if not transport.open[transport.opener]:
             # the opener gave up while its last flight was on the way; its RST is not far behind
             self._post(now, _LOST, (transport, end), "reset")
@@ -475,14 +462,20 @@ class Driver:
         end = int(side != VEHICLE)
         transport.open[end] = False
         self._end_row(transport, end, now, action.reason)
-        if transport.open[1 - end]:
+        if not transport.open[1 - end]:
+            self.network.release(transport, end == 0, now)
+        else:
             told_s = self.network.close(transport, end == 0, now, abort=action.abort)
             if told_s < NEVER:
                 self._post(told_s, _LOST, (transport, 1 - end), "reset" if action.abort else "closed")
+            elif not transport.told_reset & (2 - end):
+                told_s = self.network.reset_by_closed_end(transport, end == 0, now)
+                transport.told_reset |= (2 - end) if told_s < NEVER else 0
+                self._post(told_s, _LOST, (transport, 1 - end), "reset")
 
     def _resolve(self, side: int, now: float, action: ResolveName) -> None:
-        if action.transport >= 0 and self._row(0, action.transport) is None:
-            self._new_row(0, action.transport, action.purpose, action.trigger, action.waited_s, now)
+        if action.transport >= 0:
+            self._journal.asked(side, action, self._address(now), now)
         at, address = self.network.resolve(action.name, now)
         if address:
             self._post(at, _NAMED, side, NameResolved(action.name, address, action.transport))
@@ -493,23 +486,13 @@ class Driver:
         self._input(side, now, event)
 
     def _create(self, side: int, now: float, action: Create) -> None:
-        self.record.created(action.message)
+        self._journal.created(action.message)
 
     def _deliver(self, side: int, now: float, action: Deliver) -> None:
-        message = action.message
-        if side == VEHICLE:
-            self.record.messages_received += 1
-        self.record.deliver(now, message, action.via)
-        if self._tracing:
-            self.record.note_trace(now, SIDES[side], "deliver", -1, message.id, action.via)
+        self._journal.deliver(side, now, action)
 
     def _drop(self, side: int, now: float, action: Drop) -> None:
-        cause = action.cause
-        if cause == "unreachable":
-            cause = self._why_unreachable(now)
-        self.record.drop(now, action.message, cause)
-        if self._tracing:
-            self.record.note_trace(now, SIDES[side], "drop", -1, action.message.id, cause)
+        self._journal.drop(side, now, action, self._why_unreachable(now) if action.cause == "unreachable" else action.cause)
 
     def _why_unreachable(self, now: float) -> str:
         """The server only sees a timeout; the model knows whether it knocked at an address that was the vehicle's no more."""
@@ -521,53 +504,14 @@ class Driver:
         return "unreachable"
 
     def _note(self, side: int, now: float, action: Note) -> None:
-        record = self.record
-        if self._tracing:
-            record.note_trace(
-                now, SIDES[side], "note", action.transport, -1, action.kind + (" " + action.detail if action.detail else "")
-            )
-        kind = action.kind
-        if kind == "exchange":
-            self._next_exchange(side, now, action)
-            return
-        if kind == "connack" or kind == "ready" or kind == "failed":
-            row = self._row(int(side != VEHICLE), action.transport)
-            if row is None:
-                return
-            if kind == "connack":
-                row.connack_s = now
-                row.session_present = int(action.detail == "session present")
-            elif kind == "ready":
-                if row.ready_s != row.ready_s:
-                    row.ready_s = now
-                    row.outcome = "ready"
-            else:
-                row.end(now, action.detail)
-            return
-        record.state(now, SIDES[side], kind, action.detail)
+        exchange = self._journal.note(side, now, action, self._address(now) if action.kind == "exchange" else "")
+        if exchange is not None:
+            self._by_id[side][action.transport].row = exchange
 
-    def _next_exchange(self, side: int, now: float, action: Note) -> None:
-        """A further exchange on a transport that is kept open gets a row of its own."""
-        transport = self._by_id[side].get(action.transport)
-        if transport is None:
-            return
-        before = transport.row
-        before.end(before.ready_s, "done")
-        row = self._new_row(int(side != VEHICLE), action.transport, before.purpose, action.detail, 0.0, now)
-        row.target = before.target
-        row.started_s = row.tcp_s = row.opened_s = now
-        transport.row = row
-
-    def _row(self, end: int, transport_id: int) -> Connection | None:
-        return self._rows.get((end, transport_id))
-
-    def _new_row(self, end: int, transport_id: int, purpose: str, trigger: str, waited_s: float, now: float) -> Connection:
+    def _address(self, now: float) -> str:
+        """The vehicle's address, "" where it has none."""
         address = self.network.link.address_at(now)
-        name = self.network.timeline.addresses[address] if address >= 0 else ""
-        row = Connection(len(self.record.connections), purpose, "server" if end else "vehicle", trigger, name, waited_s, now)
-        self.record.connections.append(row)
-        self._rows[int(end), transport_id] = row
-        return row
+        return self.network.timeline.addresses[address] if address >= 0 else ""
 
     # --- the link and the data centre -------------------------------------------------------------------------------------------
 
@@ -582,21 +526,53 @@ class Driver:
         self._post_change(changes, now)
         self._input(VEHICLE, now, AddressChanged(address))
 
+    def _post_server_change(self, changes: Iterator[tuple[float, Change, int]]) -> None:
+        """Only the next one is posted, as of the address."""
+        for at, what, node in changes:
+            self._post(at, _SERVER_CHANGED, (what, node), changes, _CHANGE)
+            return
+
+    def _server_changed(self, now: float, change: tuple[Change, int], changes: Iterator[tuple[float, Change, int]]) -> None:
+        self._post_server_change(changes)
+        what, node = change
+        if what is Change.BALANCER_CHANGED:
+            for transport in [each for each in self._by_id[SERVER].values() if each.opener == VEHICLE]:
+                self._lost(now, (transport, 1), "reset")
+                self._tell_vehicle(now, transport)
+        elif what is Change.NODE_FAILED:
+            gone = [each for each in self._by_id[SERVER].values() if each.opener == VEHICLE and each.node == node]
+            for transport in gone:
+                transport.open[1] = False
+                del self._by_id[SERVER][transport.ids[1]]
+                self._end_row(transport, 1, now, "node")
+                self.network.release(transport, False, now)
+                if transport.mapping_end_s > now:
+                    self._tell_vehicle(now, transport)
+            self._input(SERVER, now, ServerChanged("node_failed", node, tuple(transport.ids[1] for transport in gone)))
+        else:
+            self._input(SERVER, now, ServerChanged(_TOLD[what], node))
+
+    def _tell_vehicle(self, now: float, transport: Transport) -> None:
+        """The server's end has closed without its machine; the kernel sends FIN."""
+        if transport.open[0]:
+            self._post(self.network.close(transport, False, now, abort=False), _LOST, (transport, 0), "closed")
+
     # --- the end --------------------------------------------------------------------------------------------------------
 
     def finish(self) -> None:
-        """Complete the rows of connections that nobody has given up."""
-        for transports in self._by_id:
+        """Complete the rows of connections that nobody has given up; what is not on the air by now was not sent."""
+        for side, transports in enumerate(self._by_id):
             for transport in transports.values():
+                self.network.release(transport, side == VEHICLE, self._horizon_s)
                 if transport.open[transport.opener] and transport.path_end_s < self._horizon_s:
                     transport.row.path_end_s = transport.path_end_s
 
     def forget_records(self) -> None:
         """Let go of all records and of what is still to be created, so that what is left can be measured."""
         self.record = self.network.record = Recorder()
+        self._journal = Journal(self.record)
         self._creations = []
         self._created_s = NEVER
-        self._rows = {}
 
     def held(self) -> list[Message]:
         """Messages of which a machine or a packet on its way still holds a copy."""
@@ -619,31 +595,14 @@ class Driver:
             found += [event.b for *_, event in self._env._queue if isinstance(event, Wake) and event.what in arrivals]
         return found
 
-    def _trace_send(self, side: int, now: float, action: SendPacket) -> None:
-        message = action.packet.message
-        detail = describe(action.packet)
-        self.record.note_trace(
-            now, SIDES[side], "send_packet", action.transport, message.id if message is not None else -1, detail
-        )
 
-    def _trace_input(self, side: int, now: float, event: Any) -> None:
-        name = _SNAKE[type(event)]
-        transport = getattr(event, "transport", -1)
-        message = -1
-        detail = ""
-        if type(event) is PacketReceived:
-            detail = describe(event.packet)
-            inner = event.packet.message
-            message = inner.id if inner is not None else -1
-        elif type(event) is MessageCreated:
-            message = event.message.id
-            detail = event.message.kind
-        elif type(event) is TransportLost or type(event) is NameFailed:
-            detail = event.reason
-        elif type(event) is AddressChanged:
-            detail = event.address or ""
-        self.record.note_trace(now, SIDES[side], name, transport, message, detail)
-
+#: change of the server side -> what its machine is told
+_TOLD: Final[dict[Change, str]] = {
+    Change.SAVED: "sessions_saved",
+    Change.NODE_STARTED: "node_started",
+    Change.STORE_FAILED: "store_failed",
+    Change.STORE_RECOVERED: "store_recovered",
+}
 
 #: what was posted -> what happens then
 _OCCURRENCES: Final[dict[int, Callable[..., None]]] = {
@@ -656,6 +615,7 @@ _OCCURRENCES: Final[dict[int, Callable[..., None]]] = {
     _WRITE_BLOCKED: Driver._write_blocked,
     _WRITE_RESUMED: Driver._write_resumed,
     _ADDRESS_CHANGED: Driver._address_changed,
+    _SERVER_CHANGED: Driver._server_changed,
 }
 
 #: action type -> how the driver performs it
@@ -668,18 +628,4 @@ _ACTIONS: Final[dict[type, Callable[..., None]]] = {
     Deliver: Driver._deliver,
     Drop: Driver._drop,
     Note: Driver._note,
-}
-
-
-_SNAKE: Final[dict[type, str]] = {
-    PacketReceived: "packet_received",
-    MessageCreated: "message_created",
-    TransportLost: "transport_lost",
-    TransportOpened: "transport_opened",
-    TransportAccepted: "transport_accepted",
-    WriteBlocked: "write_blocked",
-    WriteResumed: "write_resumed",
-    NameResolved: "name_resolved",
-    NameFailed: "name_failed",
-    AddressChanged: "address_changed",
 }

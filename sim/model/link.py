@@ -11,7 +11,7 @@ tail. Simplification: half the RTT each way.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -39,6 +39,7 @@ class Flow:
         "last_finish_s",
         "purpose",
         "resent_until_s",
+        "resumes_s",
         "round_bytes",
         "round_ends_s",
         "sender_gone_s",
@@ -64,6 +65,7 @@ class Flow:
         self.purpose = "payload"  # of the last write
         self.unfinished: list[tuple[float, float, int, str]] = []  # writes that take long: (start, finish, bytes, purpose)
         self.resent_until_s = -NEVER  # bytes are resent until then
+        self.resumes_s = -NEVER  # from then on
         self.blocked = False
         self.watch = False  # the sender may have to be told something: see Driver._check_sender
 
@@ -83,6 +85,7 @@ class Link:
 
     __slots__ = (
         "_address",
+        "_any_later",
         "_begin",
         "_carried_until",
         "_down_bps",
@@ -91,12 +94,15 @@ class Link:
         "_end",
         "_initial_window_bytes",
         "_last_row",
+        "_later",
         "_queue_bytes",
         "_resent",
+        "_resumed_s",
         "_row",
         "_rows_per_s",
         "_rtt",
         "_rtts",
+        "_stalled_s",
         "_starts",
         "_state",
         "_stretch",
@@ -138,6 +144,11 @@ class Link:
         self._row = 0
         self.unsent_bytes = 0  # of the last write that does not arrive
         self._resent = False  # whether the last write met an interruption
+        self._stalled_s = 0.0  # when the last one began in which its bytes got lost
+        self._resumed_s = 0.0  # when the write went on after it
+        # down, up: (from, until, whose): taken by what a transport resends after an interruption that is not over yet
+        self._later: list[tuple[float, float, Flow] | None] = [None, None]
+        self._any_later = False
         self._begin = self._end = self._until = 0.0  # of the row, and of the stretch that it is in
         self._stretch = self._address = self._state = 0
         self._rtt = self._down_bps = self._up_bps = 0.0
@@ -226,15 +237,16 @@ class Link:
         """
         free_s = self._up_free_s if up else self._down_free_s
         start = now
-        if free_s > now:
-            start = self._queued_start(flow, up, free_s, now)
+        if free_s > now or self._any_later:
+            start = self._queued_start(flow, up, wire, now)
+            free_s = self._up_free_s if up else self._down_free_s
         if not self._begin <= start < self._end:
             self._go_to(start)
         # the common case: small enough for the window, and nothing happens to the link until its acknowledgement is back
         sent = flow.round_bytes + wire if start < flow.round_ends_s else wire
         # (a window that has grown may have to shrink after a silence, whatever ends it)
         small = sent <= self._initial_window_bytes and (flow.window_bytes <= self._initial_window_bytes or sent != wire)
-        if small and self._address == address and self._state == _UP:
+        if small and not self._any_later and self._address == address and self._state == _UP:
             finish = start + wire * 8.0 / (self._up_bps if up else self._down_bps)
             rtt = self._rtt
             if finish < self._end and finish + rtt < self._until and flow.sender_gone_s == NEVER:
@@ -261,19 +273,65 @@ class Link:
                 return arrival
         return self._carry_slowly(flow, address, up, wire, now, start, user_timeout_s, reserve=reserve)
 
-    def _queued_start(self, flow: Flow, up: bool, free_s: float, now: float) -> float:
-        """A transport's own bytes wait for each other; those of others delay it by the link's bounded queue at most."""
-        if flow.last_finish_s >= free_s:
-            return flow.last_finish_s
+    def _queued_start(self, flow: Flow, up: bool, wire: int, now: float) -> float:
+        """When a write begins to leave: after the transport's own bytes, and behind those of others.
+
+        Simplification: a write of at most the initial window waits for others no longer than the link's bounded queue takes;
+        a larger one waits for all that was written before it, instead of sharing the rate with it.
+        """
+        later = self._later[up] if self._any_later else None
+        if later is not None and later[0] <= now:
+            self._stand_later(up, None)
+            if up:
+                self._up_free_s = max(self._up_free_s, later[1])
+            else:
+                self._down_free_s = max(self._down_free_s, later[1])
+            later = None
+        free_s = self._up_free_s if up else self._down_free_s
+        start = max(now, flow.last_finish_s)
+        if start >= free_s and later is None:
+            return start
         rate = self.rate_at(now, up)
-        return max(now, flow.last_finish_s, min(free_s, now + self._queue_bytes * 8.0 / rate))
+        short = wire <= self._initial_window_bytes
+        if free_s > start:
+            start = max(start, min(free_s, now + self._queue_bytes * 8.0 / rate) if short else free_s)
+        if later is not None and not short and start < later[1] and start + wire * 8.0 / rate > later[0]:
+            start = later[1]
+        return start
+
+    def _stand_later(self, up: bool, taken: tuple[float, float, Flow] | None) -> None:
+        """What is resent after an interruption takes the link's time from then on, not before.
+
+        Simplification: where several transports resend, the time is given back with the last of them.
+        """
+        self._later[up] = taken
+        self._any_later = self._later[0] is not None or self._later[1] is not None
+
+    def _take(self, flow: Flow, up: bool, begun: float, finish: float) -> None:
+        """A write has its place in the link's FIFO from `begun` to `finish`."""
+        free_s = self._up_free_s if up else self._down_free_s
+        later = self._later[up] if self._any_later else None
+        if self._resent:
+            from_s = min(later[0], self._resumed_s) if later is not None else self._resumed_s
+            self._stand_later(up, (from_s, max(later[1], finish) if later is not None else finish, flow))
+        elif later is not None and begun >= later[0]:
+            until_s = max(later[1] + finish - begun if begun < later[1] else finish, finish)
+            self._stand_later(up, (later[0], until_s, later[2]))
+        else:
+            # what goes out before the tail of the queue pushes the tail back
+            free_s = finish if finish > free_s else free_s + (finish - begun)
+            if up:
+                self._up_free_s = free_s
+            else:
+                self._down_free_s = free_s
 
     def _carry_slowly(
         self, flow: Flow, address: int, up: bool, wire: int, now: float, start: float, user_timeout_s: float, *, reserve: bool
     ) -> float:
         flow.watch = True
         self.unsent_bytes = wire
-        if now >= flow.sender_gone_s:
+        if flow.stuck_bytes or now >= flow.sender_gone_s:
+            flow.stuck_bytes += wire  # in order: nothing overtakes what never gets through
             return NEVER
         # slow start: a flight larger than the window needs further round trips (RFC 5681 3.1)
         if start >= flow.round_ends_s:
@@ -293,7 +351,8 @@ class Link:
         left = wire
         at = max(start, flow.last_finish_s)
         begun = at
-        self._resent = flow.resent_until_s > start  # behind bytes of its own that are still to be resent
+        self._resent = flow.resent_until_s >= start > now  # behind bytes of its own that are still to be resent
+        self._resumed_s = self._stalled_s = begun
         while left > 0:
             if at >= flow.round_ends_s:
                 self._next_round(flow, at)
@@ -311,27 +370,39 @@ class Link:
                 flow.window_bytes = self._initial_window_bytes  # a retransmission timeout happened in it
                 flow.round_bytes = 0
             at = finish
+        stalled_s, resumed_s = self._stalled_s, self._resumed_s
         arrival, acked = self._land(address, up, finish)
         arrival = max(arrival, flow.last_arrival_s)
         acked = max(acked, arrival)
-        self._judge_sender(flow, address, up, now, acked, user_timeout_s)
+        if finish == NEVER or self._resent:
+            again_s = NEVER if finish == NEVER else resumed_s + self.rtt_at(resumed_s)
+            self._judge_sender(flow, stalled_s, again_s, user_timeout_s)
+        if finish < NEVER:
+            self._judge_sender(flow, finish, acked, user_timeout_s)
         if arrival > flow.sender_gone_s:
             flow.stuck_bytes += wire
+            if finish == NEVER and reserve and stalled_s > begun:
+                self._resent = False
+                self._take(flow, up, begun, stalled_s)  # what was on the air before the path died
             return NEVER
         flow.last_arrival_s = arrival
         flow.last_finish_s = finish
         flow.used_s = finish
         if self._resent:
             flow.resent_until_s = finish
+            self._resumed_s = resumed_s
+            if resumed_s > begun:
+                flow.resumes_s = resumed_s
         if NEVER > finish > now + _WATCHED_S:
-            flow.remember(now, begun, finish, wire)
-        # Simplification: what is resent after an interruption goes out later than other transports' packets may, and takes no
-        # place in the FIFO before it
-        if reserve and finish < NEVER and not self._resent:
-            if up:
-                self._up_free_s = max(self._up_free_s, finish)
+            if resumed_s > stalled_s:
+                went = int(wire * (1.0 - self._share(resumed_s, begun, finish, up, but=(stalled_s, resumed_s))))
+                if went:
+                    flow.remember(now, begun, stalled_s, went)
+                flow.remember(now, resumed_s, finish, wire - went)
             else:
-                self._down_free_s = max(self._down_free_s, finish)
+                flow.remember(now, begun, finish, wire)
+        if reserve and finish < NEVER:
+            self._take(flow, up, begun, finish)
         return arrival
 
     def _next_round(self, flow: Flow, at: float) -> None:
@@ -344,15 +415,24 @@ class Link:
         flow.round_bytes = 0
         flow.round_ends_s = at + self.rtt_at(at)
 
-    def _judge_sender(self, flow: Flow, address: int, up: bool, now: float, acked: float, user_timeout_s: float) -> None:
-        """Whether the sender's kernel gives up before `acked`, the instant at which the acknowledgement is back."""
+    def unanswered(self, flow: Flow, wire: int, now: float, user_timeout_s: float) -> None:
+        """A write that something on the path swallows: its sender's kernel resends it until it gives up."""
+        flow.stuck_bytes += wire
+        flow.watch = True
+        self._judge_sender(flow, max(now, flow.last_finish_s), NEVER, user_timeout_s)
+
+    def _judge_sender(self, flow: Flow, sent: float, acked: float, user_timeout_s: float) -> None:
+        """Whether the sender's kernel gives up on bytes that left at `sent` before `acked`, when their acknowledgement is back.
+
+        While some are acknowledged it does not, however long the rest takes.
+        """
         since = flow.unacked_since_s
-        if since != since or since > now:
-            since = now
+        if since != since or since > sent:
+            since = sent
         if acked - since < user_timeout_s or (not user_timeout_s and acked - since < _GIVES_UP_AT_LEAST_S):
             flow.unacked_since_s = _NAN
             return
-        limit_s = gives_up_after_s(self._tcp, rto_s(self._tcp, self.rtt_at(now)), user_timeout_s)
+        limit_s = gives_up_after_s(self._tcp, rto_s(self._tcp, self.rtt_at(sent)), user_timeout_s)
         if acked > since + limit_s:
             flow.unacked_since_s = since
             flow.sender_gone_s = min(flow.sender_gone_s, since + limit_s)
@@ -376,8 +456,11 @@ class Link:
             elif self._address == address and self._state == _HELD:
                 at = self._end  # packets wait and are forwarded
             else:
+                if at != self._resumed_s:
+                    self._stalled_s = at
                 at = self._next_retransmission(address, at, self._rtts[self._row - 1 if self._row else 0])
                 self._resent = True
+                self._resumed_s = at
         self.unsent_bytes = int(bits / 8.0)
         return NEVER
 
@@ -431,10 +514,10 @@ class Link:
         return again + self.rtt_at(again) if again < NEVER else NEVER
 
     def release(self, flow: Flow, up: bool, now: float) -> list[tuple[str, int]]:
-        """A transport is over: what it had not sent no longer takes the link's time. Returns (purpose, bytes) of that.
-
-        Simplification: of a write under way the share of its time that is left is taken for the share of its bytes.
-        """
+        """A transport is over: what it had not sent no longer takes the link's time. Returns (purpose, bytes) of that."""
+        later = self._later[up] if self._any_later else None
+        if later is not None and later[2] is flow:
+            self._stand_later(up, None)
         free_s = self._up_free_s if up else self._down_free_s
         if flow.last_finish_s >= free_s > now and not flow.resent_until_s > now:
             # what others had queued before it went out before it
@@ -443,25 +526,64 @@ class Link:
                 self._up_free_s = free_s
             else:
                 self._down_free_s = free_s
-        unsent = [
-            (purpose, int(wire * min(1.0, (finish - now) / (finish - start))))
-            for start, finish, wire, purpose in flow.unfinished
-            if finish > now and finish > start
-        ]
-        flow.unfinished.clear()
+        flow.last_finish_s = min(flow.last_finish_s, now)
+        unsent: list[tuple[str, int]] = []
+        kept: list[tuple[float, float, int, str]] = []
+        for start, finish, wire, purpose in flow.unfinished:
+            left = int(wire * self._share(now, start, finish, up)) if finish > now and finish > start else 0
+            if left:
+                unsent.append((purpose, left))
+            if wire > left:
+                kept.append((start, min(finish, now), wire - left, purpose))
+        flow.unfinished = kept
         return unsent
 
-    def connect(self, address: int, now: float, *, up: bool = True) -> float:
-        """When a TCP connection asked for at `now` stands at the opener (SYN, SYN-ACK), inf where never (RFC 9293 3.5)."""
+    def _share(self, at: float, start: float, finish: float, up: bool, but: tuple[float, float] = (0.0, 0.0)) -> float:
+        """Of a write on the air from `start` to `finish`, except in `but`, the share that goes out after `at`.
+
+        Simplification: it takes the link's rate, or as large a part of it, all the time.
+        """
+        whole = after = 0.0
+        begin = start
+        while begin < finish:
+            if not self._begin <= begin < self._end:
+                self._go_to(begin)
+            end = min(self._end, finish)
+            rate = min(self._up_bps if up else self._down_bps, 1e12)
+            whole += rate * (end - begin - max(0.0, min(end, but[1]) - max(begin, but[0])))
+            if end > at:
+                late = max(begin, at)
+                after += rate * (end - late - max(0.0, min(end, but[1]) - max(late, but[0])))
+            begin = end
+        return min(1.0, after / whole) if whole > 0.0 else 1.0
+
+    def connect(self, address: int, now: float, *, up: bool = True, answers: Callable[[float], bool] | None = None) -> float:
+        """When a TCP connection asked for at `now` stands at the opener (SYN, SYN-ACK), inf where never (RFC 9293 3.5).
+
+        `answers(at)`: whether somebody answers a SYN that arrives at `at`; None: always.
+        """
         for after in syn_instants(self._tcp):
             at = now + after
             if self.address_at(at) == address and self._state == _HELD:
                 at = self._end
             rtt = self.rtt_at(at)
             crossed = at if up else at + 0.5 * rtt
-            if self.clear_until(crossed, address) > at + rtt:
+            if self.clear_until(crossed, address) > at + rtt and (answers is None or answers(at + 0.5 * rtt)):
                 return at + rtt
         return NEVER
+
+    def resent(self, address: int, sent: float, from_s: float) -> float:
+        """When a packet that was sent at `sent`, and is resent while nobody answers, arrives first at `from_s` or later."""
+        if from_s == NEVER:
+            return NEVER
+        half = 0.5 * self.rtt_at(sent)
+        for after in retransmissions(self._tcp, rto_s(self._tcp, 2.0 * half)):
+            at = sent + after
+            if at > from_s + self._tcp.rto_max_s:
+                return NEVER
+            if at + half >= from_s and self._passes(address, at):
+                return at + half
+        raise AssertionError("retransmissions() is endless")
 
     def once(self, address: int, up: bool, now: float) -> float:
         """Arrival of a single packet that is not retransmitted (UDP, RST), inf where it is lost."""

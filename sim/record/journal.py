@@ -1,19 +1,37 @@
-"""How a driver writes records: rows of connections, states, deliveries, drops, trace. The same for the model and live."""
+"""How a driver writes records: rows of connections, states, deliveries, drops, trace. The model's and the live driver's alike."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Final
 
-from sim.machine import AddressChanged, Deliver, Drop, Message, MessageCreated, NameFailed, Note, PacketReceived, TransportLost
+from sim.machine import (
+    AddressChanged,
+    Deliver,
+    Drop,
+    Message,
+    MessageCreated,
+    NameFailed,
+    Note,
+    OpenTransport,
+    PacketReceived,
+    ResolveName,
+    SendPacket,
+    ServerChanged,
+    StoreChanged,
+    TransportLost,
+)
 from sim.record.recorder import Connection, Recorder, describe
 
-SIDES = ("vehicle", "server")
-VEHICLE, SERVER = 0, 1
+SIDES: Final = ("vehicle", "server")
+VEHICLE: Final = 0
+SERVER: Final = 1
 
 
 class Journal:
-    """Writes what happens to one vehicle into its Recorder. `end` of a transport: 0 the vehicle's, 1 the server's."""
+    """Writes what happens to one vehicle into its Recorder. `side`: VEHICLE or SERVER."""
+
+    __slots__ = ("_rows", "record", "tracing")
 
     def __init__(self, record: Recorder) -> None:
         self.record = record
@@ -22,61 +40,103 @@ class Journal:
 
     # --- connections ------------------------------------------------------------------------------------------------------
 
-    def row(self, end: int, transport: int) -> Connection | None:
-        """The row of the connection (or exchange) that `transport` of that end carries."""
-        return self._rows.get((end, transport))
+    def row(self, side: int, transport: int) -> Connection | None:
+        """The row of the connection (or exchange) that `transport` of that side carries."""
+        return self._rows.get((side, transport))
 
-    def new_row(
-        self, end: int, transport: int, purpose: str, trigger: str, waited_s: float, address: str, now: float
-    ) -> Connection:
-        row = Connection(len(self.record.connections), purpose, SIDES[end], trigger, address, waited_s, now)
-        self.record.connections.append(row)
-        self._rows[end, transport] = row
+    def asked(self, side: int, action: OpenTransport | ResolveName, address: str, now: float) -> Connection:
+        """The row of the attempt that `action` is a step of; `address` is the vehicle's."""
+        row = self._rows.get((side, action.transport))
+        if row is None:
+            row = self._new_row(side, action.transport, action.purpose, action.trigger, action.waited_s, address, now)
         return row
 
-    def end_row(self, end: int, transport: int, now: float, reason: str, path_end_s: float = math.inf) -> None:
-        """The opener at `end` gave the connection up or was told that it is gone."""
-        row = self._rows.get((end, transport))
-        if row is not None:
-            row.end(now, reason)
-            if path_end_s < now:
-                row.path_end_s = path_end_s
+    def opening(self, side: int, action: OpenTransport, address: str, now: float) -> Connection:
+        """The machine asks for a transport."""
+        row = self.asked(side, action, address, now)
+        row.started_s = now
+        row.target = f"{action.address}:{action.port}"
+        return row
 
-    # --- actions ----------------------------------------------------------------------------------------------------------
+    def _new_row(
+        self, side: int, transport: int, purpose: str, trigger: str, waited_s: float, address: str, now: float
+    ) -> Connection:
+        row = Connection(len(self.record.connections), purpose, SIDES[side], trigger, address, waited_s, now)
+        self.record.connections.append(row)
+        self._rows[side, transport] = row
+        return row
+
+    def end_row(self, side: int, transport: int, now: float, reason: str, path_end_s: float = math.inf) -> None:
+        """The opener on `side` gave the connection up or was told that it is gone."""
+        row = self._rows.get((side, transport))
+        if row is None:
+            return
+        row.end(now, reason)
+        if row.tcp_s > now:
+            row.tcp_s = math.nan  # known ahead, and given up before
+        if path_end_s < now:
+            row.path_end_s = path_end_s
+
+    def peer_ended(self, row: Connection, now: float) -> None:
+        """The end that did not open the connection gave it up or was told that it is gone."""
+        if row.peer_ended_s != row.peer_ended_s:
+            row.peer_ended_s = now
+
+    # --- packets and messages ---------------------------------------------------------------------------------------------
+
+    def sent(self, side: int, now: float, packet: Any) -> None:
+        """A packet is written to a transport that stands."""
+        message = packet.message
+        if message is not None:
+            self.record.sent(now, message)
+            self.record.messages_sent += side == VEHICLE
+            return
+        for message in getattr(packet, "messages", ()):
+            self.record.sent(now, message)
+            self.record.messages_sent += side == VEHICLE
+
+    def lost(self, now: float, packet: Any) -> None:
+        """A packet will never arrive; what nobody keeps a copy of is lost with it."""
+        cause = packet.cause_if_lost
+        if cause:
+            messages: tuple[Message, ...] = (packet.message,) if packet.message is not None else packet.messages
+            for message in messages:
+                self.record.drop(now, message, cause)
+
+    def created(self, message: Message) -> None:
+        """A machine's own application created a message."""
+        self.record.created(message)
 
     def deliver(self, side: int, now: float, action: Deliver) -> None:
         if side == VEHICLE:
             self.record.messages_received += 1
         self.record.deliver(now, action.message, action.via)
-        self.trace(now, side, "deliver", -1, action.message.id, action.via)
-
-    def drop(self, side: int, now: float, action: Drop) -> None:
-        self.record.drop(now, action.message, action.cause)
-        self.trace(now, side, "drop", -1, action.message.id, action.cause)
-
-    def sent(self, side: int, now: float, transport: int, packet: Any) -> None:
-        """A packet is written to a transport."""
-        messages: tuple[Message, ...] = (packet.message,) if packet.message is not None else getattr(packet, "messages", ())
-        for message in messages:
-            self.record.sent(now, message)
-            if side == VEHICLE:
-                self.record.messages_sent += 1
         if self.tracing:
-            self.trace(
-                now, side, "send_packet", transport, packet.message.id if packet.message is not None else -1, describe(packet)
-            )
+            self.record.note_trace(now, SIDES[side], "deliver", -1, action.message.id, action.via)
 
-    def note(self, side: int, now: float, action: Note, address: str = "") -> None:
-        """A note of a machine: a step of a connection, or a state entered."""
+    def drop(self, side: int, now: float, action: Drop, cause: str) -> None:
+        """A machine removed a copy; `cause` is the action's, or what the driver knows better."""
+        self.record.drop(now, action.message, cause)
         if self.tracing:
-            self.trace(now, side, "note", action.transport, -1, action.kind + (" " + action.detail if action.detail else ""))
+            self.record.note_trace(now, SIDES[side], "drop", -1, action.message.id, cause)
+
+    # --- notes ------------------------------------------------------------------------------------------------------------
+
+    def note(self, side: int, now: float, action: Note, address: str) -> Connection | None:
+        """A note of a machine: a step of a connection, or a state entered.
+
+        Returns the new row where an exchange begins on a transport that was kept open.
+        """
+        if self.tracing:
+            detail = action.kind + (" " + action.detail if action.detail else "")
+            self.record.note_trace(now, SIDES[side], "note", action.transport, -1, detail)
         kind = action.kind
-        if kind not in ("connack", "ready", "failed", "exchange"):
+        if kind not in _STEPS:
             self.record.state(now, SIDES[side], kind, action.detail)
-            return
+            return None
         row = self._rows.get((side, action.transport))
         if row is None:
-            return
+            return None
         if kind == "connack":
             row.connack_s = now
             row.session_present = int(action.detail == "session present")
@@ -86,35 +146,53 @@ class Journal:
                 row.outcome = "ready"
         elif kind == "failed":
             row.end(now, action.detail)
-        else:
+        else:  # a further exchange
             row.end(row.ready_s, "done")
-            fresh = self.new_row(side, action.transport, row.purpose, action.detail, 0.0, address, now)
+            fresh = self._new_row(side, action.transport, row.purpose, action.detail, 0.0, address, now)
             fresh.target = row.target
             fresh.started_s = fresh.tcp_s = fresh.opened_s = now
+            return fresh
+        return None
 
     # --- trace ------------------------------------------------------------------------------------------------------------
 
-    def trace(self, now: float, side: int, kind: str, transport: int, message: int, detail: str) -> None:
-        if self.tracing:
-            self.record.note_trace(now, SIDES[side], kind, transport, message, detail)
-
-    def input(self, side: int, now: float, event: Any) -> None:
-        """Trace an input before it is handled."""
-        if not self.tracing:
-            return
-        message, detail = -1, ""
-        if isinstance(event, PacketReceived):
+    def trace_input(self, side: int, now: float, event: Any) -> None:
+        """An input that is about to be handled; call it where `tracing`."""
+        message = -1
+        detail = ""
+        if type(event) is PacketReceived:
             detail = describe(event.packet)
-            message = event.packet.message.id if event.packet.message is not None else -1
-        elif isinstance(event, MessageCreated):
-            message, detail = event.message.id, event.message.kind
-        elif isinstance(event, TransportLost | NameFailed):
+            inner = event.packet.message
+            message = inner.id if inner is not None else -1
+        elif type(event) is MessageCreated:
+            message = event.message.id
+            detail = event.message.kind
+        elif type(event) is TransportLost or type(event) is NameFailed:
             detail = event.reason
-        elif isinstance(event, AddressChanged):
+        elif type(event) is AddressChanged:
             detail = event.address or ""
-        self.trace(now, side, snake(type(event).__name__), getattr(event, "transport", -1), message, detail)
+        elif type(event) is ServerChanged:
+            detail = event.what + (f" node {event.node}" if event.node >= 0 else "")
+        elif type(event) is StoreChanged:
+            detail = event.reason or f"{len(event.kept.messages)} messages"
+        self.record.note_trace(now, SIDES[side], name_of(type(event)), getattr(event, "transport", -1), message, detail)
+
+    def trace_send(self, side: int, now: float, action: SendPacket) -> None:
+        """A packet that is about to be sent; call it where `tracing`."""
+        message = action.packet.message
+        number = message.id if message is not None else -1
+        self.record.note_trace(now, SIDES[side], "send_packet", action.transport, number, describe(action.packet))
 
 
-def snake(name: str) -> str:
+_STEPS: Final = frozenset({"connack", "ready", "failed", "exchange"})  # notes that are steps of a connection
+
+_names: dict[type, str] = {}  # of inputs, in the trace
+
+
+def name_of(kind: type) -> str:
     """`TransportOpened` -> `transport_opened`."""
-    return "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")
+    name = _names.get(kind)
+    if name is None:
+        letters = kind.__name__
+        name = _names[kind] = "".join("_" + c.lower() if c.isupper() else c for c in letters).lstrip("_")
+    return name

@@ -30,6 +30,7 @@ class Connection:
         "opener",
         "outcome",
         "path_end_s",
+        "peer_ended_s",
         "purpose",
         "ready_s",
         "reason",
@@ -52,6 +53,7 @@ class Connection:
         self.waited_s = waited_s
         self.asked_s = now
         self.started_s = self.tcp_s = self.opened_s = self.connack_s = self.ready_s = self.path_end_s = self.noticed_s = NAN
+        self.peer_ended_s = NAN
         self.resumed = False
         self.session_present = -1
         self.outcome = "open"

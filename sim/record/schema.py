@@ -48,7 +48,11 @@ CONNECTIONS = (
     Column("attempt", "i4", "serial number of the attempt for this vehicle, from 0"),
     Column("purpose", "s", "mqtt | poll | heartbeat | push | post"),
     Column("opener", "s", "vehicle | server"),
-    Column("trigger", "s", "why: start | retry | address | keep_alive | transport | due | message"),
+    Column(
+        "trigger",
+        "s",
+        "why: start | retry | address | keep_alive | transport | due | message; not_observed of a user's own program (live)",
+    ),
     Column("address", "s", "the vehicle's address when it started; empty where it had none"),
     Column("target", "s", "address:port it was opened to"),
     Column("waited_s", "f8", "wait ordered by the backoff policy before this attempt"),
@@ -62,11 +66,13 @@ CONNECTIONS = (
     Column("ready_s", "f8", "messages can flow: subscribed or session resumed (mqtt); response received (others)"),
     Column("path_end_s", "f8", "when the path beneath it died, where it died before the connection ended"),
     Column("noticed_s", "f8", "when the opener gave it up or was told"),
+    Column("peer_ended_s", "f8", "when the other end gave it up or was told; null where that was not observed (live)"),
     Column("outcome", "s", "ready | failed | open"),
     Column(
         "reason",
         "s",
-        "why it ended: closed | reset | timed_out | keep_alive | address | connect_timeout | no_address | done | ...",
+        "why it ended: closed | reset | timed_out | keep_alive | address | connect_timeout | no_address | done | "
+        "taken_over | not_observed | ...",
     ),
     Column("bytes_up", "i8", "IP bytes from the vehicle"),
     Column("bytes_down", "i8", "IP bytes to the vehicle"),
@@ -75,11 +81,17 @@ CONNECTIONS = (
 DISRUPTIONS = (
     Column("replication", "i4", "number of the drive, from 0"),
     Column("vehicle", "i4", "number of the vehicle"),
-    Column("kind", "s", "handover | radio_link_failure | silence | coverage_gap | log_gap | reassignment | detach | held"),
+    Column(
+        "kind",
+        "s",
+        "handover | radio_link_failure | silence | coverage_gap | log_gap | reassignment | detach | held | rebind |"
+        " tower_outage | region_outage; of the server side, the same for every vehicle: node_crash | node_upgrade |"
+        " store_failover | store_crash | balancer_change | dns_outage | dns_stale | api_errors | certificate_expiry",
+    ),
     Column("start_s", "f8", "start"),
     Column("end_s", "f8", "end"),
-    Column("before", "s", "cell or address before"),
-    Column("after", "s", "cell or address after"),
+    Column("before", "s", "cell or address before; the node, tower or gateway that fails"),
+    Column("after", "s", "cell or address after; the address that DNS answers (dns_stale)"),
     Column("cause", "s", "free text"),
 )
 
@@ -104,7 +116,10 @@ STATES = (
     Column("time_s", "f8", "instant of entering the state"),
     Column("machine", "s", "vehicle | server"),
     Column(
-        "state", "s", "state entered, as in the machine's table (`address_noticed`, `heartbeat_accepted` are marks, not states)"
+        "state",
+        "s",
+        "state entered, as in the machine's table (`address_noticed`, `heartbeat_accepted`, `store_lost`, `store_regained` are "
+        "marks, not states)",
     ),
     Column("detail", "s", "free text"),
 )

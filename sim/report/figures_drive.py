@@ -26,11 +26,23 @@ _LEFT, _RIGHT = 0.95, 0.12
 #: Disruptions worth a mark on the whole drive; handovers show in the lane of the cells.
 _MARKED = {
     "reassignment": "new address",
+    "rebind": "NAT rebind",
     "radio_link_failure": "radio link failure",
     "silence": "silence",
     "coverage_gap": "coverage gap",
     "log_gap": "gap in the log",
     "detach": "detached",
+    "tower_outage": "tower out",
+    "region_outage": "region out",
+    "node_crash": "node crash",
+    "node_upgrade": "node upgrade",
+    "store_failover": "store failover",
+    "store_crash": "store crash",
+    "balancer_change": "balancer change",
+    "dns_outage": "DNS outage",
+    "dns_stale": "stale DNS",
+    "api_errors": "API errors",
+    "certificate_expiry": "certificate expired",
 }
 
 

@@ -11,14 +11,15 @@ from matplotlib.patches import Rectangle
 from sim.measure.episode_labels import LABELS
 from sim.report.axes_words import time_step
 from sim.report.canvas import SMALL_PT, axes_in, bare
-from sim.report.lanes import POLLING, REACHABLE, Segment
+from sim.report.lanes import OFFLINE, POLLING, REACHABLE, Segment
 from sim.report.numbers import NBSP
 from sim.report.palette import FILLS, INK, MUTED, PAPER, RULE, SOFT, Fill, Style
 
 _LINE_IN = 0.06
 _LEAST_IN = 0.012  # a shorter block could not be seen
 _CHARACTER = 0.57  # mean width of a character over its size
-_KEY_WORDS = {REACHABLE: "reachable, in the strategy's colour", POLLING: "reachable by poll only"}
+_OFFLINE = Fill(SOFT, "not connected", "offline")
+_KEY_WORDS = {OFFLINE: _OFFLINE.words, REACHABLE: "reachable, in the strategy's colour", POLLING: "reachable by poll only"}
 
 
 def fill_of(label: str, look: Style) -> Fill:
@@ -27,7 +28,7 @@ def fill_of(label: str, look: Style) -> Fill:
         return Fill(look.colour, "reachable", "reachable", text=PAPER)
     if label == POLLING:
         return Fill(PAPER, "reachable by poll only", "by poll", "\\\\\\\\")
-    return FILLS[label]
+    return _OFFLINE if label == OFFLINE else FILLS[label]
 
 
 def text_width_in(text: str, size_pt: float) -> float:
@@ -135,7 +136,7 @@ def time_axis(axes: Axes, start_s: float, end_s: float, width_in: float, zero_s:
 def used_labels(segments: Iterable[Segment]) -> list[str]:
     """Labels that occur, in the order in which a key shows them."""
     seen = {part.label for part in segments}
-    return [label for label in (REACHABLE, POLLING, *LABELS) if label in seen]
+    return [label for label in (REACHABLE, POLLING, OFFLINE, *LABELS) if label in seen]
 
 
 def key_rows(labels: Sequence[str], width_in: float) -> list[list[tuple[str, float]]]:
@@ -163,7 +164,7 @@ def draw_key(figure: Figure, labels: Sequence[str], width_in: float, bottom_in: 
     for number, row in enumerate(rows):
         y = height - 0.2 * number - 0.1
         for label, at in row:
-            fill = FILLS.get(label, Fill(PAPER, "", "", "\\\\\\\\"))
+            fill = _OFFLINE if label == OFFLINE else FILLS.get(label, Fill(PAPER, "", "", "\\\\\\\\"))
             low, tall = (y - _LINE_IN / 2, _LINE_IN) if label == REACHABLE else (y - 0.05, 0.1)
             colour = MUTED if label == REACHABLE else fill.colour
             axes.add_patch(Rectangle((at, low), 0.17, tall, facecolor=colour, edgecolor=MUTED, linewidth=0.5, hatch=fill.hatch))

@@ -13,6 +13,7 @@ from sim.record.read import Run
 #: Segments beyond the labels of `sim.measure.episode_labels`.
 REACHABLE = "reachable"
 POLLING = "polling"
+OFFLINE = "offline"  # of a field log, which does not say why
 
 
 @dataclass(frozen=True, slots=True)

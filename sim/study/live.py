@@ -1,11 +1,11 @@
-"""Live runs of a scenario, and the validation of the model against them."""
+"""Live runs of a scenario."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import dataclasses
-import json
+import functools
 import math
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -15,23 +15,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from sim.drive.timeline import LinkTimeline
 from sim.live.brokers import check_broker, preset_of
-from sim.live.packages import TLS, WIRE, require
+from sim.live.client_command import ClientCommand
+from sim.live.client_host import Client
+from sim.live.environment import environment
+from sim.live.observed.observe import ClientSettings
+from sim.live.packages import REDIS, TLS, WIRE, require
 from sim.live.run_certificates import RunCertificates, run_certificates
-from sim.live.session import LiveRun, LiveSetting, live_strategy
-from sim.measure.agreement import Row, Tolerance, compare_runs
+from sim.live.session import LiveFailed, LiveRun, LiveSetting, live_strategy
+from sim.live.store.place import StorePlace, read_place
+from sim.live.store.run_store import RunStore, run_store
+from sim.live.vehicle_log import LogFile
 from sim.measure.attribution import attribute
 from sim.measure.summary import metrics
 from sim.model.simulate import Setting, make_context
 from sim.record.causes import UNATTRIBUTED
 from sim.record.read import read_run
 from sim.record.tables import concatenate, digest, drive_tables, vehicle_tables, write
-from sim.scenario.scenario import Scenario
+from sim.scenario.scenario import Scenario, StrategyChoice
+from sim.server.build import NETWORK_FAULTS
+from sim.strategies.context import Context
 from sim.study.manifest import manifest, plain
-from sim.study.run import RunResult, Tables, drive_of, model_setting, simulate_strategy, timeouts, users_own, write_json
+from sim.study.run import Progress, RunResult, Tables, drive_of, model_setting, timeouts, users_own, write_json
 from sim.study.run_folder import new_run_folder, results_writable
 
 #: Signals that end a run and keep what was recorded.
@@ -39,6 +46,11 @@ _ENDING = [number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := geta
 LEAD_S = 3.0  # the machines start this long before the drive; the model is given the same
 _PRESET_KEYS = ("server.broker", "server.broker.preset")
 DRAIN_S = 30.0  # at most this much of the scenario's drain is waited for
+CLIENT = "client"  # what a program of the user's own is in place of a strategy's `use`
+
+
+class ModelOnly(Exception):
+    """The scenario has parts that only the model plays; the message is one line that begins with the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +61,7 @@ class LivePlan:
     timeline: LinkTimeline
     setting: Setting
     keeps_preset: bool = False  # the preset is meant as it is, whatever broker is run
+    client: ClientCommand | None = None  # a program of the user's own, run in the place of the strategy whose `use` is CLIENT
 
     @property
     def horizon_s(self) -> float:
@@ -63,16 +76,39 @@ def plan(
     drain_s: float | None = None,
     sets: Sequence[str] = (),
 ) -> LivePlan:
-    """Drive 0 of the scenario, cut to [from_s, until_s] and shifted to 0. Raises ValueError where nothing is left.
+    """Drive 0 of the scenario, cut to [from_s, until_s] and shifted to 0. Raises ValueError where nothing is left, and ModelOnly.
 
     `sets`: the keys that were set by hand; a preset among them is kept whatever broker is run.
     """
+    modelled = [fault.kind for fault in scenario.faults if fault.kind not in NETWORK_FAULTS]
+    if modelled:
+        raise ModelOnly(f"faults: {', '.join(dict.fromkeys(modelled))}: played by the model alone, not live")
+    if scenario.server.balancer is not None or len(scenario.server.nodes.names) > 1:
+        raise ModelOnly("server: a balancer and several nodes are played by the model alone, not live")
     timeline = cut(drive_of(scenario, 0), from_s, until_s)
     setting = model_setting(scenario)
     drain = min(scenario.drain_s, DRAIN_S) if drain_s is None else drain_s
     setting = dataclasses.replace(setting, drain_s=drain, start_s=0.0 if setting.phases_fixed else -LEAD_S)
     keeps_preset = any(one.partition("=")[0].strip() in _PRESET_KEYS for one in sets)
     return LivePlan(scenario, timeline, setting, keeps_preset)
+
+
+def with_client(planned: LivePlan, command: ClientCommand, *, beside: bool) -> LivePlan:
+    """The plan with a program as vehicle, beside the scenario's strategies or instead of them.
+
+    Raises:
+        LiveFailed: the scenario needs answers that only the lab's own vehicles give.
+    """
+    scenario = planned.scenario
+    if scenario.workload.ota is not None and scenario.workload.ota.window is not None:
+        raise LiveFailed("--client: workload.ota.window waits for answers of the lab's own vehicle; use workload.ota.every")
+    kept = scenario.strategies if beside else ()
+    names = {choice.name for choice in kept}
+    name = next(name for name in (command.name, *(f"{command.name}_{n}" for n in range(2, len(names) + 3))) if name not in names)
+    choices = (*kept, StrategyChoice(CLIENT, name, ClientSettings()))
+    objectives = tuple(one for one in scenario.objectives if one.strategy in names or one.strategy == name)
+    scenario = dataclasses.replace(scenario, strategies=choices, objectives=objectives)
+    return dataclasses.replace(planned, scenario=scenario, client=command)
 
 
 def cut(timeline: LinkTimeline, from_s: float, until_s: float | None) -> LinkTimeline:
@@ -86,6 +122,7 @@ def cut(timeline: LinkTimeline, from_s: float, until_s: float | None) -> LinkTim
     last = int(np.searchsorted(timeline.start_s, end_s, side="left"))
     rows = slice(first, last)
     starts = np.maximum(timeline.start_s[rows] - from_s, 0.0)
+    rebinds_s = tuple(at - from_s for at in timeline.rebinds_s if from_s < at < end_s)
     kept = [
         dataclasses.replace(d, start_s=max(d.start_s - from_s, 0.0), end_s=d.end_s - from_s)
         for d in timeline.disruptions
@@ -93,7 +130,9 @@ def cut(timeline: LinkTimeline, from_s: float, until_s: float | None) -> LinkTim
     ]
     columns = ("cell", "gateway", "address", "link", "rtt_s", "downlink_bps", "uplink_bps", "x_m", "y_m", "rsrp_dbm")
     parts: dict[str, Any] = {name: getattr(timeline, name)[rows].copy() for name in columns}
-    return dataclasses.replace(timeline, start_s=starts, disruptions=tuple(kept), end_s=end_s - from_s, **parts)
+    return dataclasses.replace(
+        timeline, start_s=starts, disruptions=tuple(kept), end_s=end_s - from_s, rebinds_s=rebinds_s, **parts
+    )
 
 
 def with_preset_of(planned: LivePlan, broker: str) -> LivePlan:
@@ -114,18 +153,26 @@ def run_live(
     broker: str,
     link: str,
     *,
+    certificates: Path | None = None,
+    store: str = "memory",
     out: Path = Path("results"),
     command: str = "",
     say: Callable[[str], None] = lambda _text: None,
+    progress: Progress | None = None,
 ) -> RunResult:
     """Run every strategy of the scenario live, side by side, and write a run folder like that of the model.
 
     A live run carries its start time in its id and is never the same twice. Ctrl-C ends it and keeps what was recorded.
+    `certificates`: a folder that `python -m sim certificates` has written; new ones are made where it is not given.
+    `store`: where the server side keeps registry and pending messages: `memory`, `redis` (one of the lab's own), or a URL.
     """
+    place = read_place(store)
     planned = with_preset_of(planned, broker)
     scenario = planned.scenario
     profile = scenario.server.tls.profile
     require(WIRE if profile == "none" else WIRE | TLS, f"a live run with server.tls={profile}")
+    if place.kind != "memory":
+        require(REDIS, f"--store {place.shown}")
     started = datetime.now(UTC)
     parent = out / scenario.name
     first = name = f"live-{started:%Y%m%dT%H%M%S}-{broker.replace(':', '_').replace('/', '_')}"
@@ -135,13 +182,20 @@ def run_live(
         serial += 1
     with new_run_folder(parent, name) as folder:
         vin = make_context(planned.setting, planned.timeline, 0, 0).vin
-        with run_certificates(scenario.server, [vin], folder / "certificates") as certificates, _handlers_kept():
-            runs = asyncio.run(_all(planned, broker, link, folder, certificates, say))
+        log = LogFile(folder / "live.log")
+        say(f"log: {log.path}")
+        with run_certificates(scenario.server, [vin], folder / "certificates", certificates) as held, _handlers_kept():
+            if held is not None:
+                say(f"certificates, and while this run lasts their keys: {held.folder}")
+            runs = asyncio.run(_stored(place, name, planned, broker, link, folder, held, log, say, progress))
+        log.close()
         tables = _tables(planned, broker, runs)
+        notes = _notes(runs)
+        how_seen = [run.how_seen for run in runs.values() if run.how_seen]
         with results_writable(parent):
             write(tables, folder)
             content = manifest(
-                scenario,
+                _as_seen(scenario, runs),
                 measured=list(planned.timeline.measured),
                 notes=list(planned.timeline.notes),
                 command=command,
@@ -156,14 +210,67 @@ def run_live(
                 "started": started.isoformat(),
                 "broker": sorted({run.broker_version for run in runs.values()}),
                 "link": link,
+                "store": sorted({run.store_version or "memory" for run in runs.values()}),
                 "interrupted": any(run.interrupted for run in runs.values()),
             }
+            content |= _of_client(planned, content, runs) | {"live_notes": [*how_seen, *notes]}
+            content["environment"] |= environment(next(iter(runs.values())).congestion_control)
             write_json(folder / "manifest.json", content)
             numbers = metrics(read_run(folder))
             write_json(folder / "metrics.json", numbers)
             content["digest"] = digest(tables, numbers)
             write_json(folder / "manifest.json", content)
-    return RunResult(parent / name, numbers, bool(content["interrupted"]))
+    failed = any(run.program is not None and run.program.failed for run in runs.values())
+    return RunResult(parent / name, numbers, bool(content["interrupted"]), tuple(notes), failed)
+
+
+def _notes(runs: dict[str, LiveRun]) -> list[str]:
+    """What happened beside the drive; with several strategies it is said to which."""
+    notes = [(name, note) for name, run in runs.items() for note in run.notes]
+    if len(runs) == 1:
+        return [note for _, note in notes]
+    return [f"{name}: {note}" for name, note in notes]
+
+
+def _as_seen(scenario: Scenario, runs: dict[str, LiveRun]) -> Scenario:
+    """The scenario with the settings that a program of the user's own was seen to have."""
+    choices = [
+        dataclasses.replace(choice, config=runs[choice.name].settings or choice.config) if choice.use == CLIENT else choice
+        for choice in scenario.strategies
+    ]
+    return dataclasses.replace(scenario, strategies=tuple(choices))
+
+
+def _of_client(planned: LivePlan, content: dict[str, Any], runs: dict[str, LiveRun]) -> dict[str, Any]:
+    """Entries of the manifest about a program of the user's own; empty where there was none."""
+    found: dict[str, Any] = {}
+    for entry in content["strategies"]:
+        if entry["use"] == CLIENT and planned.client is not None:
+            entry["config"] = {key: value for key, value in entry["config"].items() if value is not None}
+            end = runs[entry["name"]].program
+            found["client"] = {
+                "command": list(planned.client.words),
+                "exit_code": end.code if end is not None else None,
+                "ended_s": end.at_s if end is not None else None,
+                "last_words": end.last_words if end is not None else "",
+            }
+    return found
+
+
+async def _stored(
+    place: StorePlace,
+    run_id: str,
+    planned: LivePlan,
+    broker: str,
+    link: str,
+    folder: Path,
+    certificates: RunCertificates | None,
+    log: LogFile,
+    say: Callable[[str], None],
+    progress: Progress | None,
+) -> dict[str, LiveRun]:
+    async with run_store(place, run_id, folder / "store") as store:
+        return await _all(planned, broker, link, store, folder, certificates, log, say, progress)
 
 
 @contextlib.contextmanager
@@ -179,7 +286,15 @@ def _handlers_kept() -> Iterator[None]:
 
 
 async def _all(
-    planned: LivePlan, broker: str, link: str, folder: Path, certificates: RunCertificates | None, say: Callable[[str], None]
+    planned: LivePlan,
+    broker: str,
+    link: str,
+    store: RunStore,
+    folder: Path,
+    certificates: RunCertificates | None,
+    log: LogFile,
+    say: Callable[[str], None],
+    progress: Progress | None,
 ) -> dict[str, LiveRun]:
     scenario = planned.scenario
     context = make_context(planned.setting, planned.timeline, 0, 0)
@@ -189,7 +304,7 @@ async def _all(
         loop.add_signal_handler(number, stop.set)
     beside = f", {len(scenario.strategies)} strategies side by side" if len(scenario.strategies) > 1 else ""
     say(f"{planned.horizon_s - context.start_s:.0f} s in real time{beside}")
-    tasks = []
+    tasks: list[asyncio.Task[LiveRun]] = []
     together = asyncio.Barrier(len(scenario.strategies))
     for choice in scenario.strategies:
         setting = LiveSetting(
@@ -202,7 +317,14 @@ async def _all(
             folder / "broker" / choice.name.replace("/", "_").replace(" ", "_"),
             together=together,
             certificates=certificates.made if certificates is not None else None,
+            redis=store.place_of(choice.name),
+            log=functools.partial(log.line, choice.name),
+            say=functools.partial(_say_of, say, choice.name),
         )
+        if progress is not None and not tasks:  # they run on one clock, so that of the first is enough
+            setting.at = functools.partial(_show, progress, context.start_s, planned.horizon_s)
+        if choice.use == CLIENT and planned.client is not None:
+            setting.client = Client(planned.client, _values(scenario, context, certificates), folder)
         user = users_own(choice, scenario.folder)
         tasks.append(
             asyncio.create_task(
@@ -218,15 +340,41 @@ async def _all(
     return {choice.name: run for choice, run in zip(scenario.strategies, results, strict=True)}
 
 
+def _show(progress: Progress, start_s: float, horizon_s: float, now: float) -> None:
+    total = round(horizon_s - start_s)
+    done = min(max(round(now - start_s), 0), total)
+    progress(done, total, "s of the drive" if done < total else "reading what was recorded")
+
+
+def _say_of(say: Callable[[str], None], name: str, text: str) -> None:
+    say(f"{name}: {text}")
+
+
+def _values(scenario: Scenario, context: Context, certificates: RunCertificates | None) -> dict[str, str]:
+    """What the placeholders in a client's command stand for."""
+    server = scenario.server
+    found = {
+        "host": server.name,
+        "port": str(server.mqtt_port),
+        "client_id": context.client_id,
+        "username": context.client_id,
+        "vin": context.vin,
+    }
+    if certificates is not None:
+        files = {"ca": "ca.crt", "cert": "vmg.crt", "key": "vmg.key"}
+        found |= {name: str((certificates.folder / file).absolute()) for name, file in files.items()}
+    return found
+
+
 def _tables(planned: LivePlan, broker: str, runs: dict[str, LiveRun]) -> Tables:
     parts = []
     for choice in planned.scenario.strategies:
         run = runs[choice.name]
-        _mark_path_ends(run, planned)
+        _mark_path_ends(run, planned.horizon_s)
         outcomes = run.record.outcomes(run.held)
         tables = _vehicle(planned, choice.name, run, outcomes)
         if not run.broker_is_ours:
-            causes = _attributed(planned, choice.config, tables)
+            causes = _attributed(planned, run, choice.config, tables)
             outcomes = [
                 (("pending", "") if causes.get(message.id) == "" else ("lost", causes.get(message.id, UNATTRIBUTED)))
                 if outcome == "lost" and cause in ("", UNATTRIBUTED)
@@ -235,11 +383,14 @@ def _tables(planned: LivePlan, broker: str, runs: dict[str, LiveRun]) -> Tables:
             ]
             tables = _vehicle(planned, choice.name, run, outcomes)
         parts.append(tables)
-    return concatenate(parts) | concatenate([drive_tables(planned.timeline, 0, 0)])
+    # with several strategies the drive is the one that they share; what was done to one of them by hand is in the notes
+    driven = next(iter(runs.values())).timeline if len(runs) == 1 else planned.timeline
+    return concatenate(parts) | concatenate([drive_tables(driven, 0, 0)])
 
 
 def _vehicle(planned: LivePlan, name: str, run: LiveRun, outcomes: list[tuple[str, str]]) -> Tables:
-    last = int(planned.timeline.address[-1])
+    timeline = run.timeline
+    last = int(timeline.address[-1])
     return vehicle_tables(
         run.record,
         outcomes,
@@ -247,124 +398,45 @@ def _vehicle(planned: LivePlan, name: str, run: LiveRun, outcomes: list[tuple[st
         replication=0,
         vehicle=0,
         start_s=-LEAD_S,
-        end_s=planned.timeline.end_s,
+        end_s=timeline.end_s,
         horizon_s=planned.horizon_s,
         radio_active_s=math.nan,
-        current_address=planned.timeline.addresses[last] if last >= 0 else "",
+        current_address=timeline.addresses[last] if last >= 0 else "",
         timeouts=timeouts(planned.scenario),
     )
 
 
-def _mark_path_ends(run: LiveRun, planned: LivePlan) -> None:
+def _mark_path_ends(run: LiveRun, horizon_s: float) -> None:
     """When the path beneath each connection died: what the timeline did to its address, as no socket tells."""
-    timeline = planned.timeline
+    timeline = run.timeline
     starts = timeline.start_s.tolist()
     held = [timeline.addresses[a] if a >= 0 else "" for a in timeline.address.tolist()]
     for row in run.record.connections:
         ends = next((at for at, name in zip(starts, held, strict=True) if at > row.asked_s and name != row.address), math.inf)
-        over_s = row.noticed_s if row.noticed_s == row.noticed_s else planned.horizon_s
+        over_s = row.noticed_s if row.noticed_s == row.noticed_s else horizon_s
+        if row.opener == "vehicle":
+            ends = min(ends, next((at for at in timeline.rebinds_s if at > row.asked_s), math.inf))
         if row.address and ends < over_s:
             row.path_end_s = ends
 
 
-def _attributed(planned: LivePlan, config: Any, tables: Tables) -> dict[int, str]:
+def _attributed(planned: LivePlan, run: LiveRun, config: Any, tables: Tables) -> dict[int, str]:
     setting = planned.setting
-    lossy = (planned.timeline.link == 2).tolist()
-    starts = [*planned.timeline.start_s.tolist(), planned.horizon_s]
+    behaviour = plain(setting.server.broker.behaviour())
+    if run.settings is not None:
+        config = run.settings
+        if run.settings.granted_qos is not None:
+            behaviour["qos_max"] = min(behaviour["qos_max"], run.settings.granted_qos)
+    lossy = (run.timeline.link == 2).tolist()
+    starts = [*run.timeline.start_s.tolist(), planned.horizon_s]
     outages = [(starts[i], starts[i + 1]) for i, lost in enumerate(lossy) if lost]
     found = attribute(
         tables["messages"],
         tables["connections"],
-        plain(setting.server.broker.behaviour()),
+        behaviour,
         plain(config),
         plain(setting.workload),
         planned.horizon_s,
         outages,
     )
     return dict(zip(found["message"].to_list(), found["cause"].to_list(), strict=True))
-
-
-def model_tables(planned: LivePlan) -> Tables:
-    """The model's run of the same plan."""
-    parts = []
-    for choice in planned.scenario.strategies:
-        run = simulate_strategy(planned.setting, planned.timeline, choice, planned.scenario.folder, trace=True)
-        parts.append(
-            vehicle_tables(
-                run.record,
-                run.outcomes,
-                strategy=choice.name,
-                replication=0,
-                vehicle=0,
-                start_s=run.start_s,
-                end_s=run.end_s,
-                horizon_s=run.horizon_s,
-                radio_active_s=run.radio_active_s,
-                current_address=run.current_address,
-                timeouts=timeouts(planned.scenario),
-            )
-        )
-    return concatenate(parts) | concatenate([drive_tables(planned.timeline, 0, 0)])
-
-
-@dataclass(frozen=True, slots=True)
-class Validation:
-    """Result of a validation: compared rows, the live run's folder, and whether all agree."""
-
-    rows: list[Row]
-    run_dir: Path | None
-    interrupted: bool = False  # cut short by the user
-
-    @property
-    def agrees(self) -> bool:
-        return all(row.agrees for row in self.rows)
-
-
-def validate(
-    planned: LivePlan,
-    broker: str,
-    link: str,
-    *,
-    out: Path = Path("results"),
-    tolerance: Tolerance | None = None,
-    command: str = "",
-    say: Callable[[str], None] = lambda _text: None,
-) -> Validation:
-    """Run model and live on the same timeline and compare them.
-
-    Writes validation.csv and validation.json into the live run's folder.
-    """
-    planned = with_preset_of(planned, broker)
-    live = run_live(planned, broker, link, out=out, command=command, say=say)
-    run = read_run(live.run_dir)
-    tables = {name: getattr(run, name) for name in ("messages", "connections", "disruptions")}
-    rows = compare_runs(model_tables(planned), tables, tolerance or Tolerance())
-    frame = pl.DataFrame(
-        [
-            {
-                **dataclasses.asdict(row),
-                "model": str(row.model),
-                "live": str(row.live),
-                "at_s": row.at_s if math.isfinite(row.at_s) else None,
-            }
-            for row in rows
-        ]
-    )
-    verdict = {"agrees": all(row.agrees for row in rows), "rows": len(rows), "parted": sum(not row.agrees for row in rows)}
-    with results_writable(live.run_dir):
-        frame.write_csv(live.run_dir / "validation.csv")
-        (live.run_dir / "validation.json").write_text(json.dumps(verdict) + "\n")
-    return Validation(rows, live.run_dir, live.interrupted)
-
-
-def validate_against(planned: LivePlan, log: Path, tolerance: Tolerance | None = None) -> list[Row]:
-    """The model's run of each strategy compared with a field log instead of a live run. Raises FieldLogError."""
-    from sim.measure.field_log import compare_field_log, read_field_log
-
-    events = read_field_log(log)
-    tables = model_tables(planned)
-    return [
-        row
-        for choice in planned.scenario.strategies
-        for row in compare_field_log(choice.name, tables, events, tolerance or Tolerance())
-    ]

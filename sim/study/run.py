@@ -5,27 +5,35 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import polars as pl
 
 from sim.drive.build import build_timeline
-from sim.drive.timeline import LinkTimeline
+from sim.drive.outages import Outage
+from sim.drive.timeline import Disruption, LinkTimeline
 from sim.model.simulate import ModelError, Setting, VehicleRun, simulate
 from sim.record.tables import concatenate, digest, drive_tables, vehicle_tables, write
 from sim.scenario.scenario import Scenario, StrategyChoice
 from sim.scenario.user_machine import StrategyBroken, UserStrategy
 from sim.scenario.user_strategy import is_user_strategy, user_class
+from sim.server.build import Key, build_server_timeline, nat_rebinds, tower_outages
+from sim.server.timeline import NOTHING, ServerTimeline
 from sim.study.manifest import manifest, run_id
 from sim.study.run_folder import new_run_folder, results_writable
 from sim.study.workers import in_processes
 
 Tables = dict[str, pl.DataFrame]
 #: Called with (drives done, drives in all, what is done now).
-Progress = Callable[[int, int, str], None]
+
+
+class Progress(Protocol):
+    """Told how far a run is; `what` is counted, or what goes on once all is done."""
+
+    def __call__(self, done: int, total: int, what: str = "") -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +43,8 @@ class RunResult:
     run_dir: Path
     metrics: dict[str, Any]
     interrupted: bool = False  # live: cut short by the user
+    notes: tuple[str, ...] = ()  # live: what happened beside the drive
+    client_failed: bool = False  # live: the program in the vehicle's place ended by itself, and not well
 
 
 def model_setting(scenario: Scenario) -> Setting:
@@ -62,7 +72,26 @@ def timeouts(scenario: Scenario) -> dict[str, float]:
 
 def drive_of(scenario: Scenario, replication: int, vehicle: int = 0) -> LinkTimeline:
     """The drive of one replication: the same for every strategy, in the model and live."""
-    return build_timeline(scenario.drive, scenario.seed, replication, vehicle, scenario.folder)
+    key = _fault_key(scenario, replication)
+
+    def faults(end_s: float) -> tuple[list[Outage], list[float]]:
+        outages = [Outage(*each) for each in tower_outages(scenario.faults, scenario.server.store, end_s, key)]
+        return outages, nat_rebinds(scenario.faults, end_s, key)
+
+    return build_timeline(scenario.drive, scenario.seed, replication, vehicle, scenario.folder, faults)
+
+
+def _fault_key(scenario: Scenario, replication: int) -> Key:
+    return Key(scenario.seed, replication, scenario.phases == "fixed")
+
+
+def server_timeline(scenario: Scenario, replication: int, end_s: float) -> ServerTimeline:
+    """What happens to the server side in one replication: the same for every vehicle and every strategy."""
+    if not scenario.faults:
+        return NOTHING
+    server = scenario.server
+    key = _fault_key(scenario, replication)
+    return build_server_timeline(server.nodes, server.balancer, server.store, scenario.faults, end_s, key)
 
 
 def users_own(choice: StrategyChoice, folder: Path) -> UserStrategy | None:
@@ -91,14 +120,21 @@ def simulate_strategy(
 
 
 def simulate_replication(
-    scenario: Scenario, replication: int, fold: bool, trace: bool
+    scenario: Scenario, replication: int, fold: bool, trace: bool, timeline: LinkTimeline | None = None
 ) -> tuple[Tables, dict[str, Tables], list[str]]:
-    """Run every strategy on one drive. Returns the drive's tables, those of each strategy, and notes and measured columns."""
-    timeline = drive_of(scenario, replication)
+    """Run every strategy on one drive. Returns the drive's tables, those of each strategy, and notes and measured columns.
+
+    `timeline` is the drive where the caller has it already.
+    """
+    if timeline is None:
+        timeline = drive_of(scenario, replication)
+    happens = server_timeline(scenario, replication, timeline.end_s)
     setting = model_setting(scenario)
     found: dict[str, Tables] = {}
     for choice in scenario.strategies:
-        run = simulate_strategy(setting, timeline, choice, scenario.folder, replication=replication, fold=fold, trace=trace)
+        run = simulate_strategy(
+            setting, timeline, choice, scenario.folder, replication=replication, fold=fold, trace=trace, happens=happens
+        )
         found[choice.name] = vehicle_tables(
             run.record,
             run.outcomes,
@@ -112,7 +148,8 @@ def simulate_replication(
             current_address=run.current_address,
             timeouts=timeouts(scenario),
         )
-    return drive_tables(timeline, replication, 0), found, [*timeline.measured, "", *timeline.notes]
+    events = [Disruption(each.kind, each.start_s, each.end_s, each.before, each.after, each.cause) for each in happens.events]
+    return drive_tables(timeline, replication, 0, events), found, [*timeline.measured, "", *timeline.notes]
 
 
 def _load_strategies(uses: list[tuple[str, Path]]) -> None:

@@ -17,8 +17,8 @@ from cryptography.x509.verification import PolicyBuilder, Store
 
 from sim.cli import main
 from sim.live import packages
-from sim.live.certificates import CertificatesRefused, issue, write
-from sim.live.run_certificates import run_certificates
+from sim.live.certificates import CertificatesRefused, issue, read, write
+from sim.live.run_certificates import CertificatesUnusable, run_certificates
 from sim.protocols.server import Server
 from sim.protocols.tls import TLS
 from sim.strategies.context import Context
@@ -155,20 +155,31 @@ def test_keys_of_a_run_are_gone_after_it(tmp_path: Path):
 # --- packages ---------------------------------------------------------------------------------------------------------------
 
 
+_WIRE = {"h11": "0.16.0", "dnspython": "2.9.2"}
+
+
 def test_what_is_required_is_the_extra_live():
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
-    required = {f"{name}>={'.'.join(map(str, least))}" for name, least in (packages.WIRE | packages.TLS).items()}
-    assert required <= set(project["optional-dependencies"]["live"])
+    required = {f"{name}>={'.'.join(map(str, least))}" for name, least in (packages.WIRE | packages.TLS | packages.REDIS).items()}
+    assert required <= {one.partition(",")[0] for one in project["optional-dependencies"]["live"]}
     assert not required & set(project["dependencies"])
 
 
 @pytest.mark.parametrize(
     ("installed", "arguments", "missing"),
     [
-        ({}, ["live", "scenarios/seed_message_flow.yaml"], "h11>=0.16"),
-        ({"h11": "0.16.0"}, ["live", "scenarios/seed_message_flow.yaml"], "cryptography>=49, pyOpenSSL>=26.4"),
+        ({}, ["live", "scenarios/seed_message_flow.yaml"], "h11>=0.16, dnspython>=2.9"),
+        ({"h11": "0.16.0"}, ["api"], "dnspython>=2.9"),
+        (_WIRE, ["live", "scenarios/seed_message_flow.yaml"], "cryptography>=49, pyOpenSSL>=26.4"),
+        (_WIRE, ["api", "--store", "redis"], "redis>=8"),
+        (_WIRE, ["api", "--certificates", "pki"], "cryptography>=49, pyOpenSSL>=26.4"),
         (
-            {"h11": "0.16.0", "cryptography": "48.0.0", "pyOpenSSL": "26.4.0"},
+            _WIRE | {"cryptography": "50.0.2", "pyOpenSSL": "26.4.0"},
+            ["live", "scenarios/one_handover.yaml", "--store", "redis"],
+            "redis>=8",
+        ),
+        (
+            _WIRE | {"cryptography": "48.0.0", "pyOpenSSL": "26.4.0"},
             ["validate", "scenarios/one_handover.yaml"],
             "cryptography>=49",
         ),
@@ -193,8 +204,50 @@ def test_a_missing_package_is_named_in_one_line(installed, arguments, missing, m
 
 
 def test_the_profile_none_needs_no_tls(monkeypatch):
-    monkeypatch.setattr(packages, "version", lambda name: {"h11": "0.16.0"}[name])
+    monkeypatch.setattr(packages, "version", lambda name: _WIRE[name])
     packages.require(packages.WIRE, "live")
     assert packages._at_least("h11", (0, 16))
     monkeypatch.setattr(packages, "version", lambda _name: "0.15.9rc1")
     assert not packages._at_least("h11", (0, 16))
+
+
+# --- those of a folder ----------------------------------------------------------------------------------------------------
+
+
+def test_what_was_written_is_read_again(tmp_path: Path):
+    made = issue(NAMES, ["VIN123", "VIN124"], "classical")
+    write(made, tmp_path)
+    assert read(tmp_path, NAMES[0], ["VIN123", "VIN124"]) == made
+    with run_certificates(Server(tls=TLS(profile="classical")), ["VIN123"], tmp_path / "kept", tmp_path) as held:
+        assert held is not None
+        assert (held.made.server, held.folder) == (made.server, tmp_path)
+    assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["ca.crt", "server.crt", "vmg-VIN124.crt", "vmg.crt"]
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda folder: (folder / "vmg.key").unlink(), "vmg.key: No such file or directory; python -m sim certificates "),
+        (lambda folder: (folder / "vmg.crt").write_text("no PEM"), "vmg.crt is no certificate"),
+        (lambda folder: (folder / "vmg.crt").write_bytes((folder / "server.crt").read_bytes()), "the vehicle is VIN123"),
+        (lambda folder: (folder / "server.crt").write_bytes((folder / "vmg.crt").read_bytes()), "is not for ota-server."),
+    ],
+)
+def test_certificates_of_somebody_else_are_refused_in_a_line(change, line, tmp_path: Path):
+    write(issue(NAMES, ["VIN123"], "classical"), tmp_path)
+    change(tmp_path)
+    server = Server(tls=TLS(profile="classical"))
+    with (
+        pytest.raises(CertificatesUnusable, match=f"^--certificates: .*{re.escape(line)}") as refused,
+        run_certificates(server, ["VIN123"], tmp_path / "kept", tmp_path),
+    ):
+        pass
+    assert "\n" not in str(refused.value)
+
+
+def test_without_tls_certificates_are_for_nothing(tmp_path: Path):
+    with (
+        pytest.raises(CertificatesUnusable, match=r"server\.tls is none"),
+        run_certificates(Server(tls=TLS(profile="none")), ["VIN123"], tmp_path, tmp_path),
+    ):
+        pass

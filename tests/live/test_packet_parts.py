@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from sim.drive.config import CGNAT
 from sim.drive.timeline import LinkState
+from sim.live.names.name_server import NameServer, new_key
 from sim.live.packet import headers, names, namespaces, plan
 from sim.live.packet.path import Path
 from sim.live.packet.plan import HELD, LOST, UP, Plan
+from sim.protocols.server import Server
 
 VEHICLE, OTHER, SERVER = "10.1.1.100", "10.2.5.200", "52.78.123.45"
 
@@ -23,13 +25,14 @@ def packet(source, destination, size=500, flags=headers.ACK, ports=(50_000, 8883
     return struct.pack("!BBHHHBBH", 0x45, 0, size, 0, 0, 64, headers.TCP, 0) + addresses + body
 
 
-def path(*rows, queue_bytes=100_000, old_path="black_hole", cgnat=None, rate_bps=math.inf):
+def path(*rows, queue_bytes=100_000, old_path="black_hole", cgnat=None, rate_bps=math.inf, rebinds_s=()):
     """Of rows (start_s, address, state, rtt_s)."""
     starts, addresses, states, rtts = (list(column) for column in zip(*rows, strict=True))
     rates = [rate_bps] * len(rows)
     made = Plan(
-        "v", "s", 1, 0.0, SERVER, 1500, 10, 15, True, queue_bytes, old_path, cgnat, starts, addresses, states, rtts, rates, rates
-    )
+        "v", "s", 1, 0.0, SERVER, 1500, 10, 15, True, queue_bytes, old_path, cgnat, list(rebinds_s),
+        starts, addresses, states, rtts, rates, rates,
+    )  # fmt: skip
     return Path(Plan.from_line(made.line()))
 
 
@@ -143,16 +146,31 @@ def test_a_mapping_is_kept_by_traffic_of_either_direction():
     assert (on.fates["down_no_mapping"], on.fates["up_no_mapping"]) == (2, 1)
 
 
+def test_a_rebind_forgets_what_was_opened_before_it():
+    on = path((0.0, VEHICLE, UP, 0.0), cgnat=CGNAT(), rebinds_s=(10.0,))
+    on.from_vehicle(1.0, packet(VEHICLE, SERVER, flags=headers.SYN))
+    on.from_server(9.0, packet(SERVER, VEHICLE, ports=(8883, 50_000)))
+    on.from_server(10.0, packet(SERVER, VEHICLE, ports=(8883, 50_000)))
+    on.from_vehicle(11.0, packet(VEHICLE, SERVER))
+    on.from_vehicle(12.0, packet(VEHICLE, SERVER, flags=headers.SYN))
+    on.from_vehicle(13.0, packet(VEHICLE, SERVER))
+    found = arrivals(on)
+    assert [(at, down) for at, down, _ in found] == [(1.0, False), (9.0, True), (11.0, True), (12.0, False), (13.0, False)]
+    assert headers.tcp_flags(found[2][2]) & headers.RST
+
+
 def test_dns_bytes():
     asked = names.query(7, "Ota-Server.company.com")
     # RFC 1035 4.1: header, QNAME, QTYPE A, QCLASS IN
     assert asked == bytes.fromhex("0007 0100 0001 0000 0000 0000") + b"\x0aOta-Server\x07company\x03com\0" + b"\0\1\0\1"
-    answer = names.answer(asked, {"ota-server.company.com": (SERVER, 60.0)}.get)
+    server = NameServer(Server(address=SERVER), lambda: 0.0, new_key())
+    answer = server.answer(asked, udp=True)
     assert answer[:12] == bytes.fromhex("0007 8500 0001 0001 0000 0000")
     assert answer.endswith(bytes.fromhex("c00c 0001 0001 0000003c 0004") + IPv4Address(SERVER).packed)
     assert names.read_answer(answer, 7) == (SERVER, 60.0)
     assert names.read_answer(answer, 8) is None
-    assert names.read_answer(names.answer(asked, {}.get), 7) == ("", 0.0)
+    unknown = names.query(7, "x.ota-server.company.com")
+    assert names.read_answer(server.answer(unknown, udp=True), 7) == ("", 0.0)
 
 
 @given(st.binary(max_size=80))
@@ -161,7 +179,6 @@ def test_any_bytes_are_met_without_an_exception(data):
     for join in (on.from_vehicle, on.from_server):
         join(0.0, data)
         join(0.0, b"\x45" + data)
-    names.answer(data, {}.get)
     names.read_answer(data, 0)
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from sim.live.brokers import preset_of
 from sim.scenario.load import load
-from sim.study.live import plan, validate, with_preset_of
+from sim.study.live import plan, with_preset_of
+from sim.study.validation import validate
 from tests.live.real_brokers import every_broker, skip_without
 
 #: A keep alive so short that the vehicle notices and mosquitto, RabbitMQ and aedes do not yet: takeover, redelivery

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from sim.measure.agreement import Tolerance, first_parting
+from sim.measure.agreement import first_parting
 from sim.measure.field_log import FieldLogError, compare_field_log, read_field_log
+from sim.measure.tolerance import Tolerance
 from sim.scenario.load import load
-from sim.study.live import model_tables, plan
+from sim.study.live import plan
+from sim.study.model_record import model_tables
 
 SCENARIO = Path(__file__).resolve().parents[2] / "scenarios" / "seed_message_flow.yaml"
 

@@ -162,3 +162,11 @@ def test_transports_share_the_rate_of_one_link():
     )
     took_s = 8 * on_the_wire(16 * KIB, DOWN) / 64e3
     assert delivered(busy) == pytest.approx([5.0 + took_s + RTT_S / 2, 5.0 + 2 * took_s + RTT_S / 2], abs=1e-6)
+
+
+def test_a_kernel_does_not_give_up_on_bytes_that_are_being_acknowledged():
+    """TCP_USER_TIMEOUT and tcp_retries2 count from the last progress (tcp(7), RFC 5482), not from the write."""
+    config = MQTTPersistent(keep_alive_s=600.0, user_timeout_s=10.0, address_watch="off")
+    seen = run(drive(Row(0.0, rtt_s=0.08, down_bps=64e3, up_bps=64e3), end_s=1200.0), config, telemetry(1000.0, size=1_000_000))
+    assert len(attempts(seen)) == 1
+    assert seen.outcomes == [("delivered", "")]

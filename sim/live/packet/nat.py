@@ -7,16 +7,19 @@ mapping and for UDP, too; RST ends a mapping, FIN does not.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 from sim.live.packet.headers import RST, SYN, flow, tcp_flags
 
 _AT_MOST = 65_536  # mappings kept
 
 
 class Mappings:
-    """Flows that the vehicle opened, each with the instant of its last packet."""
+    """Flows that the vehicle opened, each with the instant of its last packet. At each of `rebinds_s` all are forgotten."""
 
-    def __init__(self, idle_timeout_s: float) -> None:
+    def __init__(self, idle_timeout_s: float, rebinds_s: list[float]) -> None:
         self._idle_timeout_s = idle_timeout_s
+        self._rebinds_s = rebinds_s
         self._used_s: dict[bytes, float] = {}
 
     def outward(self, now: float, packet: bytes) -> bool:
@@ -48,4 +51,6 @@ class Mappings:
 
     def _stands(self, now: float, key: bytes) -> bool:
         used_s = self._used_s.get(key)
-        return used_s is not None and now - used_s <= self._idle_timeout_s
+        if used_s is None or now - used_s > self._idle_timeout_s:
+            return False
+        return bisect_right(self._rebinds_s, used_s) == bisect_right(self._rebinds_s, now)

@@ -31,13 +31,19 @@ class Path:
         self._down = Fifo(self._rows, plan.downlink_bps, plan.queue_bytes)
         self._old_path = plan.old_path
         self._cgnat = plan.cgnat
-        self._mappings = Mappings(plan.cgnat.idle_timeout_s) if plan.cgnat is not None else None
+        self._mappings = Mappings(plan.cgnat.idle_timeout_s, plan.rebinds_s) if plan.cgnat is not None else None
         self._at_server_s = -math.inf  # of the last packet of each direction: none overtakes another
         self._at_gateway_s = -math.inf
         self._coming: list[tuple[float, int, bool, bytes]] = []  # heap
         self._serial = 0
         self._on_the_way_bytes = 0
         self.fates: Counter[str] = Counter()  # what became of packets, by word
+
+    def follow(self, plan: Plan) -> None:
+        """Go on with another plan's rows, which are the same up to now."""
+        self._rows = Rows(plan)
+        self._up.follow(self._rows, plan.uplink_bps)
+        self._down.follow(self._rows, plan.downlink_bps)
 
     # --- in ---------------------------------------------------------------------------------------------------------------
 
