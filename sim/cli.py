@@ -20,6 +20,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sim import cli_search, cli_studies
 from sim.study import interrupts
 
 OK, MISSED, BAD_USAGE, DEFECT, INTERRUPTED = 0, 1, 2, 3, 130
@@ -218,6 +219,10 @@ def run(
     no_fold: Annotated[bool, typer.Option("--no-fold", help="simulate every event singly: the same results, slower")] = False,
     json: JsonOption = False,
     no_inputs: Annotated[bool, typer.Option("--no-inputs", help="store hashes of the input files instead of copies")] = False,
+    precision: cli_studies.PrecisionOption = None,
+    most_drives: cli_studies.MostOption = 1000,
+    strict: cli_studies.StrictOption = False,
+    junit: cli_studies.JUnitOption = None,
 ) -> int:
     """Run a scenario, print a summary and write a report."""
     from sim.scenario.load import load_with_warnings
@@ -232,6 +237,8 @@ def run(
 
         from sim.study.run import run_scenario
 
+        if precision is not None:
+            scenario = cli_studies.precise(scenario, precision, most_drives, jobs or _cores(), out, BadUsage)
         with progress(scenario.name) as show:
             result = run_scenario(
                 scenario,
@@ -247,7 +254,9 @@ def run(
         say(json_object(result.metrics, result.run_dir))
     else:
         print_summary(result.metrics, result.run_dir, report)
-    return MISSED if any_missed(result.metrics) else OK
+    if junit is not None:
+        cli_studies.write_objectives(result.metrics, junit, strict)
+    return MISSED if any_missed(result.metrics, strict) else OK
 
 
 @app.command()
@@ -333,14 +342,14 @@ def explain(
 @app.command()
 @_command
 def report(run_dir: RunArgument) -> None:
-    """Make the reports of a run, and of a validation, again, from its files alone."""
+    """Make the reports of a run, of a validation or of a sweep again, from its files alone."""
     _require_run(run_dir)
     from sim.record.read import RunFolderError
-    from sim.report.validation_page import write_reports
+    from sim.report.any_page import write_any_report
     from sim.terminal import say
 
     try:
-        for path in write_reports(run_dir):
+        for path in write_any_report(run_dir):
             say(f"report: {path}")
     except RunFolderError as error:
         raise BadUsage(str(error)) from None
@@ -376,7 +385,7 @@ def live(
     from sim.live.client_command import parse_command
     from sim.report.page import write_report
     from sim.study.live import run_live, with_client
-    from sim.terminal import any_missed, json_object, nothing_else_on_stdout, print_summary, say
+    from sim.terminal import any_missed, json_object, nothing_else_on_stdout, print_summary, progress, say
 
     with nothing_else_on_stdout(json):
         planned = _plan(file, strategy, set_, from_, until)
@@ -385,16 +394,18 @@ def live(
                 if link != "packet":
                     raise BadUsage("--client needs --link packet: the program runs in the vehicle's own network namespace")
                 planned = with_client(planned, parse_command(client), beside=bool(strategy))
-            result = run_live(
-                planned,
-                broker,
-                link,
-                certificates=certificates,
-                store=store,
-                out=out,
-                command=_said(),
-                say=lambda text: say(text, error=True),
-            )
+            with progress(planned.scenario.name) as show:
+                result = run_live(
+                    planned,
+                    broker,
+                    link,
+                    certificates=certificates,
+                    store=store,
+                    out=out,
+                    command=_said(),
+                    say=lambda text: say(text, error=True),
+                    progress=show,
+                )
         report = write_report(result.run_dir)
     if json:
         say(json_object(result.metrics, result.run_dir))
@@ -432,7 +443,7 @@ def validate(
     from sim.report.validation_page import write_validation
     from sim.study.validation import validate as run_validation
     from sim.study.validation import validate_against
-    from sim.terminal import nothing_else_on_stdout, print_validation, say, validation_json
+    from sim.terminal import nothing_else_on_stdout, print_validation, progress, say, validation_json
 
     with nothing_else_on_stdout(json):
         planned = _plan(file, strategy, set_, from_, until)
@@ -442,7 +453,7 @@ def validate(
             except FieldLogError as error:
                 raise BadUsage(str(error)) from None
         else:
-            with _live_errors():
+            with _live_errors(), progress(planned.scenario.name) as show:
                 found = run_validation(
                     planned,
                     broker,
@@ -452,6 +463,7 @@ def validate(
                     out=out,
                     command=_said(),
                     say=lambda text: say(text, error=True),
+                    progress=show,
                 )
             for comparison in found.comparisons:
                 write_report(comparison.run_dir)
@@ -674,3 +686,7 @@ def _require_run(run_dir: Path) -> None:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+cli_studies.register(app, _command, _said, _cores, BadUsage)
+cli_search.register(app, _command, _said, _cores, BadUsage)

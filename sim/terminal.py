@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sim.measure.metrics_catalog import lookup
 
@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 #: Called with (units done, units in all, what is done now); with all of them done the rest takes seconds.
-Progress = Callable[[int, int, str], None]
+
+
+class Progress(Protocol):
+    """Shows how far something is; `what` is counted, or what goes on once all is done."""
+
+    def __call__(self, done: int, total: int, what: str = "") -> None: ...
+
+
 _PLAIN_EVERY_S = 10.0
 _LONGEST_LABEL = 24  # of the bar
 _NARROWEST_NAME = 12  # column of names in the table of the summary; where it would be less the table is none
@@ -88,12 +95,12 @@ def progress(label: str) -> Iterator[Progress]:
         task = bar.add_task(label if len(label) <= _LONGEST_LABEL else f"{label[: _LONGEST_LABEL - 1]}…", total=None, count="")
         started_s = time.monotonic()
 
-        def show(done: int, total: int, what: str) -> None:
+        def show(done: int, total: int, what: str = "") -> None:
             if done == total:  # the bar has nothing more to say
                 bar.update(task, total=None, count=what)
                 return
             left_s = (time.monotonic() - started_s) / done * (total - done) if done else math.nan
-            bar.update(task, completed=done, total=total, count=f"{done} of {total} {what}{_time_left(left_s)}")
+            bar.update(task, completed=done, total=total, count=f"{done} of {total} {what}".rstrip() + _time_left(left_s))
 
         yield show
 
@@ -112,13 +119,16 @@ def _time_left(left_s: float) -> str:
 def _plain_progress(label: str) -> Progress:
     started_s = said_s = time.monotonic()
 
-    def show(done: int, total: int, what: str) -> None:
+    def show(done: int, total: int, what: str = "") -> None:
         nonlocal said_s
         now_s = time.monotonic()
         if now_s - said_s >= _PLAIN_EVERY_S:
             said_s = now_s
             left_s = (now_s - started_s) / done * (total - done) if done else math.nan
-            say(f"{label}: {what}" if done == total else f"{label}: {done} of {total} {what}{_time_left(left_s)}", error=True)
+            say(
+                f"{label}: {what}" if done == total else f"{label}: {done} of {total} {what}".rstrip() + _time_left(left_s),
+                error=True,
+            )
 
     return show
 
@@ -131,6 +141,7 @@ def json_object(metrics: Mapping[str, Any], run_dir: Path) -> str:
         "run_id": metrics.get("run_id"),
         "results_dir": str(run_dir),
         "objectives": metrics.get("objectives", []),
+        "warnings": metrics.get("warnings", []),
         "strategies": metrics.get("strategies", {}),
     }
     return json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False)
@@ -144,8 +155,10 @@ def _finite(content: Any) -> Any:
     return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
-def any_missed(metrics: Mapping[str, Any]) -> bool:
-    return any(objective.get("verdict") == "missed" for objective in metrics.get("objectives", []))
+def any_missed(metrics: Mapping[str, Any], strict: bool = False) -> bool:
+    """Whether an objective was missed; `strict`: or is undecided."""
+    wrong = ("missed", "undecided") if strict else ("missed",)
+    return any(objective.get("verdict") in wrong for objective in metrics.get("objectives", []))
 
 
 def print_summary(metrics: Mapping[str, Any], run_dir: Path, report: Path | None) -> None:
@@ -175,6 +188,8 @@ def print_summary(metrics: Mapping[str, Any], run_dir: Path, report: Path | None
     _print_rows(console, rows)
     for note in notes:
         console.print(Text(note, style="dim"))
+    for line in metrics.get("warnings", []):
+        console.print(Text(f"warning: {line}", style="yellow"), soft_wrap=True)
     console.print()
     console.print(Text(f"{drives} drive{'s' if drives > 1 else ''}, results in {run_dir}"), soft_wrap=True)
     if report is not None:

@@ -140,7 +140,7 @@ def test_json_is_one_object_and_nothing_else(file: Path, runs: SimpleNamespace, 
     main(["run", str(file), "--json", "--seed", "7"])
     captured = capfd.readouterr()
     content = json.loads(captured.out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
-    assert list(content) == ["scenario", "seed", "run_id", "results_dir", "objectives", "strategies"]
+    assert list(content) == ["scenario", "seed", "run_id", "results_dir", "objectives", "warnings", "strategies"]
     assert (content["scenario"], content["seed"], content["results_dir"]) == ("t", 7, "results/t/r1")
     assert content["strategies"]["hybrid"]["latency_s"] == {"p50": 0.1, "p95": None}
     assert "noise" in captured.err

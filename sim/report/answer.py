@@ -37,6 +37,7 @@ def answer(evidence: Evidence) -> Answer:
     baselines = [name for name in evidence.strategies if name not in contenders]
     if baselines:
         support.append(_baselines(evidence, baselines))
+    support += [f"{line[0].upper()}{line[1:]}." for line in evidence.metrics.get("warnings", [])]
     return Answer(headline, tuple(line for line in support if line), tuple(_case(evidence)))
 
 

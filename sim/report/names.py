@@ -41,3 +41,9 @@ def made_by_a_validation(path: Path) -> bool:
 def _finished(name: str) -> str:
     """The name that a file which is being written will have."""
     return name[1:] if name.startswith(".") and name.endswith(UNFINISHED) else name
+
+
+def made_by_a_study(path: Path) -> bool:
+    """Whether the page of a sweep, a comparison, a sensitivity analysis or a tuning made this figure."""
+    beginnings = ("metric-", "scenario-matrix.", "sensitivity-", "front-")
+    return path.parent.name in FOLDERS and path.is_file() and _finished(path.name).startswith(beginnings)

@@ -20,12 +20,13 @@ from sim.scenario.checks import (
     workload_problems,
 )
 from sim.scenario.choices import build_objectives, build_strategies
-from sim.scenario.document import Document, Problem, ScenarioErrors
+from sim.scenario.document import Document, Place, Problem, ScenarioErrors
 from sim.scenario.models import build
-from sim.scenario.mosquitto_conf import MosquittoConf, read_conf, with_conf
+from sim.scenario.mosquitto_conf import read_conf, with_conf
 from sim.scenario.overrides import Selection, apply_options
 from sim.scenario.scenario import Scenario
 from sim.scenario.shape import DRIVE_KEYS, ScenarioFile
+from sim.scenario.sweep_block import read_block
 from sim.scenario.yaml_text import MAX_BYTES, read_yaml
 
 
@@ -63,36 +64,48 @@ def load_with_warnings(
     document = read_yaml(read_text(path), str(path))
     selection, problems = apply_options(document, sets, varies, strategies, replications, seed)
     folder = FilePath(path).parent
+    scenario, warnings, found = build_scenario(document, selection, folder)
+    problems += found
+    if scenario is None or problems:
+        raise ScenarioErrors(document.lines(problems))
+    return scenario, document.lines(warnings)
+
+
+def build_scenario(
+    document: Document, selection: Selection, folder: FilePath
+) -> tuple[Scenario | None, list[Problem], list[Problem]]:
+    """Return the scenario in a document (None where there are problems), the warnings, and the problems."""
     scenario, numbers, found = _build(document, selection, folder)
-    conf: MosquittoConf | None = None
+    warnings: list[Problem] = []
     if scenario is not None and scenario.server.broker.config is not None:
-        conf, wrong = _conf_of(scenario)
+        store_given = "store" in (document.value.get("server") or {})
+        scenario, warnings, wrong = _with_conf(scenario, store_given)
         found += wrong
-        if conf is not None:
-            server = with_conf(scenario.server, conf, "store" in (document.value.get("server") or {}))
-            scenario = dataclasses.replace(scenario, server=server)
     refused = {problem.path for problem in document.problems}
-    problems += [*document.problems, *(problem for problem in found if problem.path not in refused)]
-    named = f"{folder / (scenario.server.broker.config or '')}" if scenario is not None else ""
-    conf_errors = [f"{named}:{number}: {name}: {text}" for number, name, text in conf.errors] if conf is not None else []
-    if scenario is None or problems or conf_errors:
-        raise ScenarioErrors(document.lines(problems) + conf_errors)
-    warnings = document.lines(warnings_of(scenario, numbers))
-    if conf is not None:
-        warnings += [f"{named}:{number}: {name}: is not modelled and has no effect here" for number, name in conf.ignored]
-    return scenario, warnings
+    problems = [*document.problems, *(problem for problem in found if problem.path not in refused)]
+    if scenario is None or problems:
+        return None, [], problems
+    return scenario, [*warnings_of(scenario, numbers), *warnings], []
 
 
-def _conf_of(scenario: Scenario) -> tuple[MosquittoConf | None, list[Problem]]:
-    """What the broker's configuration file says, and problems of naming it."""
+def _with_conf(scenario: Scenario, store_given: bool) -> tuple[Scenario, list[Problem], list[Problem]]:
+    """The scenario with what its broker's configuration file says; what has no effect of it, and what is wrong with it."""
     broker, at = scenario.server.broker, ("server", "broker", "config")
     assert broker.config is not None
     if broker.preset != "mosquitto":
-        return None, [Problem(at, f"is a mosquitto.conf, for preset mosquitto and not {broker.preset}", at_key=True)]
-    found = read_conf(scenario.folder / broker.config)
-    if isinstance(found, str):
-        return None, [Problem(at, f"{broker.config} {found}")]
-    return found, []
+        text = f"is a mosquitto.conf, for preset mosquitto and not {broker.preset}"
+        return scenario, [], [Problem(at, text, at_key=True)]
+    path = scenario.folder / broker.config
+    conf = read_conf(path)
+    if isinstance(conf, str):
+        return scenario, [], [Problem(at, f"{broker.config} {conf}")]
+
+    def there(number: int, name: str, text: str) -> Problem:
+        return Problem(at, text, place=Place(option=f"{path}:{number}: {name}", path=at))
+
+    ignored = [there(number, name, "is not modelled and has no effect here") for number, name in conf.ignored]
+    server = with_conf(scenario.server, conf, store_given)
+    return dataclasses.replace(scenario, server=server), ignored, [there(*error) for error in conf.errors]
 
 
 def read_text(path: str | FilePath) -> str:
@@ -121,6 +134,7 @@ def _build(
     top, problems = build(ScenarioFile, raw, ())
     problems += name_problems(raw.get("name"))
     problems += ways_problems(raw)
+    problems += read_block(document, raw.get("sweep")).problems
     choices, wrong = build_strategies(raw.get("strategies"), folder)
     problems += wrong + strategy_problems(choices)
     labels: dict[str, list[str]] = {}

@@ -38,7 +38,7 @@ from sim.scenario.scenario import Scenario, StrategyChoice
 from sim.server.build import NETWORK_FAULTS
 from sim.strategies.context import Context
 from sim.study.manifest import manifest, plain
-from sim.study.run import RunResult, Tables, drive_of, model_setting, timeouts, users_own, write_json
+from sim.study.run import Progress, RunResult, Tables, drive_of, model_setting, timeouts, users_own, write_json
 from sim.study.run_folder import new_run_folder, results_writable
 
 #: Signals that end a run and keep what was recorded.
@@ -158,6 +158,7 @@ def run_live(
     out: Path = Path("results"),
     command: str = "",
     say: Callable[[str], None] = lambda _text: None,
+    progress: Progress | None = None,
 ) -> RunResult:
     """Run every strategy of the scenario live, side by side, and write a run folder like that of the model.
 
@@ -186,7 +187,7 @@ def run_live(
         with run_certificates(scenario.server, [vin], folder / "certificates", certificates) as held, _handlers_kept():
             if held is not None:
                 say(f"certificates, and while this run lasts their keys: {held.folder}")
-            runs = asyncio.run(_stored(place, name, planned, broker, link, folder, held, log, say))
+            runs = asyncio.run(_stored(place, name, planned, broker, link, folder, held, log, say, progress))
         log.close()
         tables = _tables(planned, broker, runs)
         notes = _notes(runs)
@@ -266,9 +267,10 @@ async def _stored(
     certificates: RunCertificates | None,
     log: LogFile,
     say: Callable[[str], None],
+    progress: Progress | None,
 ) -> dict[str, LiveRun]:
     async with run_store(place, run_id, folder / "store") as store:
-        return await _all(planned, broker, link, store, folder, certificates, log, say)
+        return await _all(planned, broker, link, store, folder, certificates, log, say, progress)
 
 
 @contextlib.contextmanager
@@ -292,6 +294,7 @@ async def _all(
     certificates: RunCertificates | None,
     log: LogFile,
     say: Callable[[str], None],
+    progress: Progress | None,
 ) -> dict[str, LiveRun]:
     scenario = planned.scenario
     context = make_context(planned.setting, planned.timeline, 0, 0)
@@ -301,7 +304,7 @@ async def _all(
         loop.add_signal_handler(number, stop.set)
     beside = f", {len(scenario.strategies)} strategies side by side" if len(scenario.strategies) > 1 else ""
     say(f"{planned.horizon_s - context.start_s:.0f} s in real time{beside}")
-    tasks = []
+    tasks: list[asyncio.Task[LiveRun]] = []
     together = asyncio.Barrier(len(scenario.strategies))
     for choice in scenario.strategies:
         setting = LiveSetting(
@@ -318,6 +321,8 @@ async def _all(
             log=functools.partial(log.line, choice.name),
             say=functools.partial(_say_of, say, choice.name),
         )
+        if progress is not None and not tasks:  # they run on one clock, so that of the first is enough
+            setting.at = functools.partial(_show, progress, context.start_s, planned.horizon_s)
         if choice.use == CLIENT and planned.client is not None:
             setting.client = Client(planned.client, _values(scenario, context, certificates), folder)
         user = users_own(choice, scenario.folder)
@@ -333,6 +338,12 @@ async def _all(
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
     return {choice.name: run for choice, run in zip(scenario.strategies, results, strict=True)}
+
+
+def _show(progress: Progress, start_s: float, horizon_s: float, now: float) -> None:
+    total = round(horizon_s - start_s)
+    done = min(max(round(now - start_s), 0), total)
+    progress(done, total, "s of the drive" if done < total else "reading what was recorded")
 
 
 def _say_of(say: Callable[[str], None], name: str, text: str) -> None:
@@ -403,6 +414,8 @@ def _mark_path_ends(run: LiveRun, horizon_s: float) -> None:
     for row in run.record.connections:
         ends = next((at for at, name in zip(starts, held, strict=True) if at > row.asked_s and name != row.address), math.inf)
         over_s = row.noticed_s if row.noticed_s == row.noticed_s else horizon_s
+        if row.opener == "vehicle":
+            ends = min(ends, next((at for at in timeline.rebinds_s if at > row.asked_s), math.inf))
         if row.address and ends < over_s:
             row.path_end_s = ends
 

@@ -65,7 +65,7 @@ def code_hash() -> str:
     total = hashlib.sha256()
     for path in sorted(root.rglob("*.py")):
         room = path.relative_to(root).parts[0]
-        if room in ("report", "live", "cli.py"):
+        if room in ("report", "live") or room.startswith("cli"):
             continue
         total.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
     return total.hexdigest()
@@ -82,14 +82,23 @@ def run_id(scenario: Scenario) -> str:
     return total.hexdigest()[:10]
 
 
+def file_hashes(scenario: Scenario) -> list[dict[str, str]]:
+    """Name and SHA-256 of every file the run reads."""
+    return [{"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()} for path in input_files(scenario)]
+
+
+def versions() -> dict[str, str]:
+    """Python and the packages behind the numbers."""
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in _PACKAGES}}
+
+
 def manifest(
     scenario: Scenario, *, measured: list[str], notes: list[str], command: str, keep_inputs: bool, folder: Path
 ) -> dict[str, Any]:
     """The content of manifest.json; copies the inputs to <folder>/inputs where they are to be kept."""
-    inputs = []
-    for path in input_files(scenario):
-        inputs.append({"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()})
-        if keep_inputs:
+    inputs = file_hashes(scenario)
+    if keep_inputs:
+        for path in input_files(scenario):
             (folder / "inputs").mkdir(exist_ok=True)
             shutil.copyfile(path, folder / "inputs" / path.name)
     preset = PRESETS[scenario.server.broker.preset][0]
@@ -135,7 +144,7 @@ def manifest(
         "drive_notes": notes,
         "inputs": inputs,
         "command": command,
-        "versions": {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in _PACKAGES}},
+        "versions": versions(),
         "environment": {"platform": sys.platform, "machine": platform.machine(), "compiled": compiled.in_use()},
         "digest": "",
     }

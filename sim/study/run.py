@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import polars as pl
 
@@ -28,7 +28,12 @@ from sim.study.workers import in_processes
 
 Tables = dict[str, pl.DataFrame]
 #: Called with (drives done, drives in all, what is done now).
-Progress = Callable[[int, int, str], None]
+
+
+class Progress(Protocol):
+    """Told how far a run is; `what` is counted, or what goes on once all is done."""
+
+    def __call__(self, done: int, total: int, what: str = "") -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +120,14 @@ def simulate_strategy(
 
 
 def simulate_replication(
-    scenario: Scenario, replication: int, fold: bool, trace: bool
+    scenario: Scenario, replication: int, fold: bool, trace: bool, timeline: LinkTimeline | None = None
 ) -> tuple[Tables, dict[str, Tables], list[str]]:
-    """Run every strategy on one drive. Returns the drive's tables, those of each strategy, and notes and measured columns."""
-    timeline = drive_of(scenario, replication)
+    """Run every strategy on one drive. Returns the drive's tables, those of each strategy, and notes and measured columns.
+
+    `timeline` is the drive where the caller has it already.
+    """
+    if timeline is None:
+        timeline = drive_of(scenario, replication)
     happens = server_timeline(scenario, replication, timeline.end_s)
     setting = model_setting(scenario)
     found: dict[str, Tables] = {}

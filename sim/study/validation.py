@@ -19,7 +19,7 @@ from sim.measure.validation import LOG, MODEL, VERDICT, Validation, read_validat
 from sim.study.live import LivePlan, run_live, with_preset_of
 from sim.study.manifest import manifest
 from sim.study.model_record import Ensemble, model_ensemble, model_tables, write_model
-from sim.study.run import write_json
+from sim.study.run import Progress, write_json
 from sim.study.run_folder import new_run_folder, results_writable
 
 
@@ -33,6 +33,7 @@ def validate(
     out: Path = Path("results"),
     command: str = "",
     say: Callable[[str], None] = lambda _text: None,
+    progress: Progress | None = None,
 ) -> Validation:
     """Run the model, and live `runs` times, on the same timeline and compare them; the tolerance is the scenario's.
 
@@ -45,7 +46,7 @@ def validate(
     for number in range(runs):
         if runs > 1:
             say(f"live run {number + 1} of {runs}")
-        live = run_live(planned, broker, link, store=store, out=out, command=command, say=say)
+        live = run_live(planned, broker, link, store=store, out=out, command=command, say=say, progress=progress)
         done.append(live.run_dir)
         _place_model(ensemble, live.run_dir, command)
         found = _written(done)
