@@ -13,6 +13,7 @@ from sim.measure.metrics_catalog import METRICS, lookup
 from sim.notebook import read
 from sim.report.evidence import Evidence
 from sim.scenario.load import load
+from sim.server.config import Fault
 from sim.study import unit as home
 from sim.study.run import run_scenario
 from sim.study.unit import UnitKey, read_unit, run_units
@@ -151,3 +152,13 @@ def test_bytes_that_are_no_unit_are_refused():
     for content in (b"{}", b"[]", b"nothing", b'{"format": 99}'):
         with pytest.raises(ValueError, match=r"unit|format|Expecting"):
             read_unit(content)
+
+
+def test_faults_of_the_network_make_another_drive_and_those_of_the_server_do_not(write):
+    def with_faults(*faults):
+        return dataclasses.replace(load(write()), faults=faults)
+
+    plain, crash = with_faults(), with_faults(Fault("node_crash", at_s=5.0))
+    rebind = with_faults(Fault("nat_rebind", at_s=5.0))
+    assert UnitKey(plain).drive == UnitKey(crash).drive != UnitKey(rebind).drive
+    assert len({ids(each)["hybrid"] for each in (plain, crash, rebind)}) == 3
