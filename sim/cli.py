@@ -7,11 +7,12 @@ Heavy libraries are imported in the commands that need them, so that --help answ
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import shlex
-import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -20,8 +21,11 @@ from typing import Annotated, Any
 import typer
 
 from sim import cli_search, cli_studies
+from sim.study import interrupts
 
 OK, MISSED, BAD_USAGE, DEFECT, INTERRUPTED = 0, 1, 2, 3, 130
+_PROGRAM = "python -m sim"
+_UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # typer offers its base only so, and has had it from two packages
 _EPILOG = "Exit codes: 0 ok, 1 an objective missed, 2 bad scenario or usage, 3 a defect of the lab, 130 interrupted."
 
 app = typer.Typer(
@@ -34,6 +38,7 @@ app = typer.Typer(
     epilog=_EPILOG,
 )
 _debug = False
+_told = False  # that the command was interrupted
 
 FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="scenario file")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="folder of a run, below results/")]
@@ -57,25 +62,70 @@ class BadUsage(Exception):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code; never a traceback, unless --debug asks for it."""
-    global _debug
+    global _debug, _told
+    _told = False
     words = list(sys.argv[1:] if arguments is None else arguments)
     _debug = "--debug" in words
-    with contextlib.suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGTERM, _interrupt)  # ended kindly by another program: clean up as for Ctrl-C
     words = [word for word in words if word != "--debug"]
+    _open_streams()
+    code = _carried_out(words)
     try:
-        app(words, prog_name="python -m sim")
-    except SystemExit as ended:
-        code = ended.code
-    except KeyboardInterrupt:
-        code = INTERRUPTED
-    with contextlib.suppress(BrokenPipeError, ValueError):
         sys.stdout.flush()
+    except (OSError, ValueError) as error:
+        # what is still buffered must not fail again when the interpreter exits
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+            code = _refused(f"stdout: {error.strerror or error}")
+    return code
+
+
+def _carried_out(words: list[str]) -> int:
+    try:
+        code = app(words, prog_name=_PROGRAM, standalone_mode=False)
+    except _UsageError as error:
+        return _usage(error)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except SystemExit:  # typer's answer to a reader of --help that has gone
+        return OK
+    except OSError as error:  # typer's own printing, of --help
+        return _refused(f"stdout: {error.strerror or error}")
+    if code == INTERRUPTED and not _told:  # before or after the command's own code
+        return _interrupted()
     return code if isinstance(code, int) else OK
 
 
-def _interrupt(_number: int, _frame: Any) -> None:
-    raise KeyboardInterrupt
+def _interrupted(text: str = "interrupted") -> int:
+    global _told
+    interrupts.take_note()
+    _told = True
+    with contextlib.suppress(OSError):  # plain: a half-imported module must not get in the way now
+        print(text, file=sys.stderr, flush=True)
+    return INTERRUPTED
+
+
+def _refused(line: str) -> int:
+    from sim.terminal import say
+
+    say(line, error=True)
+    return BAD_USAGE
+
+
+def _open_streams() -> None:
+    """A stream that the caller has closed (`>&-`) is one that takes nothing; else a file of ours would get its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - open as long as the program runs
+
+
+def _usage(error: Any) -> int:
+    """What typer finds wrong with the words, as one line; without any words, the help."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return BAD_USAGE
+    command = error.ctx.command_path if error.ctx is not None else _PROGRAM
+    text = " ".join(error.format_message().split()).removesuffix(".").replace("Value error, ", "")
+    return _refused(f"{command}: {text[:1].lower()}{text[1:]} (`{command} -h` shows what is allowed)")
 
 
 def _command(function: Callable[..., int | None]) -> Callable[..., None]:
@@ -83,41 +133,63 @@ def _command(function: Callable[..., int | None]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> None:
-        from sim.terminal import say
-
         try:
             code = function(*args, **kwargs) or OK
         except KeyboardInterrupt:
-            say("interrupted", error=True)
-            code = INTERRUPTED
-        except Exception as error:
-            if _debug:
-                raise
-            code, lines = _verdict(error)
-            for line in lines:
-                say(line, error=True)
+            code = _interrupted()
+        except (Exception, SystemExit) as error:  # SystemExit: of a user's strategy, no command has one
+            code = _interrupted() if interrupts.came() else _failed(error)
         raise typer.Exit(code)
 
     return wrapped
 
 
-def _verdict(error: Exception) -> tuple[int, list[str]]:
+def _failed(error: BaseException) -> int:
+    from sim.scenario.document import printable
+    from sim.terminal import say
+
+    if _debug:
+        traceback.print_exception(error)
+    code, lines = _verdict(error)
+    for line in lines:
+        say(printable(line), error=True)
+    return code
+
+
+def _verdict(error: BaseException) -> tuple[int, list[str]]:
     """Return the exit code for an exception and what to say about it."""
     from sim.scenario.document import ScenarioErrors, one_line
-    from sim.scenario.user_strategy import place_in_user_file
+    from sim.terminal import NotPrinted
 
     if isinstance(error, ScenarioErrors):
         return BAD_USAGE, error.lines
-    if isinstance(error, BadUsage):
+    if isinstance(error, BadUsage | NotPrinted):
         return BAD_USAGE, [str(error)]
+    # imported only now: a mistake in the command should not wait for them
+    from sim.scenario.user_machine import StrategyBroken
+    from sim.scenario.user_strategy import place_in_user_file
+    from sim.study.run_folder import ResultsNotWritten
+    from sim.study.workers import WorkerLost
+
+    if isinstance(error, StrategyBroken | ResultsNotWritten | WorkerLost):
+        return BAD_USAGE, [str(error)]
+    what = f"{type(error).__name__}: {one_line(error)}" if str(error) else type(error).__name__
     theirs = place_in_user_file(error)
     if theirs is not None:
-        return BAD_USAGE, [f"{theirs}: {type(error).__name__}: {one_line(error)} (--debug shows the traceback)"]
-    if isinstance(error, OSError) and error.filename is not None:
-        return BAD_USAGE, [f"{error.filename}: {error.strerror or one_line(error)}"]
-    what = f"{type(error).__name__}: {one_line(error)}" if str(error) else type(error).__name__
+        return BAD_USAGE, [f"{theirs}: {what} (--debug shows the traceback)"]
+    if isinstance(error, OSError) and (error.filename is not None or error.errno in _OF_THE_MACHINE):
+        return BAD_USAGE, [f"{error.filename or 'the machine'}: {error.strerror or one_line(error)}"]
+    if isinstance(error, MemoryError):
+        return BAD_USAGE, ["out of memory: -j 1, fewer --replications or a shorter drive need less"]
     how = "add --debug for the traceback, and report it with the scenario file and the command"
     return DEFECT, [f"defect: {what} ({how})"]
+
+
+#: What a system says when it lacks something, whoever asked: space, quota, a right, files, processes, memory.
+_OF_THE_MACHINE = {
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE,
+    errno.EAGAIN, errno.ENOMEM,
+}  # fmt: skip
 
 
 @app.callback()
@@ -191,7 +263,7 @@ def run(
 @_command
 def check(files: Annotated[list[str], typer.Argument(metavar="FILE...", help="scenario files")]) -> int:
     """Check scenario files: print every mistake and every warning, run nothing."""
-    from sim.scenario.document import ScenarioErrors
+    from sim.scenario.document import ScenarioErrors, printable
     from sim.scenario.load import load_with_warnings
     from sim.terminal import say
 
@@ -202,7 +274,7 @@ def check(files: Annotated[list[str], typer.Argument(metavar="FILE...", help="sc
         except ScenarioErrors as errors:
             code = BAD_USAGE
             for line in errors.lines:
-                say(line)
+                say(printable(line))
             continue
         for line in warnings:
             say(f"warning: {line}")
@@ -313,7 +385,7 @@ def live(
     from sim.live.client_command import parse_command
     from sim.report.page import write_report
     from sim.study.live import run_live, with_client
-    from sim.terminal import any_missed, json_object, nothing_else_on_stdout, print_summary, say
+    from sim.terminal import any_missed, json_object, nothing_else_on_stdout, print_summary, progress, say
 
     with nothing_else_on_stdout(json):
         planned = _plan(file, strategy, set_, from_, until)
@@ -322,16 +394,18 @@ def live(
                 if link != "packet":
                     raise BadUsage("--client needs --link packet: the program runs in the vehicle's own network namespace")
                 planned = with_client(planned, parse_command(client), beside=bool(strategy))
-            result = run_live(
-                planned,
-                broker,
-                link,
-                certificates=certificates,
-                store=store,
-                out=out,
-                command=_said(),
-                say=lambda text: say(text, error=True),
-            )
+            with progress(planned.scenario.name) as show:
+                result = run_live(
+                    planned,
+                    broker,
+                    link,
+                    certificates=certificates,
+                    store=store,
+                    out=out,
+                    command=_said(),
+                    say=lambda text: say(text, error=True),
+                    progress=show,
+                )
         report = write_report(result.run_dir)
     if json:
         say(json_object(result.metrics, result.run_dir))
@@ -340,8 +414,7 @@ def live(
     for note in result.notes:
         say(note, error=True)
     if result.interrupted:
-        say("interrupted: what was recorded until then is kept", error=True)
-        return INTERRUPTED
+        return _interrupted("interrupted: what was recorded until then is kept")
     return MISSED if any_missed(result.metrics) or result.client_failed else OK
 
 
@@ -370,7 +443,7 @@ def validate(
     from sim.report.validation_page import write_validation
     from sim.study.validation import validate as run_validation
     from sim.study.validation import validate_against
-    from sim.terminal import nothing_else_on_stdout, print_validation, say, validation_json
+    from sim.terminal import nothing_else_on_stdout, print_validation, progress, say, validation_json
 
     with nothing_else_on_stdout(json):
         planned = _plan(file, strategy, set_, from_, until)
@@ -380,7 +453,7 @@ def validate(
             except FieldLogError as error:
                 raise BadUsage(str(error)) from None
         else:
-            with _live_errors():
+            with _live_errors(), progress(planned.scenario.name) as show:
                 found = run_validation(
                     planned,
                     broker,
@@ -390,6 +463,7 @@ def validate(
                     out=out,
                     command=_said(),
                     say=lambda text: say(text, error=True),
+                    progress=show,
                 )
             for comparison in found.comparisons:
                 write_report(comparison.run_dir)
@@ -399,8 +473,7 @@ def validate(
     else:
         print_validation(found, report)
     if any(comparison.run.manifest.get("interrupted") for comparison in found.comparisons):
-        say("interrupted: what was recorded until then is kept", error=True)
-        return INTERRUPTED
+        return _interrupted("interrupted: what was recorded until then is kept and compared")
     return OK if found.agrees else MISSED
 
 
@@ -450,7 +523,7 @@ def _said() -> str:
     """The command, for the manifest; a URL with a password in it may be meant for a store."""
     from sim.live.store.place import without_password
 
-    return "python -m sim " + shlex.join(without_password(word) for word in sys.argv[1:])
+    return f"{_PROGRAM} " + shlex.join(without_password(word) for word in sys.argv[1:])
 
 
 @app.command()
@@ -465,15 +538,18 @@ def broker(
     keep_alive_max: Annotated[
         int, typer.Option(min=0, max=65535, help="MQTT 5: longest keep alive in s, told as Server Keep Alive; 0: no limit")
     ] = 60,
+    cert: Annotated[Path | None, typer.Option(help="serve in TLS, with this certificate and its chain")] = None,
+    key: Annotated[Path | None, typer.Option(help="its key")] = None,
+    ca: Annotated[Path | None, typer.Option(help="the authority whose certificate a client has to show")] = None,
 ) -> None:
-    """Serve the broker machine: MQTT 3.1.1 and 5 over TCP, without authentication. Ctrl-C ends it with exit code 0."""
-    from sim.live.broker_command import UnknownPreset, serve
+    """Serve the broker machine: MQTT 3.1.1 and 5 over TCP or TLS, without authentication. Ctrl-C ends it with exit code 0."""
+    from sim.live.broker_command import UnknownPreset, UnusableCertificate, serve, tls_of
     from sim.live.broker_service import CannotListen
     from sim.terminal import say
 
     try:
-        serve(host, port, preset, refuse or (), keep_alive_max, say)
-    except (CannotListen, UnknownPreset) as error:
+        serve(host, port, preset, refuse or (), keep_alive_max, say, tls_of(cert, key, ca))
+    except (CannotListen, UnknownPreset, UnusableCertificate) as error:
         raise BadUsage(str(error)) from None
 
 

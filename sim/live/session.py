@@ -94,6 +94,7 @@ class LiveSetting:
     client: Client | None = None  # a program that is run in the vehicle's place; the link has to be `packet`
     log: Callable[[datetime, float, str], None] = lambda _at, _now, _text: None  # the vehicle's log
     say: Callable[[str], None] = lambda _text: None  # to who started the run
+    at: Callable[[float], None] = lambda _now: None  # told twice a second where on the drive it is
 
 
 async def live_strategy(
@@ -221,7 +222,7 @@ async def live_strategy(
         _schedule(clock, timeline, context, vehicle_host, server_host, record, link)
         vehicle_host.start()
         server_host.start()
-        interrupted = await _until(clock, setting.horizon_s, stop, vehicle_host, server_host)
+        interrupted = await _until(clock, setting, stop, vehicle_host, server_host)
     except CommandRefused as error:
         raise LiveFailed(str(error)) from None
     finally:
@@ -366,16 +367,19 @@ def _schedule(
             before = address
 
 
-async def _until(clock: Clock, horizon_s: float, stop: asyncio.Event | None, vehicle: Host | ClientHost, server: Host) -> bool:
+async def _until(
+    clock: Clock, setting: LiveSetting, stop: asyncio.Event | None, vehicle: Host | ClientHost, server: Host
+) -> bool:
     """Wait for the horizon, or the end of a client of the user's own; True where it was cut short."""
-    while clock.now() < horizon_s:
+    while clock.now() < setting.horizon_s:
+        setting.at(clock.now())
         if vehicle.failure is not None or server.failure is not None:
             return True
         if isinstance(vehicle, ClientHost) and vehicle.over:
             return False
         if stop is not None and stop.is_set():
             return True
-        wait_s = min(0.5, max(0.01, horizon_s - clock.now()))
+        wait_s = min(0.5, max(0.01, setting.horizon_s - clock.now()))
         if stop is None:
             await asyncio.sleep(wait_s)
         else:

@@ -35,7 +35,14 @@ from sim.protocols.mqtt_reasons import (
     V311_UNACCEPTABLE_VERSION,
 )
 from sim.protocols.mqtt_session import MQTTSession, Out, State
-from sim.protocols.mqtt_subscriptions import OptionedSubscriber, SharedGroup, filter_matches, levels_match, shared_filter
+from sim.protocols.mqtt_subscriptions import (
+    NO_LOCAL,
+    OptionedSubscriber,
+    SharedGroup,
+    filter_matches,
+    levels_match,
+    shared_filter,
+)
 from sim.protocols.retained import RetainedMessages
 from sim.protocols.stored_messages import StoredBytes
 from sim.protocols.unconnected import Unconnected
@@ -62,6 +69,7 @@ class MQTTBroker:
         "_local",
         "_matches",
         "_packet_limit_bytes",
+        "_publisher",
         "_raises_qos",
         "_retained",
         "_serial",
@@ -84,6 +92,7 @@ class MQTTBroker:
         self._by_transport: dict[int, MQTTSession | None] = {}
         self._local: list[tuple[str, Subscriber]] = []
         self._retained = RetainedMessages(limits.retained, limits.retained_bytes)
+        self._publisher = ""  # client id, while its retained message is routed
         self._stored = StoredBytes(limits.stored_bytes) if limits is not NO_LIMITS else None
         self._turns: dict[str, int] = {}  # of shared subscriptions
         self._unconnected: dict[int, Unconnected] = {}  # transports whose CONNECT has to come within a time
@@ -148,8 +157,13 @@ class MQTTBroker:
             return
         if session.transport != event.transport:
             return  # the session was taken over; what the old connection still says does not count
-        session.receive(now, packet, out)
         kind = type(packet)
+        if kind is Publish and packet.retain:
+            self._publisher = session.client_id
+            session.receive(now, packet, out)
+            self._publisher = ""
+        else:
+            session.receive(now, packet, out)
         if kind is PubAck or (kind is Publish and session.transport >= 0):
             return  # neither changes subscriptions nor deadlines
         if session.retained_wanted is not None:
@@ -182,7 +196,9 @@ class MQTTBroker:
             return
         client_id = packet.client_id or self._new_client_id(transport)
         session = self._sessions.get(client_id)
-        code = self._refusal(packet, session is None)
+        code = self._refusal(packet)
+        if not code and session is None and len(self._sessions) >= self._limits.sessions and not self._make_room(now, out):
+            code = QUOTA_EXCEEDED
         if code:
             self._refuse(transport, packet.version, code, out)
             return
@@ -213,7 +229,20 @@ class MQTTBroker:
             client_id += "-"
         return client_id
 
-    def _refusal(self, connect: Connect, new: bool) -> int:
+    def _make_room(self, now: float, out: Out) -> bool:
+        """Give up the session that has been without a connection the longest; False where there is none.
+
+        Both standards let a server do so (4.1). Otherwise clients that leave sessions behind would shut out all others.
+        """
+        away = [session for session in self._sessions.values() if session.state is State.OFFLINE]
+        if not away:
+            return False
+        longest = min(away, key=lambda session: session.last_heard_s)
+        longest.make_room(now, out)
+        self._settle(longest)
+        return True
+
+    def _refusal(self, connect: Connect) -> int:
         """Reason code with which a CONNECT is refused; 0: it is not."""
         if not connect.client_id and connect.version != V5 and not connect.clean_start:
             return CLIENT_IDENTIFIER_NOT_VALID  # [MQTT-3.1.3-8]; MQTT 5 has no such rule
@@ -221,7 +250,7 @@ class MQTTBroker:
             return BAD_AUTHENTICATION_METHOD  # MQTT 5 4.12
         if connect.version == V5 and connect.will is not None and connect.will.qos > self._behaviour.qos_max:
             return QOS_NOT_SUPPORTED  # [MQTT-3.2.2-12]
-        return QUOTA_EXCEEDED if new and len(self._sessions) >= self._limits.sessions else 0
+        return 0
 
     def _refuse(self, transport: int, version: int, code: int, out: Out) -> None:
         """CONNACK with the reason, where the version has a word for it, then close (3.1.1 3.2.2.3, 5 [MQTT-3.2.2-7])."""
@@ -297,7 +326,7 @@ class MQTTBroker:
     def publish(self, now: float, message: Message, qos: int, retain: bool, out: Out) -> None:
         """Route a message to everybody subscribed to its topic (MQTT 3.1.1 3.3.4)."""
         topic = message.topic
-        if retain and not self._retained.put(message, qos):
+        if retain and not self._retained.put(message, qos, self._publisher):
             out.append(Note("retained_full", -1, topic))
         matches = self._matches.get(topic)
         if matches is None:
@@ -348,9 +377,10 @@ class MQTTBroker:
     def _send_retained(self, now: float, session: MQTTSession, out: Out) -> None:
         """Retained messages for the filters just subscribed to (3.3.1.3), one copy of each, with all their identifiers."""
         wanted, session.retained_wanted = session.retained_wanted or [], None
-        for message, qos, names in self._retained.matching(wanted, now):
+        options = session.options or {}
+        no_local = [name for name in wanted if options.get(name, (0, ()))[0] & NO_LOCAL]
+        for message, qos, names in self._retained.matching(wanted, now, no_local, session.client_id):
             granted = max(session.subscriptions.get(name, 0) for name in names)
-            options = session.options or {}
             identifiers = tuple(one for name in names for one in options.get(name, (0, ()))[1])
             session.deliver(now, message, min(qos, granted), True, identifiers, out)
 

@@ -281,6 +281,15 @@ class MQTTSession:
         if self._session_expiry_s < math.inf:
             self.deadlines.set("session_expiry", now + self._session_expiry_s)
 
+    @property
+    def last_heard_s(self) -> float:
+        """When a packet of the client came."""
+        return self._last_packet_at
+
+    def make_room(self, now: float, out: Out) -> None:
+        """End a session without a connection, because the broker can keep no more (MQTT 3.1.1 and 5, 4.1)."""
+        self._end("session_expired", now, out)
+
     def _publish_will(self, now: float, out: Out) -> None:
         will, self.will = self.will, None
         if will is not None:
@@ -362,9 +371,10 @@ class MQTTSession:
         qos = packet.qos
         if qos > self._behaviour.qos_max and self._limits.insists_on_qos_max:
             return QOS_NOT_SUPPORTED  # 3.2.2.3.4
-        under_way = self._incoming_qos2
-        if qos == 2 and len(under_way) >= v5.receive_maximum and packet.packet_id not in under_way:
-            return RECEIVE_MAXIMUM_EXCEEDED  # [MQTT-3.3.4-7]
+        if qos == 2 and self._behaviour.qos_max == 2:
+            v5.under_way.add(packet.packet_id)
+            if len(v5.under_way) > v5.receive_maximum:
+                return RECEIVE_MAXIMUM_EXCEEDED  # [MQTT-3.3.4-7]
         return packet.message if packet.properties is None else v5.incoming(now, packet)
 
     def _on_puback(self, now: float, packet: PubAckWithReason, out: Out) -> None:
@@ -390,6 +400,8 @@ class MQTTSession:
     def _on_pubrel(self, now: float, packet: PubRel, out: Out) -> None:
         known = packet.packet_id in self._incoming_qos2
         self._incoming_qos2.discard(packet.packet_id)
+        if self._v5 is not None:
+            self._v5.under_way.discard(packet.packet_id)
         if known or self._v5 is None:
             out.append(SendPacket(self.transport, PubComp(packet.packet_id)))
         else:

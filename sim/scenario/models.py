@@ -261,8 +261,11 @@ def _has_numbers(hint: Any) -> bool:
     return inner in (int, float) or any(_has_numbers(part) for part in get_args(inner) if part is not Ellipsis)
 
 
-def _schema_extra(key: Key) -> dict[str, Any]:
+def _schema_extra(key: Key) -> Any:
     default = key.field.default
+    if default is None and not _without_none(key.hint)[1]:
+        # the class fills it in from its other settings: null is not what stands in its place
+        return lambda schema: schema.pop("default", None)
     if default is dataclasses.MISSING or default is None or isinstance(default, bool):
         return {"default": default} if isinstance(default, bool) else {}
     if isinstance(default, tuple):

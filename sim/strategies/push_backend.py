@@ -245,7 +245,8 @@ class PushBackend(MachineBase):
         self._enter(State.OPENING, out)
         self.transport = self._new_id()
         self.deadlines.set("push_timeout", now + self._config.push.connect_timeout_s)
-        out.append(OpenTransport(self.transport, address, VEHICLE_PORT, self._context.host, "push", trigger))
+        waited_s = self._config.retry_s if trigger == "retry" and isinstance(self._config, StaticPush) else 0.0
+        out.append(OpenTransport(self.transport, address, VEHICLE_PORT, self._context.host, "push", trigger, waited_s=waited_s))
 
     def _on_opened(self, now: float, event: TransportOpened, out: Out) -> None:
         if event.transport != self.transport:

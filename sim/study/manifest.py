@@ -129,6 +129,7 @@ def manifest(
                 "version": preset.version,
                 "status": preset.status,
                 "overridden": overridden,
+                "behaviour": plain(scenario.server.broker.behaviour()),
             }
         ],
         "measured": measured,

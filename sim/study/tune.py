@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 import yaml
@@ -80,7 +80,9 @@ def tune(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     folder = searched.out / searched.source.base.name / f"tune-{_id(searched, ranges, strategy, objectives)}"
     folder.mkdir(parents=True, exist_ok=True)
-    directions = ["maximize" if metric(name).better == "higher" else "minimize" for name in objectives]
+    directions: list[Literal["maximize", "minimize"]] = [
+        "maximize" if metric(name).better == "higher" else "minimize" for name in objectives
+    ]
     study = optuna.create_study(
         storage=JournalStorage(JournalFileBackend(str(folder / JOURNAL))), study_name="tune", directions=directions,
         load_if_exists=True,
