@@ -70,7 +70,7 @@ def results(packed: Sequence[bytes], files: Files, executor: str, jobs: int) -> 
         futures = [client.submit(run_here, piece, files, pure=False) for piece in packed]
         stack.callback(client.cancel, futures)
         try:
-            for future in distributed.as_completed(futures):  # type: ignore[no-untyped-call]
+            for future in distributed.as_completed(futures):
                 yield future.result()
                 future.release()
         except distributed.KilledWorker as error:
