@@ -481,7 +481,7 @@ def _plan(file: str, strategy: list[str] | None, sets: list[str] | None, from_: 
     """The scenario's first drive, cut to the window that was asked for."""
     from sim.scenario.load import load
     from sim.scenario.quantities import parse_quantity
-    from sim.study.live import plan
+    from sim.study.live import ModelOnly, plan
 
     scenario = load(file, sets=sets or (), strategies=strategy or ())
     try:
@@ -490,6 +490,8 @@ def _plan(file: str, strategy: list[str] | None, sets: list[str] | None, from_: 
         return plan(scenario, from_s=start_s, until_s=end_s, sets=sets or ())
     except ValueError as error:
         raise BadUsage(f"--from, --until: {error}") from None
+    except ModelOnly as error:
+        raise BadUsage(f"{file}: {error}") from None
 
 
 @contextlib.contextmanager

@@ -71,6 +71,7 @@ class TransportAccepted:
     port: int
     peer: str = ""
     address: str = ""
+    node: int = 0  # of the broker, where it has several
 
 
 @dataclass(slots=True)
@@ -129,6 +130,20 @@ class AddressChanged:
 @dataclass(slots=True)
 class MessageCreated:
     message: Message
+
+
+@dataclass(slots=True)
+class ServerChanged:
+    """Something happened to the nodes of the broker or to the store of their sessions.
+
+    what: sessions_saved (those of `node`, -1: all, are now where they outlive it: on its disk, or on a replica of the
+    store) | node_failed (with these `transports` of the machine: no TransportLost follows for them) | node_started |
+    store_failed (what was written since the last sessions_saved is lost) | store_recovered.
+    """
+
+    what: str
+    node: int = -1
+    transports: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -228,6 +243,7 @@ Input = (
     | NameFailed
     | AddressChanged
     | MessageCreated
+    | ServerChanged
     | StoreChanged
 )
 Action = OpenTransport | CloseTransport | SendPacket | ResolveName | Create | Deliver | Drop | Note

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from sim.drive.config import DriveConfig, Waypoint
 from sim.drive.course import Blocked, Course, Key, Steps
 from sim.drive.handover import serve
 from sim.drive.nat import nat_rebinds
+from sim.drive.outages import NetworkFaults, Outage, nothing, silent_spans, without_service
 from sim.drive.radio import measure_towers
 from sim.drive.recorded import recorded_course
 from sim.drive.route import lay_route
@@ -22,9 +24,12 @@ from sim.drive.silences import draw_silences
 from sim.drive.timeline import LinkTimeline
 
 
-def build_timeline(config: DriveConfig, seed: int, replication: int, vehicle: int = 0, folder: Path = Path(".")) -> LinkTimeline:
+def build_timeline(
+    config: DriveConfig, seed: int, replication: int, vehicle: int = 0, folder: Path = Path("."), faults: NetworkFaults = nothing
+) -> LinkTimeline:
     """The vehicle's drive as seen by its link: the same for the same arguments, whatever is sent over it.
 
+    `faults` happen to the network in it.
     `folder` is where a relative path of a log is looked for. Raises DriveError, the first that `check_drive` finds.
     """
     errors = check_drive(config, folder)
@@ -33,11 +38,16 @@ def build_timeline(config: DriveConfig, seed: int, replication: int, vehicle: in
     key = (seed, replication, vehicle)
     if config.script is not None:
         course = script_course(config, config.script)
+        outages, rebinds_s = faults(course.end_s)
+        course = without_service(course, outages) if outages else course
     elif config.recorded is not None:
         course = recorded_course(config, config.recorded, folder, key)
+        outages, rebinds_s = faults(course.end_s)
+        course = without_service(course, outages) if outages else course
     else:
         assert config.route is not None
-        course = route_course(config, config.route, key)
+        outages, rebinds_s = faults(lay_route(config.route).end_s)
+        course = route_course(config, config.route, key, outages)
     silences: list[Blocked] = []
     if config.link.realism and course.rtt_s is None:  # a script is exact; in a log with RTT the silences are measured
         silences = draw_silences(config.link.silences, course.end_s, key)
@@ -47,14 +57,15 @@ def build_timeline(config: DriveConfig, seed: int, replication: int, vehicle: in
         rtt_over_time(course, config.link.rtt, config.link.realism, key),
         *rates_over_time(course, config.link, key),
         silences,
-        nat_rebinds(config.network, course.end_s, key),
+        tuple(sorted({*nat_rebinds(config.network, course.end_s, key), *rebinds_s})),
+        [out.listed() for out in outages],
     )
 
 
-def route_course(config: DriveConfig, waypoints: tuple[Waypoint, ...], key: Key) -> Course:
-    """Course of a route past towers."""
+def route_course(config: DriveConfig, waypoints: tuple[Waypoint, ...], key: Key, outages: Sequence[Outage] = ()) -> Course:
+    """Course of a route past towers, some of which may be out of service for a while."""
     route, towers, random = lay_route(waypoints), config.towers, config.link.realism
-    signals = measure_towers(config.radio, towers, route, key, random)
+    signals = measure_towers(config.radio, towers, route, key, random, silent_spans(towers, outages))
     names = tuple(tower.id for tower in towers)
     service = serve(signals, config.handover, config.radio.out_of_sync_db, names, route.end_s, key if random else None)
     gateways = gateway_names(config.network, [tower.gateway for tower in towers])

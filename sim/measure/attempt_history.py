@@ -109,7 +109,7 @@ class History:
     horizon_s: float
     inbound: bool = True
     arrivals: Arrivals | None = None  # None: TCP is taken to go on at once
-    rebinds_s: tuple[float, ...] = ()  # when the NAT forgot its mappings
+    rebinds_s: tuple[float, ...] = ()  # when the NAT, or the balancer, forgot its mappings
 
     def of(self, purpose: str) -> list[Attempt]:
         return [attempt for attempt in self.attempts if attempt.purpose == purpose]

@@ -42,8 +42,9 @@ class MQTT5Connection:
         self._aliases_in: dict[int, str] = {}
         self._aliases_out: dict[str, int] = {}
         self.keep_alive_s = connect.keep_alive_s
-        if 0 < limits.keep_alive_max_s < connect.keep_alive_s:
-            self.keep_alive_s = limits.keep_alive_max_s
+        most_s = limits.keep_alive_max_s or int(behaviour.keep_alive_max_s)
+        if 0 < most_s < connect.keep_alive_s:
+            self.keep_alive_s = most_s
         self.connack = self._connack(connect, client_id, granted_expiry_s, behaviour)
 
     def _connack(

@@ -59,6 +59,7 @@ from sim.protocols.mqtt_reasons import (
     SUCCESS,
 )
 from sim.protocols.mqtt_subscriptions import refusal, shared_filter
+from sim.protocols.saved_session import Inflight
 from sim.protocols.stored_messages import InflightMessages, MessageQueue, StoredBytes
 
 
@@ -75,7 +76,7 @@ class State(Enum):
 
 
 TRANSITIONS: Final[dict[State, frozenset[State]]] = {
-    State.ABSENT: frozenset({State.ACCEPTING}),
+    State.ABSENT: frozenset({State.ACCEPTING, State.OFFLINE}),
     State.ACCEPTING: frozenset({State.CONNECTED, State.OFFLINE, State.ENDED, State.ACCEPTING}),
     State.CONNECTED: frozenset({State.OFFLINE, State.ENDED, State.ACCEPTING}),
     State.OFFLINE: frozenset({State.ACCEPTING, State.ENDED}),
@@ -84,18 +85,6 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
 
 Out = list[Any]
 _STATE_NOTES: Final = {state: "session_" + state.value for state in State}
-
-
-class Inflight:
-    """A message sent and not yet acknowledged; `released` once PUBREC was received (QoS 2)."""
-
-    __slots__ = ("message", "qos", "released", "retain")
-
-    def __init__(self, message: Message, qos: int, retain: bool) -> None:
-        self.message = message
-        self.qos = qos
-        self.retain = retain
-        self.released = False
 
 
 class MQTTSession:

@@ -17,6 +17,7 @@ from sim.machine import (
     PacketReceived,
     ResolveName,
     SendPacket,
+    ServerChanged,
     StoreChanged,
     TransportLost,
 )
@@ -170,6 +171,8 @@ class Journal:
             detail = event.reason
         elif type(event) is AddressChanged:
             detail = event.address or ""
+        elif type(event) is ServerChanged:
+            detail = event.what + (f" node {event.node}" if event.node >= 0 else "")
         elif type(event) is StoreChanged:
             detail = event.reason or f"{len(event.kept.messages)} messages"
         self.record.note_trace(now, SIDES[side], name_of(type(event)), getattr(event, "transport", -1), message, detail)

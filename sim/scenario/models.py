@@ -33,7 +33,7 @@ from sim.scenario.quantities import format_number, format_quantity
 from sim.settings import unit_of
 
 #: A section under this key may be given as text alone, which then stands for this key of it: `tls: hybrid`.
-SHORTHANDS = {"broker": "preset", "tls": "profile", "backoff": "policy"}
+SHORTHANDS = {"broker": "preset", "tls": "profile", "backoff": "policy", "store": "kind"}
 #: Keys that stand for one of a section below: `server.dns_ttl` for `server.dns.ttl`.
 DEEP_KEYS: dict[type, dict[str, tuple[str, str]]] = {Server: {"dns_ttl": ("dns", "ttl_s")}}
 

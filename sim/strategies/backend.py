@@ -6,7 +6,7 @@ The backend is an MQTT client of the broker, in the same data centre (transport 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from sim.machine import (
     AddressChanged,
@@ -29,7 +29,7 @@ from sim.machine import (
 )
 from sim.protocols.http import HTTPRequest, HTTPResponse, Unreadable
 from sim.protocols.kept import Keeper
-from sim.protocols.mqtt_broker import MQTTBroker
+from sim.protocols.mqtt_broker import Subscriber
 from sim.protocols.mqtt_packets import ConnAck, Connect, PubAck, Publish, PubRec, PubRel, Subscribe
 from sim.protocols.pending import PendingMessages
 from sim.protocols.registry import Registry
@@ -40,6 +40,14 @@ from sim.strategies.vehicle_api import Call, VehicleAPI, asked_of, read_heartbea
 from sim.subclassing import mypyc_attr
 
 Out = list[Any]
+
+
+class Publishing(Protocol):
+    """A broker of the same data centre as its applications see it: MQTTBroker, or SessionStore where it has nodes."""
+
+    def publish(self, now: float, message: Message, qos: int, retain: bool, out: Out) -> None: ...
+
+    def subscribe_local(self, name: str, subscriber: Subscriber) -> None: ...
 
 
 class UplinkSubscriber:
@@ -64,7 +72,7 @@ class MQTTBackend(MachineBase):
         self._context = context
         self.deadlines = Deadlines()
         self.publisher = OTAPublisher(context, self.deadlines)
-        self._broker: MQTTBroker | None = None
+        self._broker: Publishing | None = None
         self._next_packet_id = 0
 
     def handle(self, now: float, event: Any) -> Out:
@@ -96,7 +104,7 @@ class MQTTBackend(MachineBase):
     def _on_created(self, now: float, event: MessageCreated, out: Out) -> None:
         self._publish(now, event.message, out)
 
-    def join(self, broker: MQTTBroker) -> None:
+    def join(self, broker: Publishing) -> None:
         """Publish into a broker of the same data centre by a call, and take from it what vehicles publish."""
         self._broker = broker
         broker.subscribe_local(self._context.topic("up/#"), UplinkSubscriber(self))

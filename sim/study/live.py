@@ -35,6 +35,7 @@ from sim.record.causes import UNATTRIBUTED
 from sim.record.read import read_run
 from sim.record.tables import concatenate, digest, drive_tables, vehicle_tables, write
 from sim.scenario.scenario import Scenario, StrategyChoice
+from sim.server.build import NETWORK_FAULTS
 from sim.strategies.context import Context
 from sim.study.manifest import manifest, plain
 from sim.study.run import Progress, RunResult, Tables, drive_of, model_setting, timeouts, users_own, write_json
@@ -46,6 +47,10 @@ LEAD_S = 3.0  # the machines start this long before the drive; the model is give
 _PRESET_KEYS = ("server.broker", "server.broker.preset")
 DRAIN_S = 30.0  # at most this much of the scenario's drain is waited for
 CLIENT = "client"  # what a program of the user's own is in place of a strategy's `use`
+
+
+class ModelOnly(Exception):
+    """The scenario has parts that only the model plays; the message is one line that begins with the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +76,15 @@ def plan(
     drain_s: float | None = None,
     sets: Sequence[str] = (),
 ) -> LivePlan:
-    """Drive 0 of the scenario, cut to [from_s, until_s] and shifted to 0. Raises ValueError where nothing is left.
+    """Drive 0 of the scenario, cut to [from_s, until_s] and shifted to 0. Raises ValueError where nothing is left, and ModelOnly.
 
     `sets`: the keys that were set by hand; a preset among them is kept whatever broker is run.
     """
+    modelled = [fault.kind for fault in scenario.faults if fault.kind not in NETWORK_FAULTS]
+    if modelled:
+        raise ModelOnly(f"faults: {', '.join(dict.fromkeys(modelled))}: played by the model alone, not live")
+    if scenario.server.balancer is not None or len(scenario.server.nodes.names) > 1:
+        raise ModelOnly("server: a balancer and several nodes are played by the model alone, not live")
     timeline = cut(drive_of(scenario, 0), from_s, until_s)
     setting = model_setting(scenario)
     drain = min(scenario.drain_s, DRAIN_S) if drain_s is None else drain_s

@@ -15,6 +15,7 @@ from typing import Any
 
 from sim import compiled
 from sim.protocols.broker_presets import PRESETS
+from sim.scenario.mosquitto_conf import MosquittoConf, read_conf
 from sim.scenario.scenario import Scenario
 from sim.strategies.catalog import STRATEGIES
 
@@ -43,6 +44,8 @@ def input_files(scenario: Scenario) -> list[Path]:
         files.append(Path(scenario.source))
     if scenario.drive.recorded is not None:
         files.append(scenario.folder / scenario.drive.recorded.file)
+    if scenario.server.broker.config is not None:
+        files.append(scenario.folder / scenario.server.broker.config)
     for choice in scenario.strategies:
         if ".py:" in choice.use:
             files.append(scenario.folder / choice.use.rpartition(":")[0])
@@ -100,7 +103,8 @@ def manifest(
             shutil.copyfile(path, folder / "inputs" / path.name)
     preset = PRESETS[scenario.server.broker.preset][0]
     broker = plain(scenario.server.broker)
-    overridden = [key for key, value in broker.items() if key != "preset" and value is not None]
+    overridden = [key for key, value in broker.items() if key not in ("preset", "config") and value is not None]
+    conf = read_conf(scenario.folder / broker["config"]) if broker["config"] else None
     return {
         "run_id": run_id(scenario),
         "scenario": scenario.name,
@@ -132,6 +136,10 @@ def manifest(
                 "behaviour": plain(scenario.server.broker.behaviour()),
             }
         ],
+        "broker_config": {
+            "file": broker["config"],
+            "ignored": sorted({name for _line, name in conf.ignored}) if isinstance(conf, MosquittoConf) else [],
+        },
         "measured": measured,
         "drive_notes": notes,
         "inputs": inputs,

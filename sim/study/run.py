@@ -13,12 +13,15 @@ from typing import Any, Protocol
 import polars as pl
 
 from sim.drive.build import build_timeline
-from sim.drive.timeline import LinkTimeline
+from sim.drive.outages import Outage
+from sim.drive.timeline import Disruption, LinkTimeline
 from sim.model.simulate import ModelError, Setting, VehicleRun, simulate
 from sim.record.tables import concatenate, digest, drive_tables, vehicle_tables, write
 from sim.scenario.scenario import Scenario, StrategyChoice
 from sim.scenario.user_machine import StrategyBroken, UserStrategy
 from sim.scenario.user_strategy import is_user_strategy, user_class
+from sim.server.build import Key, build_server_timeline, nat_rebinds, tower_outages
+from sim.server.timeline import NOTHING, ServerTimeline
 from sim.study.manifest import manifest, run_id
 from sim.study.run_folder import new_run_folder, results_writable
 from sim.study.workers import in_processes
@@ -69,7 +72,26 @@ def timeouts(scenario: Scenario) -> dict[str, float]:
 
 def drive_of(scenario: Scenario, replication: int, vehicle: int = 0) -> LinkTimeline:
     """The drive of one replication: the same for every strategy, in the model and live."""
-    return build_timeline(scenario.drive, scenario.seed, replication, vehicle, scenario.folder)
+    key = _fault_key(scenario, replication)
+
+    def faults(end_s: float) -> tuple[list[Outage], list[float]]:
+        outages = [Outage(*each) for each in tower_outages(scenario.faults, scenario.server.store, end_s, key)]
+        return outages, nat_rebinds(scenario.faults, end_s, key)
+
+    return build_timeline(scenario.drive, scenario.seed, replication, vehicle, scenario.folder, faults)
+
+
+def _fault_key(scenario: Scenario, replication: int) -> Key:
+    return Key(scenario.seed, replication, scenario.phases == "fixed")
+
+
+def server_timeline(scenario: Scenario, replication: int, end_s: float) -> ServerTimeline:
+    """What happens to the server side in one replication: the same for every vehicle and every strategy."""
+    if not scenario.faults:
+        return NOTHING
+    server = scenario.server
+    key = _fault_key(scenario, replication)
+    return build_server_timeline(server.nodes, server.balancer, server.store, scenario.faults, end_s, key)
 
 
 def users_own(choice: StrategyChoice, folder: Path) -> UserStrategy | None:
@@ -106,10 +128,13 @@ def simulate_replication(
     """
     if timeline is None:
         timeline = drive_of(scenario, replication)
+    happens = server_timeline(scenario, replication, timeline.end_s)
     setting = model_setting(scenario)
     found: dict[str, Tables] = {}
     for choice in scenario.strategies:
-        run = simulate_strategy(setting, timeline, choice, scenario.folder, replication=replication, fold=fold, trace=trace)
+        run = simulate_strategy(
+            setting, timeline, choice, scenario.folder, replication=replication, fold=fold, trace=trace, happens=happens
+        )
         found[choice.name] = vehicle_tables(
             run.record,
             run.outcomes,
@@ -123,7 +148,8 @@ def simulate_replication(
             current_address=run.current_address,
             timeouts=timeouts(scenario),
         )
-    return drive_tables(timeline, replication, 0), found, [*timeline.measured, "", *timeline.notes]
+    events = [Disruption(each.kind, each.start_s, each.end_s, each.before, each.after, each.cause) for each in happens.events]
+    return drive_tables(timeline, replication, 0, events), found, [*timeline.measured, "", *timeline.notes]
 
 
 def _load_strategies(uses: list[tuple[str, Path]]) -> None:

@@ -66,7 +66,7 @@ def each(
         while waiting or any(worker.number is not None for worker in workers):
             while len(workers) < min(n, len(waiting) + sum(worker.number is not None for worker in workers)):
                 workers.append(_started(context, function, first, argument))
-            for worker in list(workers):
+            for worker in tuple(workers):  # some may be removed on the way
                 if worker.number is None and waiting and not _give(worker, waiting, pieces):
                     _died_idle(worker, workers, losses)
             for worker in _ready(workers):

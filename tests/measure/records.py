@@ -83,8 +83,10 @@ def history(
     horizon_s: float = 1000.0,
     inbound: bool = True,
     arrivals: Arrivals | None = None,
+    rebinds_s: tuple[float, ...] = (),
 ) -> History:
-    return History(channel, attempts_of(table("connections", *rows)), DrivePath(path), horizon_s, inbound, arrivals)
+    attempts = attempts_of(table("connections", *rows))
+    return History(channel, attempts, DrivePath(path), horizon_s, inbound, arrivals, rebinds_s)
 
 
 def attempt(**values: Any) -> Attempt:

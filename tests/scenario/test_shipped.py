@@ -24,6 +24,7 @@ NAMES = {
     "city_a_to_b_realistic",
     "coverage_gap",
     "one_handover",
+    "production",
     "recorded_drive",
     "same_anchor_handover",
     "seed_message_flow",
