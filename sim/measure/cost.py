@@ -39,9 +39,10 @@ def bytes_by_purpose(traffic: pl.DataFrame) -> dict[str, Any]:
     return table
 
 
-def radio_active_s(vehicles: pl.DataFrame) -> float:
-    """Seconds in RRC connected, with the inactivity tail, summed over vehicles and drives."""
-    return math.fsum(vehicles["radio_active_s"].fill_null(0.0))
+def radio_active_s(vehicles: pl.DataFrame) -> float | None:
+    """Seconds in RRC connected, with the inactivity tail, summed over vehicles and drives; None where nobody measured them."""
+    measured = vehicles["radio_active_s"].drop_nulls()
+    return math.fsum(measured) if measured.len() or not vehicles.height else None
 
 
 def mb_per_vehicle_month(
