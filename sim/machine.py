@@ -127,6 +127,13 @@ class AddressChanged:
 
 
 @dataclass(slots=True)
+class IgnitionChanged:
+    """The driver switched the ignition. It is on until a first one of these; comes only on drives with a parking."""
+
+    on: bool
+
+
+@dataclass(slots=True)
 class MessageCreated:
     message: Message
 
@@ -214,6 +221,7 @@ Input = (
     | NameResolved
     | NameFailed
     | AddressChanged
+    | IgnitionChanged
     | MessageCreated
 )
 Action = OpenTransport | CloseTransport | SendPacket | ResolveName | Create | Deliver | Drop | Note

@@ -17,7 +17,7 @@ from sim.live.clock import Clock
 from sim.live.codecs import Ports
 from sim.live.host import Host
 from sim.live.loopback import LOOPBACK, LoopbackLink
-from sim.machine import AddressChanged, Message, MessageCreated
+from sim.machine import AddressChanged, IgnitionChanged, Message, MessageCreated
 from sim.protocols.mqtt_broker import MQTTBroker
 from sim.record.journal import SERVER, VEHICLE, Journal
 from sim.record.recorder import Recorder
@@ -269,6 +269,10 @@ def _schedule(clock: Clock, timeline: LinkTimeline, context: Context, vehicle: H
             call: Callable[[Any], None] = vehicle.input
             clock.at(at if at > 0.0 else context.start_s - SETTLE_S, call, AddressChanged(address))
             before = address
+    for off_s, on_s in timeline.parked:
+        clock.at(off_s if off_s > 0.0 else context.start_s - SETTLE_S, vehicle.input, IgnitionChanged(False))
+        if on_s < math.inf:
+            clock.at(on_s, vehicle.input, IgnitionChanged(True))
 
 
 async def _until(clock: Clock, horizon_s: float, stop: asyncio.Event | None, hosts: tuple[Host, ...]) -> bool:

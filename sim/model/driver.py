@@ -30,6 +30,7 @@ from sim.machine import (
     Create,
     Deliver,
     Drop,
+    IgnitionChanged,
     Message,
     MessageCreated,
     NameFailed,
@@ -68,6 +69,7 @@ _LOST: Final = 5
 _WRITE_BLOCKED: Final = 6
 _WRITE_RESUMED: Final = 7
 _ADDRESS_CHANGED: Final = 8
+_IGNITION_CHANGED: Final = 9
 
 Item = tuple[Any, ...]  # (instant, order, serial, what, a, b): something posted
 
@@ -153,6 +155,9 @@ class Driver:
     def start(self, start_s: float) -> None:
         """Schedule what the timeline brings and wake the machines for the first time."""
         self._post_change(self.network.link.address_changes(), start_s)
+        for off_s, on_s in self.network.timeline.parked:
+            self._post(off_s if off_s > 0.0 else start_s, _IGNITION_CHANGED, False, None, _CHANGE)
+            self._post(on_s, _IGNITION_CHANGED, True, None, _CHANGE)
         self._vehicle_due_s = self._vehicle.next_deadline()
         self._server_due_s = self._server.next_deadline()
         self._arm()
@@ -516,6 +521,9 @@ class Driver:
         self._post_change(changes, now)
         self._input(VEHICLE, now, AddressChanged(address))
 
+    def _ignition_changed(self, now: float, on: bool, _b: Any) -> None:
+        self._input(VEHICLE, now, IgnitionChanged(on))
+
     # --- the end --------------------------------------------------------------------------------------------------------
 
     def finish(self) -> None:
@@ -566,6 +574,7 @@ _OCCURRENCES: Final[dict[int, Callable[..., None]]] = {
     _WRITE_BLOCKED: Driver._write_blocked,
     _WRITE_RESUMED: Driver._write_resumed,
     _ADDRESS_CHANGED: Driver._address_changed,
+    _IGNITION_CHANGED: Driver._ignition_changed,
 }
 
 #: action type -> how the driver performs it

@@ -9,6 +9,7 @@ from sim.machine import (
     AddressChanged,
     Deliver,
     Drop,
+    IgnitionChanged,
     Message,
     MessageCreated,
     NameFailed,
@@ -174,6 +175,8 @@ class Journal:
             detail = event.reason
         elif type(event) is AddressChanged:
             detail = event.address or ""
+        elif type(event) is IgnitionChanged:
+            detail = "on" if event.on else "off"
         self.record.note_trace(now, SIDES[side], _NAMES[type(event)], getattr(event, "transport", -1), message, detail)
 
     def trace_send(self, side: int, now: float, action: SendPacket) -> None:
@@ -196,4 +199,5 @@ _NAMES: Final[dict[type, str]] = {
     NameResolved: "name_resolved",
     NameFailed: "name_failed",
     AddressChanged: "address_changed",
+    IgnitionChanged: "ignition_changed",
 }

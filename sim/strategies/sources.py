@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from operator import attrgetter
 from typing import Final
 
 from sim.machine import NEVER, Message
+from sim.parking import at_driven, driving
 from sim.strategies.context import Context
-from sim.strategies.workload import OTA, Workload
+from sim.strategies.workload import OTA, Telemetry, Workload
 
 #: Ids are unique per vehicle: downlink messages that a store may hold count from 1 without holes, the others elsewhere.
 TELEMETRY_IDS: Final = 1_000_000
@@ -47,6 +49,21 @@ def periodic(every_s: float, phase: float, end_s: float, limit: int | None = Non
     return [t for t in instants if t < end_s]
 
 
+def telemetry_instants(telemetry: Telemetry, context: Context) -> list[float]:
+    """Those of the period at which the ignition is on, and the others where `while_parked`."""
+    every_s, first_s, end_s = telemetry.every_s, context.phase("telemetry") * telemetry.every_s, context.drive_end_s
+    if telemetry.while_parked or not context.parked:
+        return periodic(every_s, context.phase("telemetry"), end_s)
+    found: list[float] = []
+    for on_s, off_s in driving(context.parked, end_s):
+        k = max(0, math.ceil((on_s - first_s) / every_s))
+        while (t := first_s + k * every_s) < off_s:
+            if t >= on_s:
+                found.append(t)
+            k += 1
+    return found
+
+
 def creations(context: Context, probe_gap: Callable[[int], float]) -> list[Message]:
     """All messages that the applications create by the clock, in the order of time.
 
@@ -79,7 +96,7 @@ def creations(context: Context, probe_gap: Callable[[int], float]) -> list[Messa
     if workload.telemetry is not None:
         source = workload.telemetry
         topic = context.topic("up/telemetry")
-        instants = periodic(source.every_s, context.phase("telemetry"), end_s)
+        instants = telemetry_instants(source, context)
         found += [
             Message(TELEMETRY_IDS + i, "telemetry", topic, source.size_bytes, source.qos, t, uplink=True)
             for i, t in enumerate(instants)
@@ -87,8 +104,9 @@ def creations(context: Context, probe_gap: Callable[[int], float]) -> list[Messa
     if workload.probes is not None:
         probes = workload.probes
         topic = context.topic("down/probe")
-        t, i = probe_gap(0), 0
-        while t < end_s:
+        # the gaps count the driving clock
+        driven, i = probe_gap(0), 0
+        while (t := at_driven(context.parked, driven)) < end_s:
             found.append(
                 Message(
                     PROBE_IDS + i,
@@ -102,7 +120,7 @@ def creations(context: Context, probe_gap: Callable[[int], float]) -> list[Messa
                 )
             )
             i += 1
-            t += probe_gap(i)
+            driven += probe_gap(i)
     if d is not None or workload.telemetry is not None or workload.probes is not None:
         found.sort(key=attrgetter("created_s", "id"))
     return found

@@ -43,11 +43,15 @@ class Telemetry:
     every_s: float = setting(10.0, "a message each", above=0.0)
     size_bytes: int = setting(1024, "size of a message", "design 8", above=0)
     qos: int = setting(1, "MQTT quality of service", "seed", at_least=0, at_most=2)
+    while_parked: bool = setting(False, "goes on while the ignition is off", "our choice: control units sleep")
 
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """The lab's own small requests at random instants, by which reachability is measured; their bytes are reported apart."""
+    """The lab's own small requests at random instants, by which reachability is measured; their bytes are reported apart.
+
+    None is made while the vehicle is parked, so that reachability is that of driving; diagnostics tell of the rest.
+    """
 
     mean_gap_s: float = setting(20.0, "mean of the exponential gaps between probes", "our choice", above=0.0)
     within_s: float = setting(10.0, "reachable: answered within this time", "design 5: delivered within 10 s", above=0.0)
