@@ -270,7 +270,7 @@ def _schedule(clock: Clock, timeline: LinkTimeline, context: Context, vehicle: H
             clock.at(at if at > 0.0 else context.start_s - SETTLE_S, call, AddressChanged(address))
             before = address
     for off_s, on_s in timeline.parked:
-        clock.at(off_s if off_s > 0.0 else context.start_s - SETTLE_S, vehicle.input, IgnitionChanged(False))
+        clock.at(off_s, vehicle.input, IgnitionChanged(False))
         if on_s < math.inf:
             clock.at(on_s, vehicle.input, IgnitionChanged(True))
 

@@ -48,6 +48,7 @@ _OF_KIND: dict[str, tuple[str, Literal["higher", "lower"], Unit]] = {
 _OF_STRATEGY: dict[str, Metric] = {
     "reachability": Metric("share of the probe requests answered in time", "higher", "share", ("reachability", "share")),
     "recovery_s.n": Metric("recovery episodes", "lower", "count", ("recovery_s", "n")),
+    "recovery_s.cut": Metric("episodes that parking cut short, in no other number", "lower", "count", ("recovery_s", "cut")),
     "recovery_s.censored": Metric("recovery episodes that did not end in the run", "lower", "count", ("recovery_s", "censored")),
     "recovery_s.p50": Metric("median recovery time", "lower", "s", ("recovery_s", "p50")),
     "recovery_s.p95": Metric("95 % quantile of the recovery time", "lower", "s", ("recovery_s", "p95")),
@@ -60,9 +61,14 @@ _OF_STRATEGY: dict[str, Metric] = {
     "attempts.failed": Metric("connection attempts that failed", "lower", "count", ("attempts", "failed")),
     "reconnections": Metric("connections given up or lost", "lower", "count", ("connection_stats", "reconnections")),
     "bytes.total": Metric("IP bytes both ways, without the probes", "lower", "bytes", ("bytes", "total")),
-    "mb_per_vehicle_month": Metric("MB a month at 2 h of driving a day", "lower", "MB", ("mb_per_vehicle_month",)),
+    "mb_per_vehicle_month": Metric(
+        "MB a month at 2 h of driving a day, or as the drive itself where it holds parking", "lower", "MB", ("mb_per_vehicle_month",)
+    ),
     "overhead_mb_per_vehicle_month": Metric(
-        "MB a month at 2 h of driving a day, without first-time payload", "lower", "MB", ("overhead_mb_per_vehicle_month",)
+        "MB a month as above, without first-time payload", "lower", "MB", ("overhead_mb_per_vehicle_month",)
+    ),
+    "radio_active_s_per_vehicle_month": Metric(
+        "time in RRC connected in a month as above", "lower", "s", ("radio_active_s_per_vehicle_month",)
     ),
     "radio_active_s": Metric("time in RRC connected, with the inactivity tail", "lower", "s", ("radio_active_s",)),
 }

@@ -156,7 +156,8 @@ class Driver:
         """Schedule what the timeline brings and wake the machines for the first time."""
         self._post_change(self.network.link.address_changes(), start_s)
         for off_s, on_s in self.network.timeline.parked:
-            self._post(off_s if off_s > 0.0 else start_s, _IGNITION_CHANGED, False, None, _CHANGE)
+            # a drive that begins with a parking: the vehicle was connected before, and its session stands
+            self._post(max(off_s, start_s), _IGNITION_CHANGED, False, None, _CHANGE)
             self._post(on_s, _IGNITION_CHANGED, True, None, _CHANGE)
         self._vehicle_due_s = self._vehicle.next_deadline()
         self._server_due_s = self._server.next_deadline()

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from sim.drive.timeline import LinkState, LinkTimeline
+from sim.parking import Parked, is_parked, parked_s
 from sim.record.recorder import Recorder
 from sim.record.schema import TABLES
 
@@ -44,8 +45,9 @@ def vehicle_tables(
     radio_active_s: float,
     current_address: str,
     timeouts: dict[str, float],
+    parked: Parked = (),
 ) -> dict[str, pl.DataFrame]:
-    """Tables of one vehicle's run. `timeouts`: kind -> s after which a delivery is late."""
+    """Tables of one vehicle's run. `timeouts`: kind -> s after which a delivery is late; `parked`: as in its timeline."""
 
     def who(n: int) -> Columns:
         return {"strategy": [strategy] * n, "replication": [replication] * n, "vehicle": [vehicle] * n}
@@ -113,6 +115,7 @@ def vehicle_tables(
         | {
             "end_s": [end_s],
             "horizon_s": [horizon_s],
+            "parked_s": [parked_s(parked, end_s)],
             "radio_active_s": [radio_active_s],
             "connections_total": [len(ready)],
             "connections_failed": [sum(row.outcome == "failed" for row in kept)],
@@ -163,6 +166,7 @@ def drive_tables(timeline: LinkTimeline, replication: int, vehicle: int) -> dict
                 "gateway": names(timeline.gateway, timeline.gateways),
                 "address": names(timeline.address, timeline.addresses),
                 "link": [LinkState(state).name.lower() for state in timeline.link.tolist()],
+                "parked": [is_parked(timeline.parked, at_s) for at_s in timeline.start_s.tolist()],
                 "rtt_s": timeline.rtt_s.tolist(),
                 "downlink_bps": finite(timeline.downlink_bps),
                 "uplink_bps": finite(timeline.uplink_bps),

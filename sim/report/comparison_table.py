@@ -23,6 +23,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "mb_per_vehicle_month": ("data", "MB a month"),
     "overhead_mb_per_vehicle_month": ("overhead", "MB a month"),
     "radio_active_s": ("radio on", "s per drive"),
+    "radio_active_s_per_vehicle_month": ("radio on", "s a month"),
     "attempts.failed": ("failed", "attempts per drive"),
     "all.duplicates": ("twice", "per drive"),
 }

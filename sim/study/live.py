@@ -248,6 +248,7 @@ def _vehicle(planned: LivePlan, name: str, run: LiveRun, outcomes: list[tuple[st
         radio_active_s=math.nan,
         current_address=planned.timeline.addresses[last] if last >= 0 else "",
         timeouts=timeouts(planned.scenario),
+        parked=planned.timeline.parked,
     )
 
 

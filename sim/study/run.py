@@ -86,6 +86,7 @@ def simulate_replication(
             radio_active_s=run.radio_active_s,
             current_address=run.current_address,
             timeouts=timeouts(scenario),
+            parked=timeline.parked,
         )
     return drive_tables(timeline, replication, 0), found, [*timeline.measured, "", *timeline.notes]
 
