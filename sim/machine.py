@@ -149,7 +149,7 @@ class OpenTransport:
     address: str
     port: int
     peer: str = ""
-    purpose: str = "mqtt"  # mqtt | poll | heartbeat | push | post
+    purpose: str = "mqtt"  # mqtt | poll | heartbeat | push | post | download
     trigger: str = ""  # why this attempt is made, for the records: start | retry | address | keep_alive | ...
     user_timeout_s: float = 0.0  # TCP_USER_TIMEOUT; 0: the system's default
     waited_s: float = 0.0  # wait ordered by the backoff policy before it, for the records
@@ -188,7 +188,7 @@ class Create:
 
 @dataclass(slots=True)
 class Deliver:
-    """Hand a message to the application; `via` is mqtt | poll | push | post. A second one with the same id is a duplicate."""
+    """Hand a message to the application; `via` is mqtt | poll | push | post | download. A second one with the same id is a duplicate."""
 
     message: Message
     via: str

@@ -45,6 +45,12 @@ _OF_KIND: dict[str, tuple[str, Literal["higher", "lower"], Unit]] = {
     "delivered_within_60s": ("share of the created messages delivered within 60 s", "higher", "share"),
 }
 
+_OF_UPDATE: dict[str, Metric] = {
+    "ota.complete_s": Metric("time until the vehicle had the whole image", "lower", "s", ("update", "complete_s")),
+    "ota.completed_share": Metric("share of the image that arrived", "higher", "share", ("update", "completed_share")),
+    "ota.resent_bytes": Metric("bytes of the image sent more than once", "lower", "bytes", ("update", "resent_bytes")),
+}
+
 _OF_STRATEGY: dict[str, Metric] = {
     "reachability": Metric("share of the probe requests answered in time", "higher", "share", ("reachability", "share")),
     "recovery_s.n": Metric("recovery episodes", "lower", "count", ("recovery_s", "n")),
@@ -81,7 +87,7 @@ def _catalog() -> dict[str, Metric]:
         for name, (doc, better, unit) in _OF_KIND.items():
             text = f"{doc} (all workloads)" if kind == "all" else f"{doc} ({kind})"
             metrics[f"{kind}.{name}"] = Metric(text, better, unit, (*base, *name.split(".")))
-    metrics |= _OF_STRATEGY
+    metrics |= _OF_UPDATE | _OF_STRATEGY
     for purpose, doc in PURPOSES.items():
         metrics[f"bytes.{purpose}"] = Metric(f"IP bytes both ways: {doc}", "lower", "bytes", ("bytes", purpose))
     return metrics

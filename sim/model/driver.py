@@ -49,7 +49,7 @@ from sim.machine import (
 )
 from sim.model.link import Flow
 from sim.model.network import Network, Transport
-from sim.protocols.http import HTTPRequest, HTTPResponse
+from sim.protocols.http import BodyPart, HTTPRequest, HTTPResponse
 from sim.record.journal import SERVER, VEHICLE, Journal
 from sim.record.recorder import Recorder
 
@@ -316,8 +316,11 @@ class Driver:
         if packet.message is not None or isinstance(packet, HTTPRequest | HTTPResponse):
             self._journal.sent(side, now, packet)
         arrival = self.network.send(transport, up, packet, now)
+        if type(packet) is BodyPart:
+            on_air = packet.size_bytes if arrival < NEVER else max(0, packet.size_bytes - self.network.link.unsent_bytes)
+            self.network.book_again(self._journal.sent_part(now, packet, on_air))
         if arrival == NEVER:
-            self._journal.lost(now, packet)
+            self._journal.lost(now, packet, self.network.link.unsent_bytes)
         else:
             self._post(arrival, _AT_SERVER if up else _AT_VEHICLE, transport, packet)
         flow = transport.up if up else transport.down
@@ -386,7 +389,9 @@ class Driver:
         transport.open[end] = False
         side = SERVER if end else VEHICLE
         del self._by_id[side][transport.ids[end]]
-        self.network.release(transport, end == 0, now)
+        unsent = self.network.release(transport, end == 0, now)
+        if unsent and end == 1 and transport.row.purpose == "download":
+            self.record.part_unsent(unsent)
         self._end_row(transport, end, now, reason)
         self._input(side, now, TransportLost(transport.ids[end], reason))
 

@@ -71,6 +71,7 @@ def vehicle_tables(
                 "created_s": created.tolist(),
                 "first_sent_s": record.first_sent,
                 "sends": record.sends,
+                "resent_bytes": record.resent_bytes(),
                 "handed_s": record.handed,
                 "delivered_s": record.delivered,
                 "via": record.via,

@@ -225,6 +225,8 @@ class HybridVehicle(MachineBase):
         for message in response.messages:
             self._receipts.add(message.id)
             reply = self._mqtt.application.receive(now, message, "poll", out)
+            if self._mqtt.update is not None and message.kind == "ota":
+                self._mqtt.update.announced(now, out)
             if reply is not None:
                 self._mqtt.send(now, reply, out)
         if not response.messages:

@@ -60,6 +60,7 @@ from sim.strategies.backoff import resets, wait_s
 from sim.strategies.config import MQTTConnection
 from sim.strategies.context import Context
 from sim.strategies.outbox import Outbox
+from sim.strategies.update_client import update_client
 from sim.subclassing import mypyc_attr
 
 UPLINK_WINDOW: Final = 20  # unacknowledged uplink messages: paho-python's max_inflight_messages (failure-modes 5)
@@ -127,6 +128,7 @@ class MQTTVehicle(MachineBase):
         "on_message",
         "state",
         "transport",
+        "update",
     )  # fmt: skip
 
     def __init__(
@@ -142,6 +144,7 @@ class MQTTVehicle(MachineBase):
         self.deadlines = deadlines if deadlines is not None else Deadlines()
         self._new_id = new_id if new_id is not None else TransportIds()
         self.application = Application(context.topic("up/response"))
+        self.update = update_client(context, self.deadlines, self._new_id)
         self._outbox = Outbox(config.outbox)
         self.state = State.OFFLINE
         self.transport = -1
@@ -180,6 +183,10 @@ class MQTTVehicle(MachineBase):
                 handler = _PACKETS.get(type(packet))
                 if handler is not None:
                     handler(self, now, packet, out)
+            elif self.update is not None:
+                self.update.input(now, event, out)
+            return
+        if self.update is not None and self.update.input(now, event, out):
             return
         _HANDLERS[type(event)](self, now, event, out)
 
@@ -202,6 +209,8 @@ class MQTTVehicle(MachineBase):
             self._poll_address(now, out)
         elif name == "connect_timeout":
             self._attempt_failed(now, "connect_timeout", out)
+        elif self.update is not None and name.startswith("update"):
+            self.update.deadline_passed(now, name, out)
         elif name == "wake":
             self._wake(now, out)
         elif name == "sleep":
@@ -311,9 +320,7 @@ class MQTTVehicle(MachineBase):
         if event.on:
             self.deadlines.clear("wake", "sleep")
             if self.state is State.PARKED:
-                self._waited_s = 0.0
-                self._attempts = 0
-                self.attempt(now, "ignition", out)
+                self._come_back(now, "ignition", out)
         elif self.state is not State.PARKED:
             self._park(now, out)
             if self._config.when_parked == "sleep":
@@ -330,20 +337,28 @@ class MQTTVehicle(MachineBase):
             out.append(CloseTransport(self.transport, abort=True, reason="parked"))
         self.transport = -1
         self.deadlines.clear("start", "connect_timeout", "backoff", "ping", "pingresp", "address_poll", "sleep")
+        if self.update is not None:
+            self.update.pause(out)
         self._enter(State.PARKED, now, out)
 
     def _wake(self, now: float, out: Out) -> None:
         """The clock woke the vehicle; the ignition is off."""
         self.deadlines.set("wake", now + self._config.wake_every_s)
         if self.state is State.PARKED:
-            self._waited_s = 0.0
-            self._attempts = 0
             self._last_message = now
             self.deadlines.set("sleep", now + self._config.awake_s)
-            self.attempt(now, "wake", out)
+            self._come_back(now, "wake", out)
+
+    def _come_back(self, now: float, trigger: str, out: Out) -> None:
+        self._waited_s = 0.0
+        self._attempts = 0
+        self.attempt(now, trigger, out)
+        if self.update is not None:
+            self.update.resume(now, trigger, out)
 
     def _sleep_due(self, now: float, out: Out) -> None:
-        until_s = self._last_message + self._config.awake_s
+        heard_s = self._last_message if self.update is None else max(self._last_message, self.update.last_part_s)
+        until_s = heard_s + self._config.awake_s
         if until_s > now and self.state is State.ONLINE:
             self.deadlines.set("sleep", until_s)
         else:
@@ -415,6 +430,8 @@ class MQTTVehicle(MachineBase):
             self._incoming_qos2.add(packet.packet_id)
         self._last_message = now
         reply = self.application.receive(now, message, "mqtt", out)
+        if self.update is not None and message.kind == "ota":
+            self.update.announced(now, out)
         if packet.qos == 1:
             out.append(SendPacket(self.transport, PubAck(packet.packet_id)))
             self._last_sent = now

@@ -41,6 +41,7 @@ from sim.strategies.config import DDNSHeartbeat, StaticPush
 from sim.strategies.context import VEHICLE_PORT, Context
 from sim.strategies.mqtt_vehicle import TransportIds
 from sim.strategies.ota import OTAPublisher
+from sim.strategies.update_server import UpdateServer
 from sim.strategies.vehicle_api import Call, VehicleAPI, read_heartbeat, read_ids, refusal, status_response
 from sim.subclassing import mypyc_attr
 
@@ -74,7 +75,7 @@ class PushBackend(MachineBase):
 
     __slots__ = (
         "_address", "_api", "_attempts", "_batch", "_cache", "_config", "_context", "_new_id", "_registry", "_store", "_zone",
-        "deadlines", "publisher", "state", "transport",
+        "deadlines", "publisher", "state", "transport", "updates",
     )  # fmt: skip
 
     def __init__(self, config: DDNSHeartbeat | StaticPush, context: Context) -> None:
@@ -82,11 +83,12 @@ class PushBackend(MachineBase):
         self._context = context
         self.deadlines = Deadlines()
         self.publisher = OTAPublisher(context, self.deadlines)
+        self.updates = UpdateServer(context)
         self._store = PendingMessages(config.push.store_limit)
         self._registry = Registry()
         self._zone = Zone()
         self._cache = Cache()
-        self._api = VehicleAPI(context, frozenset({Call.HEARTBEAT, Call.STATUS, Call.TELEMETRY}))
+        self._api = VehicleAPI(context, frozenset({Call.HEARTBEAT, Call.STATUS, Call.TELEMETRY, Call.UPDATE}))
         self._new_id = TransportIds()
         self._batch: tuple[Message, ...] = ()
         self._attempts: dict[int, int] = {}
@@ -121,11 +123,13 @@ class PushBackend(MachineBase):
         return out
 
     def held(self) -> Iterator[Message]:
-        return self._store.held()
+        yield from self._store.held()
+        yield from self.updates.held()
 
     # --- messages ---------------------------------------------------------------------------------------------------------
 
     def _on_created(self, now: float, event: MessageCreated, out: Out) -> None:
+        self.updates.announced(now, event.message, out)
         self._take(now, event.message, out)
 
     def _take(self, now: float, message: Message, out: Out) -> None:
@@ -279,6 +283,8 @@ class PushBackend(MachineBase):
         call = self._api.find(transport, request)
         if isinstance(call, HTTPResponse):
             out.append(SendPacket(transport, call))
+        elif call is Call.UPDATE:
+            self.updates.serve(transport, request, out)
         elif request.body is Unreadable.BODY:
             out.append(SendPacket(transport, refusal(400, request)))
         elif call is Call.HEARTBEAT:

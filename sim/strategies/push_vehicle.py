@@ -34,6 +34,7 @@ from sim.strategies.config import DDNSHeartbeat, StaticPush
 from sim.strategies.context import VEHICLE_PORT, Context
 from sim.strategies.mqtt_vehicle import TransportIds
 from sim.strategies.outbox import Outbox
+from sim.strategies.update_client import update_client
 from sim.subclassing import mypyc_attr
 
 HEARTBEAT_BYTES: Final = 180  # JSON of vin, ip, status, timestamp, location, battery as in the seed
@@ -79,6 +80,7 @@ class PushVehicle(MachineBase):
         "_served",
         "deadlines",
         "state",
+        "update",
     )
 
     def __init__(self, config: DDNSHeartbeat | StaticPush, context: Context) -> None:
@@ -95,6 +97,7 @@ class PushVehicle(MachineBase):
         self._last_message = context.start_s
         self.state = State.SILENT
         new_id = TransportIds()
+        self.update = update_client(context, self.deadlines, new_id)
         server = context.server
         self._heart: DDNSHeartbeat | None = config if isinstance(config, DDNSHeartbeat) else None
         self._heartbeat = HTTPClient(
@@ -126,7 +129,8 @@ class PushVehicle(MachineBase):
 
     def handle(self, now: float, event: Any) -> Out:
         out: Out = []
-        _HANDLERS[type(event)](self, now, event, out)
+        if self.update is None or not self.update.input(now, event, out):
+            _HANDLERS[type(event)](self, now, event, out)
         return out
 
     def next_deadline(self) -> float:
@@ -143,6 +147,8 @@ class PushVehicle(MachineBase):
                 self._poster.deadline_passed(now, out)
             elif name == "post_retry":
                 self._post(now, out)
+            elif self.update is not None and name.startswith("update"):
+                self.update.deadline_passed(now, name, out)
             elif name == "wake":
                 self._wake(now, out)
             elif name == "sleep":
@@ -207,6 +213,8 @@ class PushVehicle(MachineBase):
         self.deadlines.clear("heartbeat", "address_poll", "post_retry", "sleep")
         if self.state is not State.SILENT:
             self._report(now, "", "parked", "parked", out)
+        if self.update is not None:
+            self.update.pause(out)
         self._enter(State.PARKED, out)
 
     def _come_back(self, now: float, trigger: str, out: Out) -> None:
@@ -217,6 +225,8 @@ class PushVehicle(MachineBase):
         self._beat(now, trigger, out)
         self._post(now, out)
         self._await_poll(now)
+        if self.update is not None:
+            self.update.resume(now, trigger, out)
 
     def _wake(self, now: float, out: Out) -> None:
         """The clock woke the vehicle; the ignition is off."""
@@ -227,8 +237,9 @@ class PushVehicle(MachineBase):
             self._come_back(now, "wake", out)
 
     def _sleep_due(self, now: float, out: Out) -> None:
-        if self._heart is not None and self._last_message + self._heart.awake_s > now and self.state is State.REGISTERED:
-            self.deadlines.set("sleep", self._last_message + self._heart.awake_s)
+        heard_s = self._last_message if self.update is None else max(self._last_message, self.update.last_part_s)
+        if self._heart is not None and heard_s + self._heart.awake_s > now and self.state is State.REGISTERED:
+            self.deadlines.set("sleep", heard_s + self._heart.awake_s)
         elif self.state is not State.PARKED:
             self._park(now, out)
 
@@ -289,6 +300,8 @@ class PushVehicle(MachineBase):
         self._last_message = now
         for message in request.messages:
             reply = self._application.receive(now, message, "push", out, again=True)
+            if self.update is not None and message.kind == "ota":
+                self.update.announced(now, out)
             if reply is not None:
                 replies.append(reply)
         purpose = "probe" if request.purpose == "probe" else "payload"

@@ -16,10 +16,13 @@ from sim.strategies.workload import OTA, Telemetry, Workload
 #: Ids are unique per vehicle: downlink messages that a store may hold count from 1 without holes, the others elsewhere.
 TELEMETRY_IDS: Final = 1_000_000
 PROBE_IDS: Final = 2_000_000
+RANGE_IDS: Final = 4_000_000
 
 
 def chunks(ota: OTA) -> int | None:
-    """Number of chunks of the image; None where it is not given (then `at` says)."""
+    """Number of chunks of the image, or of its announcement; None where it is not given (then `at` says)."""
+    if ota.via == "https_range":
+        return 1
     if ota.at_s is not None:
         return len(ota.at_s)
     return None if ota.image_bytes is None else -(-ota.image_bytes // ota.chunk_bytes)
@@ -27,6 +30,8 @@ def chunks(ota: OTA) -> int | None:
 
 def chunk_bytes(ota: OTA, index: int) -> int:
     """Size of chunk `index`; the last one may be shorter."""
+    if ota.via == "https_range":
+        return ota.announcement_bytes
     if ota.image_bytes is None:
         return ota.chunk_bytes
     return max(1, min(ota.chunk_bytes, ota.image_bytes - index * ota.chunk_bytes))
@@ -34,11 +39,22 @@ def chunk_bytes(ota: OTA, index: int) -> int:
 
 def chunk_sizes(ota: OTA, n: int) -> list[int]:
     """Sizes of the first n chunks."""
+    if ota.via == "https_range":
+        return [ota.announcement_bytes] * n
     sizes = [ota.chunk_bytes] * n
     full = n if ota.image_bytes is None else ota.image_bytes // ota.chunk_bytes
     for index in range(full, n):
         sizes[index] = chunk_bytes(ota, index)
     return sizes
+
+
+def image_ranges(ota: OTA, context: Context, now: float) -> list[Message]:
+    """The ranges of an image that is fetched, as messages that exist from `now` on; the last one may be shorter."""
+    image, size = ota.image_bytes or 0, ota.range_bytes
+    topic = context.topic("down/ota")
+    return [
+        Message(RANGE_IDS + i, "ota", topic, min(size, image - i * size), ota.qos, now) for i in range(-(-image // size))
+    ]
 
 
 def periodic(every_s: float, phase: float, end_s: float, limit: int | None = None) -> list[float]:
@@ -78,7 +94,9 @@ def creations(context: Context, probe_gap: Callable[[int], float]) -> list[Messa
     # ids count in the order of time, chunks before requests of the same instant
     if ota is not None and ota.window is None:
         every_s = ota.every_s or 1.0
-        instants = sorted(ota.at_s) if ota.at_s is not None else periodic(every_s, context.phase("ota"), end_s, chunks(ota))
+        instants = [ota.start_s]
+        if ota.via == "mqtt":
+            instants = sorted(ota.at_s) if ota.at_s is not None else periodic(every_s, context.phase("ota"), end_s, chunks(ota))
         chunks_s = [t for t in instants if t < end_s]
         sizes = chunk_sizes(ota, len(chunks_s))
         topic, qos = context.topic("down/ota"), ota.qos

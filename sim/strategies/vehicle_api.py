@@ -5,6 +5,7 @@
     GET  /api/v1/vehicles/{vin}/pending-messages       {"batch", "ack", "through", "beyond"}, all optional
     POST /api/v1/vehicles/{vin}/pending-messages/ack   {"ids": [1, 2]}
     POST /api/v1/vehicles/{vin}/telemetry              a batch of messages
+    GET  /api/v1/vehicles/{vin}/update                 the image, or the range of it that is asked for
 
 A vehicle speaks for the VIN in its certificate and for no other (403). Bodies come from anywhere: nothing in one raises.
 Statuses are those of RFC 9110: 400, 403, 404, 405 with Allow.
@@ -37,6 +38,7 @@ class Call(Enum):
     PENDING = "pending"
     ACKNOWLEDGE = "acknowledge"
     TELEMETRY = "telemetry"
+    UPDATE = "update"
 
 
 #: what follows the VIN -> method -> call
@@ -46,6 +48,7 @@ ROUTES: dict[str, dict[str, Call]] = {
     "/pending-messages": {"GET": Call.PENDING},
     "/pending-messages/ack": {"POST": Call.ACKNOWLEDGE},
     "/telemetry": {"POST": Call.TELEMETRY},
+    "/update": {"GET": Call.UPDATE},
 }
 
 
@@ -86,8 +89,11 @@ class VehicleAPI:
         return call
 
 
+_REFUSALS = {400: "malformed body", 403: "not your VIN", 404: "not found", 405: "method not allowed", 416: "no such range"}
+
+
 def refusal(status: int, request: HTTPRequest, *, allow: str = "") -> HTTPResponse:
-    text = {400: "malformed body", 403: "not your VIN", 404: "not found", 405: "method not allowed"}[status]
+    text = _REFUSALS[status]
     headers = (("Allow", allow),) if allow else ()
     return HTTPResponse(status, {"error": text}, _ERROR_BYTES + len(text), purpose=request.purpose, headers=headers)
 

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from sim.settings import setting
+from sim.strategies.backoff import Backoff
 
 
 @dataclass(frozen=True, slots=True)
 class OTA:
-    """An image sent in chunks from the OTA server to the vehicle."""
+    """An image on its way from the OTA server to the vehicle: published in chunks, or announced and fetched in ranges."""
 
+    via: Literal["mqtt", "https_range"] = setting(
+        "mqtt",
+        "mqtt: chunks, as messages of the strategy; https_range: a message announces the update, the vehicle fetches ranges",
+        "seed; most fleets ship images over HTTPS",
+    )
     image_bytes: int | None = setting(None, "size of the image; not needed with `at`", above=0)
     chunk_bytes: int = setting(256 * 1024, "size of a chunk", "real-world 2.5: 4 KiB (AWS IoT OTA) to 8 MB (S3 ranges)", above=0)
     every_s: float | None = setting(None, "a chunk is published each", above=0.0)
@@ -22,6 +29,15 @@ class OTA:
     give_up_s: float | None = setting(
         None, "with `window`: the publisher gives a chunk up after this long; null: never", above=0.0
     )
+    start_s: float = setting(
+        10.0, "with https_range: when the update is announced", "our choice: once a vehicle is connected", at_least=0.0
+    )
+    announcement_bytes: int = setting(512, "with https_range: size of the announcement", "our choice", above=0)
+    range_bytes: int = setting(8 * 2**20, "with https_range: size of a range", "real-world 2.5: 8 or 16 MB (S3)", above=0)
+    download_timeout_s: float = setting(
+        10.0, "with https_range: a request has failed when nothing comes for so long", "our choice: as connect timeout", above=0.0
+    )
+    retry: Backoff = setting(factory=Backoff, doc="with https_range: waits between failed requests, anew after each byte received")
 
 
 @dataclass(frozen=True, slots=True)

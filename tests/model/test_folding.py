@@ -49,6 +49,11 @@ WORKLOADS = [
         probes=None,
         telemetry=Telemetry(every_s=0.5, qos=2),
     ),
+    Workload(
+        ota=OTA(via="https_range", image_bytes=1_500_000, range_bytes=400_000, start_s=2.0, download_timeout_s=4.0),
+        diagnostics=Diagnostics(every_s=7.0),
+        probes=None,
+    ),
 ]
 
 ROW = st.tuples(
