@@ -81,7 +81,9 @@ class RecordedColumns:
     operator: str | None = setting(None, "operator, any text")
     address: str | None = setting(None, "IP address of the vehicle")
     attached: str | None = setting(None, "1/0, true/false: whether the vehicle is registered")
-    ignition: str | None = setting(None, "1/0, true/false: whether the ignition is on; what the log leaves out while off is parking")
+    ignition: str | None = setting(
+        None, "1/0, true/false: whether the ignition is on; what the log leaves out while off is parking"
+    )
     rsrp: str | None = setting(None, "dBm")
     rtt: str | None = setting(None, "round-trip time in ms")
     downlink: str | None = setting(None, "kbit/s")

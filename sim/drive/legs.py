@@ -141,4 +141,3 @@ def _joined(parts: list[tuple[_Piece, Steps]]) -> Steps:
         at_s.append(shifted[kept])
         values.append(found.value[kept])
     return Steps(np.concatenate(at_s), np.concatenate(values))
-

@@ -68,7 +68,10 @@ _OF_STRATEGY: dict[str, Metric] = {
     "reconnections": Metric("connections given up or lost", "lower", "count", ("connection_stats", "reconnections")),
     "bytes.total": Metric("IP bytes both ways, without the probes", "lower", "bytes", ("bytes", "total")),
     "mb_per_vehicle_month": Metric(
-        "MB a month at 2 h of driving a day, or as the drive itself where it holds parking", "lower", "MB", ("mb_per_vehicle_month",)
+        "MB a month at 2 h of driving a day, or as the drive itself where it holds parking",
+        "lower",
+        "MB",
+        ("mb_per_vehicle_month",),
     ),
     "overhead_mb_per_vehicle_month": Metric(
         "MB a month as above, without first-time payload", "lower", "MB", ("overhead_mb_per_vehicle_month",)

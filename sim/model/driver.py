@@ -69,7 +69,7 @@ _LOST: Final = 5
 _WRITE_BLOCKED: Final = 6
 _WRITE_RESUMED: Final = 7
 _ADDRESS_CHANGED: Final = 8
-_IGNITION_CHANGED: Final = 9
+_IGNITION_CHANGED: Final = 10
 
 Item = tuple[Any, ...]  # (instant, order, serial, what, a, b): something posted
 

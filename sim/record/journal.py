@@ -13,17 +13,12 @@ from sim.machine import (
     Message,
     MessageCreated,
     NameFailed,
-    NameResolved,
     Note,
     OpenTransport,
     PacketReceived,
     ResolveName,
     SendPacket,
-    TransportAccepted,
     TransportLost,
-    TransportOpened,
-    WriteBlocked,
-    WriteResumed,
 )
 from sim.record.recorder import Connection, Recorder, describe
 
@@ -183,7 +178,7 @@ class Journal:
             detail = event.address or ""
         elif type(event) is IgnitionChanged:
             detail = "on" if event.on else "off"
-        self.record.note_trace(now, SIDES[side], _NAMES[type(event)], getattr(event, "transport", -1), message, detail)
+        self.record.note_trace(now, SIDES[side], name_of(type(event)), getattr(event, "transport", -1), message, detail)
 
     def trace_send(self, side: int, now: float, action: SendPacket) -> None:
         """A packet that is about to be sent; call it where `tracing`."""
@@ -194,16 +189,13 @@ class Journal:
 
 _STEPS: Final = frozenset({"connack", "ready", "failed", "exchange"})  # notes that are steps of a connection
 
-_NAMES: Final[dict[type, str]] = {
-    PacketReceived: "packet_received",
-    MessageCreated: "message_created",
-    TransportLost: "transport_lost",
-    TransportOpened: "transport_opened",
-    TransportAccepted: "transport_accepted",
-    WriteBlocked: "write_blocked",
-    WriteResumed: "write_resumed",
-    NameResolved: "name_resolved",
-    NameFailed: "name_failed",
-    AddressChanged: "address_changed",
-    IgnitionChanged: "ignition_changed",
-}
+_names: dict[type, str] = {}  # of inputs, in the trace
+
+
+def name_of(kind: type) -> str:
+    """`TransportOpened` -> `transport_opened`."""
+    name = _names.get(kind)
+    if name is None:
+        letters = kind.__name__
+        name = _names[kind] = "".join("_" + c.lower() if c.isupper() else c for c in letters).lstrip("_")
+    return name

@@ -33,7 +33,11 @@ MESSAGES = (
     Column("created_s", "f8", "when the application created it"),
     Column("first_sent_s", "f8", "when it was first written to a transport towards its receiver"),
     Column("sends", "i4", "how often it was written to a transport"),
-    Column("resent_bytes", "i8", "payload bytes of it that were on the air before and were sent again (batches, and live: that were written again)"),
+    Column(
+        "resent_bytes",
+        "i8",
+        "payload bytes of it that were on the air before and were sent again (batches, and live: that were written again)",
+    ),
     Column("handed_s", "f8", "first hand-over to the receiving application (of the request, for diagnostics and probes)"),
     Column("delivered_s", "f8", "ota: as handed_s; diagnostics, probe: response at the server; telemetry: at the backend"),
     Column("via", "s", "way of the first hand-over: mqtt | poll | push | post | download"),

@@ -120,7 +120,11 @@ def vehicle_tables(
             "radio_active_s": [radio_active_s],
             "connections_total": [len(ready)],
             "connections_failed": [sum(row.outcome == "failed" for row in kept)],
-            "reconnections": [sum(row.noticed_s == row.noticed_s and row.reason != "disconnect" for row in ready) if kept and kept[0].purpose == "mqtt" else 0],
+            "reconnections": [
+                sum(row.noticed_s == row.noticed_s and row.reason != "disconnect" for row in ready)
+                if kept and kept[0].purpose == "mqtt"
+                else 0
+            ],
             "messages_sent": [record.messages_sent],
             "messages_received": [record.messages_received],
             "last_connection_s": [ready[-1].ready_s if ready else np.nan],

@@ -52,9 +52,7 @@ def image_ranges(ota: OTA, context: Context, now: float) -> list[Message]:
     """The ranges of an image that is fetched, as messages that exist from `now` on; the last one may be shorter."""
     image, size = ota.image_bytes or 0, ota.range_bytes
     topic = context.topic("down/ota")
-    return [
-        Message(RANGE_IDS + i, "ota", topic, min(size, image - i * size), ota.qos, now) for i in range(-(-image // size))
-    ]
+    return [Message(RANGE_IDS + i, "ota", topic, min(size, image - i * size), ota.qos, now) for i in range(-(-image // size))]
 
 
 def periodic(every_s: float, phase: float, end_s: float, limit: int | None = None) -> list[float]:

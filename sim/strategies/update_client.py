@@ -1,6 +1,6 @@
 """The vehicle's side of an update that it fetches over HTTPS: one request at a time, resumed at the last byte received.
 
-    idle -> downloading -> done; a failed request: waiting -> downloading; ignition off, where that ends connections: paused
+idle -> downloading -> done; a failed request: waiting -> downloading; ignition off, where that ends connections: paused
 """
 
 from __future__ import annotations
@@ -55,7 +55,18 @@ class UpdateClient:
     Simplification: what the announcement says of the image is read from the workload; its bytes are neither checked nor written.
     """
 
-    __slots__ = ("_attempts", "_client", "_context", "_deadlines", "_path", "_ranges", "_received", "_waited_s", "last_part_s", "state")
+    __slots__ = (
+        "_attempts",
+        "_client",
+        "_context",
+        "_deadlines",
+        "_path",
+        "_ranges",
+        "_received",
+        "_waited_s",
+        "last_part_s",
+        "state",
+    )
 
     def __init__(self, context: Context, deadlines: Deadlines, new_id: Callable[[], int]) -> None:
         self._context = context

@@ -144,13 +144,16 @@ def read_poll(body: Any, batch: int, ack: Literal["explicit", "none"]) -> Poll |
         body = {}
     if not isinstance(body, dict):
         return None
-    batch, ack, through = body.get("batch", batch), body.get("ack", ack), body.get("through", -1)
+    # names of their own: compiled, a parameter takes no value of another type
+    asked: Any = body.get("batch", batch)
+    how: Any = body.get("ack", ack)
+    through: Any = body.get("through", -1)
     beyond = _ids(body.get("beyond", ()))
-    if not _is_int(batch) or not 0 < batch <= _BATCH_MAX or not _is_int(through) or beyond is None:
+    if not _is_int(asked) or not 0 < asked <= _BATCH_MAX or not _is_int(through) or beyond is None:
         return None
-    if ack not in ("explicit", "none"):
+    if how not in ("explicit", "none"):
         return None
-    return Poll(batch, ack, through, beyond)
+    return Poll(asked, how, through, beyond)
 
 
 def read_ids(body: Any) -> tuple[int, ...] | None:

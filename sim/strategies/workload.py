@@ -37,7 +37,9 @@ class OTA:
     download_timeout_s: float = setting(
         10.0, "with https_range: a request has failed when nothing comes for so long", "our choice: as connect timeout", above=0.0
     )
-    retry: Backoff = setting(factory=Backoff, doc="with https_range: waits between failed requests, anew after each byte received")
+    retry: Backoff = setting(
+        factory=Backoff, doc="with https_range: waits between failed requests, anew after each byte received"
+    )
 
 
 @dataclass(frozen=True, slots=True)
