@@ -188,7 +188,10 @@ class Create:
 
 @dataclass(slots=True)
 class Deliver:
-    """Hand a message to the application; `via` is mqtt | poll | push | post | download. A second one with the same id is a duplicate."""
+    """Hand a message to the application; `via` is mqtt | poll | push | post | download.
+
+    A second one with the same id is a duplicate.
+    """
 
     message: Message
     via: str

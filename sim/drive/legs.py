@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from sim.drive.addressing import gateway_names
 from sim.drive.config import DriveConfig, Waypoint
@@ -18,6 +19,8 @@ from sim.drive.handover import IN_SYNC_MARGIN_DB, serve
 from sim.drive.radio import Signals, measure_towers
 from sim.drive.route import lay_route
 from sim.drive.timeline import Disruption, Floats, LinkState
+
+Indices = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ def _leg(config: DriveConfig, signals: Signals, start_s: float, end_s: float, ke
     return _Piece(start_s, end_s, service.serving, service.blocked, rsrp_dbm, _capacity(config, signals, at_s, cell, sample))
 
 
-def _capacity(config: DriveConfig, signals: Signals, at_s: Floats, cell: Floats, sample: Floats) -> Steps:
+def _capacity(config: DriveConfig, signals: Signals, at_s: Floats, cell: Indices, sample: Indices) -> Steps:
     """What SINR allows in bit/s."""
     shannon = np.log2(1.0 + 10.0 ** (signals.sinr_db(cell, sample) / 10.0))
     shannon[cell < 0] = np.inf  # without a cell there is no SINR and nothing to limit

@@ -79,4 +79,5 @@ def lay_route(waypoints: tuple[Waypoint, ...]) -> Route:
     columns = np.array(knots, dtype=np.float64).T.copy()
     if parked and parked[-1][1] >= time_s - 1e-6:
         parked[-1] = (parked[-1][0], inf)  # it stays parked after the end of the drive
-    return Route(*columns, tuple(parked), tuple(loss_db))
+    time, east, north, travelled = columns
+    return Route(time, east, north, travelled, tuple(parked), tuple(loss_db))

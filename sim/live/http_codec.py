@@ -99,7 +99,7 @@ class HTTPCodec:
 
     def feed(self, data: bytes) -> list[Any]:
         """Raises ValueError on anything that is no HTTP or is too large; a server's end takes a body it cannot read as such."""
-        found = []
+        found: list[Any] = []
         try:
             if data:  # to h11, none at all means the end
                 self._connection.receive_data(data)
@@ -180,6 +180,6 @@ class HTTPCodec:
 
 
 def _byte_range(value: str) -> tuple[int, int] | None:
-    """First and last byte of the header Range; None for none, and for forms that the lab does not use (RFC 9110 14.2: ignored)."""
+    """First and last byte of the header Range; None for none and for other forms, which a server may ignore (RFC 9110 14.2)."""
     found = re.fullmatch(r"bytes=(\d{1,15})-(\d{0,15})", value)
     return (int(found[1]), int(found[2] or 10**15)) if found else None

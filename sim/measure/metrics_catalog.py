@@ -68,7 +68,7 @@ _OF_STRATEGY: dict[str, Metric] = {
     "reconnections": Metric("connections given up or lost", "lower", "count", ("connection_stats", "reconnections")),
     "bytes.total": Metric("IP bytes both ways, without the probes", "lower", "bytes", ("bytes", "total")),
     "mb_per_vehicle_month": Metric(
-        "MB a month at 2 h of driving a day, or as the drive itself where it holds parking",
+        "MB a month at 2 h of driving a day, or as driven where there is parking",
         "lower",
         "MB",
         ("mb_per_vehicle_month",),

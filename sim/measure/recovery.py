@@ -142,10 +142,10 @@ class _Backlog:
 def recovery(episodes: Sequence[Episode]) -> dict[str, Any]:
     """Numbers of these episodes, in s.
 
-    `n`, `censored`, `cut`: counts, of which only the last counts those cut short by parking. `p50`, `p95`: quantiles over all, a censored one beyond the horizon (inf). `max` of those that
-    ended (None: none). `mean` with a censored one counted to the end of the run, so a lower bound; `phases` are its parts,
-    label -> mean seconds an episode, and sum to it. `catch_up_s`: p50, p95, max over the episodes that ended, inf where a
-    message of the backlog never arrived. None without episodes.
+    `n`, `censored`: counts; `cut`: how many more parking cut short. `p50`, `p95`: quantiles over all, a censored one beyond
+    the horizon (inf). `max` of those that ended (None: none). `mean` with a censored one counted to the end of the run, so a
+    lower bound; `phases` are its parts, label -> mean seconds an episode, and sum to it. `catch_up_s`: p50, p95, max over the
+    episodes that ended, inf where a message of the backlog never arrived. None without episodes.
     """
     cut = sum(episode.cut for episode in episodes)
     episodes = [episode for episode in episodes if not episode.cut]

@@ -108,6 +108,12 @@ def vehicle_tables(
             "bytes": [cell[1] for _, cell in cells],
         },
     )
+    # a vehicle that parks leaves on purpose
+    given_up = [
+        row
+        for row in rows
+        if row.purpose == "mqtt" and row.outcome == "ready" and row.noticed_s == row.noticed_s and row.reason != "disconnect"
+    ]
     kept = [row for row in rows if row.purpose == "mqtt"] or [row for row in rows if row.purpose == "heartbeat"] or rows
     ready = [row for row in kept if row.outcome == "ready"]
     found["vehicles"] = frame(
@@ -120,11 +126,7 @@ def vehicle_tables(
             "radio_active_s": [radio_active_s],
             "connections_total": [len(ready)],
             "connections_failed": [sum(row.outcome == "failed" for row in kept)],
-            "reconnections": [
-                sum(row.noticed_s == row.noticed_s and row.reason != "disconnect" for row in ready)
-                if kept and kept[0].purpose == "mqtt"
-                else 0
-            ],
+            "reconnections": [len(given_up) if kept and kept[0].purpose == "mqtt" else 0],
             "messages_sent": [record.messages_sent],
             "messages_received": [record.messages_received],
             "last_connection_s": [ready[-1].ready_s if ready else np.nan],
