@@ -397,7 +397,8 @@ class Driver:
 
     def _end_row(self, transport: Transport, end: int, now: float, reason: str) -> None:
         if end == transport.opener:
-            self._journal.end_row(end, transport.ids[end], now, reason, transport.path_end_s)
+            path_end_s = min(transport.path_end_s, self.network.idle_end(transport, now))
+            self._journal.end_row(end, transport.ids[end], now, reason, path_end_s)
             if end == 0 and reason not in ("done", "closed", "disconnect"):
                 self.network.ended_badly()
         else:
@@ -537,8 +538,9 @@ class Driver:
         for side, transports in enumerate(self._by_id):
             for transport in transports.values():
                 self.network.release(transport, side == VEHICLE, self._horizon_s)
-                if transport.open[transport.opener] and transport.path_end_s < self._horizon_s:
-                    transport.row.path_end_s = transport.path_end_s
+                path_end_s = min(transport.path_end_s, self.network.idle_end(transport, self._horizon_s))
+                if transport.open[transport.opener] and path_end_s < self._horizon_s:
+                    transport.row.path_end_s = path_end_s
 
     def forget_records(self) -> None:
         """Let go of all records and of what is still to be created, so that what is left can be measured."""

@@ -240,6 +240,11 @@ class Network:
         """Whether the NAT knows nothing of the transport (any more)."""
         return now - transport.last_used_s > self._idle_timeout_s or now >= transport.mapping_end_s
 
+    def idle_end(self, transport: Transport, now: float) -> float:
+        """When the NAT forgot the transport because nothing had been sent; inf where it still knows it at `now`."""
+        ends_s = transport.last_used_s + self._idle_timeout_s
+        return ends_s if ends_s < now and ends_s > transport.row.started_s else NEVER
+
     def buffer_full_until(self, flow: Flow, now: float) -> float:
         """When a writer may go on (half the buffer is free again); `now` where the send buffer is not full."""
         limit = self._server.tcp.send_buffer_bytes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sim.measure.cost import has_parking
 from sim.measure.metrics_catalog import metric
 from sim.report.evidence import Evidence
 from sim.report.numbers import NBSP, difference, listed, percent, seconds, significant, valued, with_interval
@@ -180,6 +181,8 @@ def _costs(evidence: Evidence, best: str, rival: str | None = None) -> str:
             more = "less" if compared.interval.mean < 0 else "more"
             found = compared.interval
             text += f", {difference(COST, found.mean, found.low, found.high)} {more} than {rival}"
+    if has_parking(evidence.run.vehicles):
+        return f"{text}, at the pace of this drive, parking included."
     hours = float(evidence.metrics["method"]["hours_a_day"])
     return f"{text}, at {hours:g}{NBSP}h of driving a day."
 
