@@ -9,6 +9,7 @@ import polars as pl
 from sim.measure.arrivals import Arrivals
 from sim.measure.attempt_history import Attempt, Channel, History, attempts_of
 from sim.measure.drive_path import DrivePath, Event
+from sim.parking import Parked
 from sim.record.read import Run, table_schema
 from sim.record.schema import TABLES
 
@@ -83,8 +84,10 @@ def history(
     horizon_s: float = 1000.0,
     inbound: bool = True,
     arrivals: Arrivals | None = None,
+    parked: Parked = (),
 ) -> History:
-    return History(channel, attempts_of(table("connections", *rows)), DrivePath(path), horizon_s, inbound, arrivals)
+    attempts = attempts_of(table("connections", *rows))
+    return History(channel, attempts, DrivePath(path), horizon_s, inbound, arrivals, parked=parked)
 
 
 def attempt(**values: Any) -> Attempt:
