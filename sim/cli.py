@@ -260,14 +260,15 @@ def explain(
 @app.command()
 @_command
 def report(run_dir: RunArgument) -> None:
-    """Make the report of a run again, from its files alone."""
+    """Make the reports of a run, and of a validation, again, from its files alone."""
     _require_run(run_dir)
     from sim.record.read import RunFolderError
-    from sim.report.page import write_report
+    from sim.report.validation_page import write_reports
     from sim.terminal import say
 
     try:
-        say(f"report: {write_report(run_dir)}")
+        for path in write_reports(run_dir):
+            say(f"report: {path}")
     except RunFolderError as error:
         raise BadUsage(str(error)) from None
 
@@ -285,28 +286,50 @@ def live(
     until: Annotated[str | None, typer.Option(metavar="TIME", help="end of the part of the drive, as 3 min")] = None,
     strategy: Annotated[list[str] | None, typer.Option(help="run this one only; repeatable")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="change a key; repeatable")] = None,
+    client: Annotated[
+        str | None,
+        typer.Option(metavar="CMD", help="run this program as the vehicle: 'mosquitto_sub -h {host} -p {port} -i {client_id}'"),
+    ] = None,
+    certificates: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="take these, made by `certificates`; new ones where not given")
+    ] = None,
     out: Annotated[Path, typer.Option(help="folder of all results")] = Path("results"),
     json: JsonOption = False,
 ) -> int:
     """Run a scenario's strategies in real time over real sockets; the same report."""
     _require_live()
+    from sim.live.client_command import parse_command
     from sim.report.page import write_report
-    from sim.study.live import run_live
+    from sim.study.live import run_live, with_client
     from sim.terminal import any_missed, json_object, nothing_else_on_stdout, print_summary, say
 
     with nothing_else_on_stdout(json):
         planned = _plan(file, strategy, set_, from_, until)
         with _live_errors():
-            result = run_live(planned, broker, link, out=out, command=_said(), say=lambda text: say(text, error=True))
+            if client is not None:
+                if link != "packet":
+                    raise BadUsage("--client needs --link packet: the program runs in the vehicle's own network namespace")
+                planned = with_client(planned, parse_command(client), beside=bool(strategy))
+            result = run_live(
+                planned,
+                broker,
+                link,
+                certificates=certificates,
+                out=out,
+                command=_said(),
+                say=lambda text: say(text, error=True),
+            )
         report = write_report(result.run_dir)
     if json:
         say(json_object(result.metrics, result.run_dir))
     else:
         print_summary(result.metrics, result.run_dir, report)
+    for note in result.notes:
+        say(note, error=True)
     if result.interrupted:
         say("interrupted: what was recorded until then is kept", error=True)
         return INTERRUPTED
-    return MISSED if any_missed(result.metrics) else OK
+    return MISSED if any_missed(result.metrics) or result.client_failed else OK
 
 
 @app.command()
@@ -330,33 +353,33 @@ def validate(
     _require_live()
     from sim.measure.field_log import FieldLogError
     from sim.report.page import write_report
+    from sim.report.validation_page import write_validation
     from sim.study.validation import validate as run_validation
     from sim.study.validation import validate_against
     from sim.terminal import nothing_else_on_stdout, print_validation, say, validation_json
 
-    if against is not None:
-        try:
-            found = validate_against(_plan(file, strategy, set_, from_, until), against)
-        except FieldLogError as error:
-            raise BadUsage(str(error)) from None
-        if json:
-            say(validation_json(found))
-        else:
-            print_validation(found)
-        return OK if found.agrees else MISSED
     with nothing_else_on_stdout(json):
         planned = _plan(file, strategy, set_, from_, until)
-        with _live_errors():
-            found = run_validation(
-                planned, broker, link, runs=runs, out=out, command=_said(), say=lambda text: say(text, error=True)
-            )
-        for comparison in found.comparisons:
-            if comparison.run_dir is not None:
+        if against is not None:
+            try:
+                found = validate_against(planned, against, out=out, command=_said())
+            except FieldLogError as error:
+                raise BadUsage(str(error)) from None
+        else:
+            with _live_errors():
+                found = run_validation(
+                    planned, broker, link, runs=runs, out=out, command=_said(), say=lambda text: say(text, error=True)
+                )
+            for comparison in found.comparisons:
                 write_report(comparison.run_dir)
+        report = write_validation([comparison.run_dir for comparison in found.comparisons])
     if json:
-        say(validation_json(found))
+        say(validation_json(found, report))
     else:
-        print_validation(found)
+        print_validation(found, report)
+    if any(comparison.run.manifest.get("interrupted") for comparison in found.comparisons):
+        say("interrupted: what was recorded until then is kept", error=True)
+        return INTERRUPTED
     return OK if found.agrees else MISSED
 
 
@@ -379,12 +402,14 @@ def _plan(file: str, strategy: list[str] | None, sets: list[str] | None, from_: 
 def _live_errors() -> Iterator[None]:
     """What is not to be had on this machine is said in one line."""
     from sim.live.brokers import BrokerUnavailable
+    from sim.live.client_command import CommandRefused
     from sim.live.packages import PackagesMissing
+    from sim.live.run_certificates import CertificatesUnusable
     from sim.live.session import LiveFailed
 
     try:
         yield
-    except (BrokerUnavailable, LiveFailed, PackagesMissing) as error:
+    except (BrokerUnavailable, CertificatesUnusable, CommandRefused, LiveFailed, PackagesMissing) as error:
         raise BadUsage(str(error)) from None
 
 
@@ -445,12 +470,12 @@ def certificates(
         require(TLS, "certificates")
     except PackagesMissing as error:
         raise BadUsage(str(error)) from None
-    from sim.live.certificates import SECOND_SERVER_NAME, CertificatesRefused, issue, write
-    from sim.protocols.server import Server
+    from sim.live.certificates import CertificatesRefused, issue, write
+    from sim.protocols.server import SECOND_NAME, Server
 
     seed = Server()
     try:
-        made = issue(name or [seed.name, SECOND_SERVER_NAME, seed.address], vin or ["VIN123"], profile.value, signature.value)
+        made = issue(name or [seed.name, SECOND_NAME, seed.address], vin or ["VIN123"], profile.value, signature.value)
         written = write(made, directory)
     except CertificatesRefused as error:
         raise BadUsage(str(error)) from None

@@ -189,7 +189,7 @@ _COLUMNS: dict[str, Callable[[Mapping[str, Any], int], str]] = {
 }
 
 
-def print_validation(found: Any) -> None:
+def print_validation(found: Any, report: Path) -> None:
     """Both values and the difference of every timing and outcome that matters, and where the two part first."""
     from rich.console import Console
     from rich.table import Table
@@ -202,7 +202,7 @@ def print_validation(found: Any) -> None:
         ("where", "left"),
         ("what", "left"),
         ("model", "right"),
-        ("live", "right"),
+        ("log" if found.against_log else "live", "right"),
         ("difference s", "right"),
         ("", "left"),
     ):
@@ -219,25 +219,27 @@ def print_validation(found: Any) -> None:
     say(f"{agreeing} of {len(found.rows)} compared values agree{of_runs} (messages that agree are not listed)")
     first = first_parting(found.rows)
     if first is not None:
-        values = f"model {_model_cell(first)}, live {_cell(first.live)}"
+        values = f"model {_model_cell(first)}, {'log' if found.against_log else 'live'} {_cell(first.live)}"
         say(f"first record where the two part: {first.strategy}, {first.where}, {first.what}: {values}")
+    kind = "model and log" if found.against_log else "live run"
     for comparison in found.comparisons:
-        if comparison.run_dir is not None:
-            say(f"live run and validation.csv: {comparison.run_dir}")
+        say(f"{kind}, validation.csv: {comparison.run_dir}")
+    say(f"report: {report}")
 
 
-def validation_json(found: Any) -> str:
+def validation_json(found: Any, report: Path) -> str:
     """One JSON object: the verdict and every compared value."""
     import dataclasses
 
     def plain(rows: Any) -> list[dict[str, Any]]:
         return [{**dataclasses.asdict(row), "at_s": row.at_s if math.isfinite(row.at_s) else None} for row in rows]
 
-    runs = [{"results_dir": str(one.run_dir) if one.run_dir else None, "rows": plain(one.rows)} for one in found.comparisons]
+    runs = [{"results_dir": str(one.run_dir), "rows": plain(one.rows)} for one in found.comparisons]
     return json.dumps(
         {
             "agrees": found.agrees,
-            "results_dir": str(found.run_dir) if found.run_dir else None,
+            "results_dir": str(found.run_dir),
+            "report": str(report),
             "rows": plain(found.rows),
             "runs": runs,
         },

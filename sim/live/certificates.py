@@ -25,8 +25,6 @@ Profile = Literal["classical", "hybrid", "pqc"]
 Signature = Literal["ml-dsa-44", "ml-dsa-65"]
 Key = ec.EllipticCurvePrivateKey | mldsa.MLDSA44PrivateKey | mldsa.MLDSA65PrivateKey
 
-#: The seed's configuration has one name of the server, its test command the other.
-SECOND_SERVER_NAME = "ota-server.com"
 _VALID_FOR = timedelta(days=365)
 _CLOCKS_DIFFER_BY = timedelta(hours=1)
 _VIN = re.compile(r"[A-Za-z0-9-]{1,50}")
@@ -107,6 +105,42 @@ def write(made: Certificates, folder: Path) -> list[Path]:
     for name, content in files.items():
         _write_new(folder / name, content, 0o600 if name.endswith(".key") else 0o644)
     return [folder / name for name in files]
+
+
+def read(folder: Path, server_name: str, vins: Sequence[str]) -> Certificates:
+    """What `write` has written, for a server of this name and these vehicles.
+
+    Raises:
+        CertificatesRefused: a file is missing or is none, or a certificate is somebody else's.
+    """
+    root = _read(folder / "ca.crt")
+    server = Issued(_read(folder / "server.crt"), _read(folder / "server.key"))
+    names = _certificate(folder / "server.crt").extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    if server_name not in names.get_values_for_type(x509.DNSName):
+        raise CertificatesRefused(f"{folder / 'server.crt'} is not for {server_name}")
+    vehicles = {}
+    for number, vin in enumerate(vins):
+        stem = f"vmg-{vin}" if number else "vmg"
+        path = folder / f"{stem}.crt"
+        common = [str(one.value) for one in _certificate(path).subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+        if common != [vin]:
+            raise CertificatesRefused(f"{path} is for {', '.join(common) or 'nobody'}, the vehicle is {vin}")
+        vehicles[vin] = Issued(_read(path), _read(folder / f"{stem}.key"))
+    return Certificates(root, server, vehicles)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CertificatesRefused(f"{path}: {error.strerror}; python -m sim certificates {path.parent} makes them") from None
+
+
+def _certificate(path: Path) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(_read(path))
+    except ValueError:
+        raise CertificatesRefused(f"{path} is no certificate") from None
 
 
 def _write_new(path: Path, content: bytes, mode: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 
@@ -16,6 +17,10 @@ class Clock:
 
     def now(self) -> float:
         return self._loop.time() - self._origin
+
+    def wall(self, when_s: float) -> datetime:
+        """The wall clock at an instant of the drive, for people."""
+        return datetime.now(UTC) + timedelta(seconds=when_s - self.now())
 
     def at(self, when_s: float, call: Callable[..., Any], *arguments: Any) -> asyncio.TimerHandle:
         """Call at an instant of the drive; at once where it has passed."""

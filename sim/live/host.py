@@ -12,9 +12,11 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from sim.live.clock import Clock
+from sim.live.vehicle_log import VehicleLog
 from sim.live.wire import Codec, Wire, reason_of
 from sim.machine import (
     NEVER,
+    AddressChanged,
     CloseTransport,
     Create,
     Deliver,
@@ -64,10 +66,11 @@ class Host:
         codec_for: Callable[[int, bool], Codec],
         address: Callable[[], str] = lambda: "",
         secure: Securer | None = None,
+        log: VehicleLog | None = None,
     ) -> None:
         """`codec_for(port, accepted)` makes the codec of what is spoken there; `address()` is the vehicle's, for the records.
 
-        `secure`: what this host opens is TLS; what it accepts is the listener's business.
+        `secure`: what this host opens is TLS; what it accepts is the listener's business. `log`: told what the vehicle sees.
         """
         self.machine = machine
         self._side = side
@@ -80,6 +83,7 @@ class Host:
         self._wires: dict[int, Wire] = {}
         self._ids: dict[Wire, int] = {}
         self._secure = secure
+        self._log = log
         self._opening: dict[int, asyncio.Task[None]] = {}
         self._openers: set[asyncio.Task[None]] = set()  # the loop keeps weak references only
         self._names: set[asyncio.Task[None]] = set()
@@ -96,6 +100,8 @@ class Host:
         if self._stopped:
             return
         now = self._clock.now()
+        if self._log is not None and isinstance(event, AddressChanged):
+            self._log.address(now, event.address)
         try:
             if self._journal.tracing:
                 self._journal.trace_input(self._side, now, event)
@@ -222,7 +228,7 @@ class Host:
         if wire is not None:
             self._ids.pop(wire, None)
             wire.close(abort=action.abort)
-        self._journal.end_row(self._side, action.transport, now, action.reason)
+        self._end_row(action.transport, now, action.reason)
 
     def _resolve_name(self, now: float, action: ResolveName) -> None:
         if action.transport >= 0:
@@ -249,6 +255,8 @@ class Host:
 
     def _note(self, now: float, action: Note) -> None:
         self._journal.note(self._side, now, action, self._address())
+        if self._log is not None:
+            self._log.note(now, action, self._journal.row(self._side, action.transport))
 
     # --- what the outside tells -------------------------------------------------------------------------------------------
 
@@ -290,8 +298,14 @@ class Host:
             self._told_lost(transport, reason)
 
     def _told_lost(self, transport: int, reason: str) -> None:
-        self._journal.end_row(self._side, transport, self._clock.now(), reason)
+        self._end_row(transport, self._clock.now(), reason)
         self.input(TransportLost(transport, reason))
+
+    def _end_row(self, transport: int, now: float, reason: str) -> None:
+        row = self._journal.row(self._side, transport)
+        if self._log is not None and row is not None and row.noticed_s != row.noticed_s:
+            reason = self._log.ended(now, row, reason)  # it may know better than the machine can
+        self._journal.end_row(self._side, transport, now, reason)
 
     def _blocked(self, wire: Wire, blocked: bool) -> None:
         transport = self._ids.get(wire)

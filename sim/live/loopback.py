@@ -36,6 +36,8 @@ def loopback_address(address: str) -> str:
 class LoopbackLink:
     """Relays between one vehicle and the server's real ports."""
 
+    detached = False  # there is no interface that somebody could take down
+
     def __init__(
         self,
         timeline: LinkTimeline,

@@ -21,6 +21,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from bisect import bisect_right
 from collections.abc import Callable
 from pathlib import Path
@@ -28,14 +29,15 @@ from typing import Any
 
 import numpy as np
 
-from sim.drive.config import CGNAT, Access, OldPath
+from sim.drive.config import CGNAT, Access, Reassignment
 from sim.drive.timeline import LinkTimeline
 from sim.live.clock import Clock
 from sim.live.packet import names, namespaces
+from sim.live.packet.outages import Outage, rows_with
 from sim.live.packet.plan import Plan, changes
 from sim.live.packet.relay import Relay
 from sim.live.packet.resolver import Resolver
-from sim.protocols.server import Server
+from sim.protocols.server import SECOND_NAME, Server
 from sim.protocols.tcp import HEADER_BYTES
 
 LOOPBACK = "127.0.0.1"
@@ -51,8 +53,11 @@ _PACKAGES = str(Path(__file__).resolve().parents[2])
 class PacketLink:
     """The link between one vehicle and the server. `start` before use, `stop` always.
 
-    After `stop`, `report` has what the forwarder counted: fates of packets, lateness of hand-overs and address changes.
+    `interface` is the name of the vehicle's. After `stop`, `report` has what the forwarder counted: fates of packets,
+    lateness of hand-overs and address changes.
     """
+
+    interface = namespaces.INTERFACE
 
     def __init__(
         self,
@@ -62,19 +67,29 @@ class PacketLink:
         clock: Clock,
         *,
         queue_bytes: int,
-        old_path: OldPath = "black_hole",
+        reassignment: Reassignment | None = None,
         cgnat: CGNAT | None = None,
+        capture: Path | None = None,
     ) -> None:
-        """`cgnat`: the NAT's timers, where `access` is `cgnat`."""
+        """`reassignment`: what the old path does, and what a vehicle gets whose interface was taken down and up by hand.
+
+        `cgnat`: the NAT's timers, where `access` is `cgnat`. `capture`: file for the packets at the vehicle's interface.
+        """
         self._timeline = timeline
         self._server = server
         self._clock = clock
         self._queue_bytes = queue_bytes
-        self._old_path = old_path
+        self._reassignment = reassignment
         self._cgnat = (cgnat or CGNAT()) if access == "cgnat" else None
-        self._addresses = [timeline.addresses[index] if index >= 0 else "" for index in timeline.address.tolist()]
-        self._change_s = [-np.inf, *timeline.start_s[changes(self._addresses)[1:]].tolist()]
-        self._changed = 0  # how many changes are in force in the kernel
+        self._capture = capture
+        self.epoch_ns = 0  # wall clock at the drive's 0, for the instants in the capture
+        self._drive_addresses = [timeline.addresses[index] if index >= 0 else "" for index in timeline.address.tolist()]
+        self.outages: list[Outage] = []  # of the interface, taken down by hand
+        self._lay_rows()
+        self._applied_s: float | None = None  # the change of the address that is in force in the kernel, None: not yet any
+        self.address_by_hand: Callable[[str], None] = _nothing  # told of a change that is not the drive's; "": no address
+        self.own_ends: set[tuple[str, int]] = set()  # address and port of each connection that the lab opened as the vehicle
+        self.congestion_control = ""  # of TCP at both ends
         self._news = asyncio.Event()  # set whenever the forwarder has said something
         self._forwarder: asyncio.subprocess.Process | None = None
         self._hearing: asyncio.Task[None] | None = None
@@ -86,7 +101,8 @@ class PacketLink:
         self._resolver = Resolver(server, clock, self._vehicle_socket)
         self._stopping = False
         self.vehicle_namespace, self.server_namespace = namespaces.new_names("veh", "srv")
-        self.names: dict[str, str] = {server.name: server.address}  # what the DNS server knows; may be added to
+        # what the DNS server knows; may be added to
+        self.names: dict[str, str] = {server.name: server.address, SECOND_NAME: server.address}
         self.failure = ""  # why the link no longer works, where it broke by itself
         self.report: dict[str, Any] = {}
 
@@ -121,7 +137,7 @@ class PacketLink:
         self._hearing = asyncio.ensure_future(self._hear(self._forwarder))
         self._forwarder.stdin.write(self._plan().line())
         await self._forwarder.stdin.drain()
-        while not self._changed:
+        while self._applied_s is None:
             self._check()
             self._news.clear()
             await self._news.wait()
@@ -134,34 +150,54 @@ class PacketLink:
 
     def _plan(self) -> Plan:
         timeline, tcp = self._timeline, self._server.tcp
+        rule = self._reassignment or Reassignment(mode="never", delay_s=0.0)
+        now = self._clock.now()
+        self.epoch_ns = time.time_ns() - int(now * 1e9)
         return Plan(
             vehicle=self.vehicle_namespace,
             server=self.server_namespace,
             lab_pid=os.getpid(),
-            origin=asyncio.get_running_loop().time() - self._clock.now(),
+            origin=asyncio.get_running_loop().time() - now,
             server_address=self._server.address,
             mtu_bytes=tcp.mss_bytes + HEADER_BYTES,
             initial_window=tcp.initial_window,
             retries2=tcp.retries2,
             slow_start_after_idle=tcp.slow_start_after_idle,
             queue_bytes=self._queue_bytes,
-            old_path=self._old_path,
+            old_path=rule.old_path,
             cgnat=self._cgnat,
             rebinds_s=list(timeline.rebinds_s),
             start_s=timeline.start_s.tolist(),
-            address=self._addresses,
+            address=self._drive_addresses,
             state=timeline.link.tolist(),
             rtt_s=timeline.rtt_s.tolist(),
             downlink_bps=timeline.downlink_bps.tolist(),
             uplink_bps=timeline.uplink_bps.tolist(),
+            restart_delay_s=rule.delay_s,
+            restart_keeps_address=rule.sticky or rule.mode == "never",
+            capture=str(self._capture.absolute()) if self._capture is not None else "",
+            epoch_ns=self.epoch_ns,
         )
+
+    def _lay_rows(self) -> None:
+        """The vehicle's addresses: the drive's, but for what somebody's hand has changed."""
+        rows = rows_with(self._timeline.start_s.tolist(), self._drive_addresses, self.outages)
+        self._row_s = [-np.inf, *(row.start_s for row in rows[1:])]
+        self._addresses = [row.address for row in rows]
+        self._change_s = [self._row_s[row] for row in changes(self._addresses)]
 
     async def _hear(self, forwarder: asyncio.subprocess.Process) -> None:
         """What the forwarder says, until it ends."""
         assert forwarder.stdout is not None
         async for line in forwarder.stdout:
             said = json.loads(line)
-            self._changed = said.get("changes", self._changed)
+            self.congestion_control = said.get("congestion_control", self.congestion_control)
+            self._applied_s = said.get("applied", self._applied_s)
+            if "outages" in said:
+                self.outages = [Outage(**outage) for outage in said["outages"]]
+                self._lay_rows()
+            if said.get("by_hand"):
+                self.address_by_hand(said["address"])
             if "ended" in said:
                 self.report = said["ended"]
                 self.failure = self.report.get("failed", "")
@@ -205,15 +241,21 @@ class PacketLink:
 
     # --- addresses and sockets ------------------------------------------------------------------------------------------------
 
+    def _row(self) -> int:
+        return bisect_right(self._row_s, self._clock.now()) - 1
+
     def address(self) -> str:
         """The vehicle's address now; "" where it has none."""
-        row = int(np.searchsorted(self._timeline.start_s, self._clock.now(), side="right")) - 1
-        return self._addresses[max(row, 0)]
+        return self._addresses[self._row()]
 
     def _address_or_last(self) -> str:
         """The address now, or else the one before: the kernel says EADDRNOTAVAIL to whoever binds to that."""
-        row = max(int(np.searchsorted(self._timeline.start_s, self._clock.now(), side="right")) - 1, 0)
-        return next(filter(None, reversed(self._addresses[: row + 1])), "")
+        return next(filter(None, reversed(self._addresses[: self._row() + 1])), "")
+
+    @property
+    def detached(self) -> bool:
+        """Whether the interface was taken down by hand and has no address since: the drive's changes do not reach it."""
+        return bool(self.outages) and self.outages[-1].attached_s > self._clock.now()
 
     def _socket(self, namespace: str, kind: socket.SocketKind) -> socket.socket:
         self._check()
@@ -223,10 +265,10 @@ class PacketLink:
 
     async def _vehicle_socket(self, kind: socket.SocketKind) -> socket.socket:
         """A socket bound to the vehicle's address; raises OSError as bind() does."""
-        due = bisect_right(self._change_s, self._clock.now())
+        due_s = self._change_s[bisect_right(self._change_s, self._clock.now()) - 1]
         try:
             async with asyncio.timeout(_KERNEL_CATCHES_UP_S):
-                while self._changed < due and not self.failure:
+                while (self._applied_s is None or self._applied_s < due_s) and not self.failure:
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:
@@ -249,14 +291,19 @@ class PacketLink:
         """Hand connections to the vehicle's `port`, at whatever address it has, over to `real_port` on loopback."""
         await self._listen(self.vehicle_namespace, ANY, port, LOOPBACK, real_port)
 
+    async def serve_through(self, port: int, accept: Callable[[], asyncio.Protocol]) -> None:
+        """Give connections to `port` of the server to protocols that `accept` makes."""
+        await self._listen_with(self.server_namespace, self._server.address, port, accept)
+
     async def _listen(self, namespace: str, address: str, port: int, real_host: str, real_port: int) -> None:
+        await self._listen_with(namespace, address, port, lambda: Relay(self._relays, real_host, real_port).near)
+
+    async def _listen_with(self, namespace: str, address: str, port: int, accept: Callable[[], asyncio.Protocol]) -> None:
         opened = self._socket(namespace, socket.SOCK_STREAM)
         try:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             opened.bind((address, port))
-            listener = await asyncio.get_running_loop().create_server(
-                lambda: Relay(self._relays, real_host, real_port).near, sock=opened, backlog=_BACKLOG
-            )
+            listener = await asyncio.get_running_loop().create_server(accept, sock=opened, backlog=_BACKLOG)
         except BaseException:
             opened.close()
             raise
@@ -270,6 +317,7 @@ class PacketLink:
         `user_timeout_s`: TCP_USER_TIMEOUT, 0 the system's default.
         """
         opened = await self._vehicle_socket(socket.SOCK_STREAM)
+        self.own_ends.add(opened.getsockname())
         await self._connect(opened, address, port, protocol, user_timeout_s)
 
     async def connect_from_server(
@@ -317,6 +365,10 @@ class PacketLink:
         self._clients.append(client)
         return client
 
+    async def end_client(self, client: asyncio.subprocess.Process) -> None:
+        """End a program and all that it has started: kindly, then by force."""
+        await _end(client)
+
 
 def _python(program: str) -> tuple[str, ...]:
     """Command line of a program of sim.live.packet; by path, so that PYTHONPATH stays as the user has it."""
@@ -334,3 +386,7 @@ async def _end(client: asyncio.subprocess.Process) -> None:
             await asyncio.wait_for(client.wait(), _CLIENT_ENDS_S)
         except (ProcessLookupError, TimeoutError):
             continue
+
+
+def _nothing(_address: str) -> None:
+    pass

@@ -1,4 +1,7 @@
-"""One strategy over one drive, live: the same machines as in the model, on sockets, against a real broker or our own."""
+"""One strategy over one drive, live: the same machines as in the model, on sockets, against a real broker or our own.
+
+In the vehicle's place there may be a program of the user's own (`LiveSetting.client`), which is then seen from outside.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,29 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sim.drive.config import Network
 from sim.drive.timeline import LinkTimeline
+from sim.live.as_driven import as_driven, in_words
 from sim.live.brokers import RunningBroker, start_broker
+from sim.live.client_command import CommandRefused
+from sim.live.client_host import Client, ClientHost, ProgramEnd
 from sim.live.clock import Clock
 from sim.live.codecs import Ports
 from sim.live.host import Host
 from sim.live.loopback import LOOPBACK, LoopbackLink
+from sim.live.observed.observe import ClientSettings
+from sim.live.strangers import Strangers
+from sim.live.vehicle_log import VehicleLog, replay
 from sim.machine import AddressChanged, IgnitionChanged, Message, MessageCreated
 from sim.protocols.mqtt_broker import MQTTBroker
 from sim.record.journal import SERVER, VEHICLE, Journal
 from sim.record.recorder import Recorder
+from sim.strategies.backend import MQTTBackend
 from sim.strategies.build import build_machines
 from sim.strategies.context import LAN, VEHICLE_PORT, Context
 from sim.strategies.data_centre import DataCentre
@@ -28,6 +39,7 @@ from sim.strategies.sources import creations
 
 if TYPE_CHECKING:  # TLS and the packet link need more; a run without them does not
     from sim.live.certificates import Certificates
+    from sim.live.packet.door import Door
     from sim.live.packet_link import PacketLink
     from sim.live.tls import TLSStream
     from sim.live.tls_parties import Parties
@@ -39,13 +51,23 @@ SETTLE_S = 1.0  # for sockets and the server's own connection to stand before th
 
 @dataclass(slots=True)
 class LiveRun:
-    """What a live run of one strategy leaves behind."""
+    """What a live run of one strategy leaves behind.
+
+    `timeline` is the drive as it was, `notes` are sentences about what nobody planned. Of a user's own program `how_seen` says
+    what its records mean, `settings` is what was seen of its settings, `program` how it ended.
+    """
 
     record: Recorder
     held: list[Message]
     broker_version: str
     broker_is_ours: bool
     interrupted: bool
+    timeline: LinkTimeline
+    notes: list[str] = field(default_factory=list)
+    congestion_control: str = ""  # of TCP, where the link has its own
+    how_seen: str = ""
+    settings: ClientSettings | None = None
+    program: ProgramEnd | None = None
 
 
 class LiveFailed(RuntimeError):
@@ -65,6 +87,9 @@ class LiveSetting:
     folder: Path
     certificates: Certificates | None = None  # new ones are made where none are given and TLS needs them
     together: asyncio.Barrier | None = None  # of the strategies that run side by side, passed when every broker stands
+    client: Client | None = None  # a program that is run in the vehicle's place; the link has to be `packet`
+    log: Callable[[datetime, float, str], None] = lambda _at, _now, _text: None  # the vehicle's log
+    say: Callable[[str], None] = lambda _text: None  # to who started the run
 
 
 async def live_strategy(
@@ -85,7 +110,8 @@ async def live_strategy(
     loop = asyncio.get_running_loop()
     record = Recorder(trace=True)
     journal = Journal(record)
-    vehicle, backend = build_machines(use, config, context, user)
+    client = setting.client
+    vehicle, backend = build_machines(use, config, context, user) if client is None else (None, MQTTBackend(context))
     ports = Ports(setting.server, VEHICLE_PORT, context.host, getattr(config, "version", "3.1.1"))
     uses_broker = getattr(backend, "uses_broker", True)
     embedded = setting.broker == "embedded"
@@ -101,10 +127,12 @@ async def live_strategy(
     clock = Clock(loop, context.start_s - SETTLE_S)
     try:
         link = _link(setting, timeline, clock)
+        packet = _packet(setting, link)
     except BaseException:
         if broker is not None:
             await broker.stop()
         raise
+    strangers = Strangers(context.client_id, lambda end: packet is not None and end in packet.own_ends)
     server_host = Host(
         machine,
         SERVER,
@@ -115,23 +143,35 @@ async def live_strategy(
         codec_for=ports.of_server,
         secure=tls.server_opens if tls else None,
     )
-    vehicle_host = Host(
-        vehicle,
-        VEHICLE,
-        clock,
-        journal,
-        connect=link.connect_from_vehicle,
-        resolve=link.resolve,
-        codec_for=ports.of_vehicle,
-        address=link.address,
-        secure=tls.vehicle_opens if tls else None,
-    )
+
+    def log(now: float, text: str) -> None:
+        setting.log(clock.wall(now), now, text)
+
+    vehicle_host: Host | ClientHost
+    if client is not None and packet is not None:
+        vehicle_host = ClientHost(client, packet, clock, context.start_s)
+    else:
+        vehicle_host = Host(
+            vehicle,
+            VEHICLE,
+            clock,
+            journal,
+            connect=link.connect_from_vehicle,
+            resolve=link.resolve,
+            codec_for=ports.of_vehicle,
+            address=link.address,
+            secure=tls.vehicle_opens if tls else None,
+            log=VehicleLog(log, strangers),
+        )
+    door: Door | None = None
     relay: TLSRelay | None = None
     version = f"embedded, preset {setting.server.broker.preset}"
     listeners: list[asyncio.Server] = []
     interrupted = False
     try:
         await link.start()
+        if packet is not None:
+            setting.say(f"the vehicle's network namespace is {packet.vehicle_namespace}, its interface {packet.interface}")
         if broker is not None:
             version = broker.version
             wire = server_host.wire(0)
@@ -141,27 +181,44 @@ async def live_strategy(
             except (OSError, TimeoutError) as error:
                 raise LiveFailed(f"no connection to {broker.host}:{broker.port}: {error or 'timed out'}") from None
             server_host.adopt(LAN, wire)
-            if tls is None:
+            if packet is not None:
+                door = await _open_door(packet, setting, tls, clock, broker.host, broker.port)
+            elif tls is None:
                 await link.serve(setting.server.mqtt_port, broker.host, broker.port)
             else:
                 relay = _relay(tls, broker)
                 await link.serve(setting.server.mqtt_port, LOOPBACK, await relay.start())
+        elif uses_broker and packet is not None:
+            listeners.append(await _listen(server_host, setting.server.mqtt_port, None))
+            door = await _open_door(packet, setting, tls, clock, LOOPBACK, _port(listeners[-1]))
         elif uses_broker:
             listeners.append(await _listen(server_host, setting.server.mqtt_port, tls.server_accepts if tls else None))
             await link.serve(setting.server.mqtt_port, LOOPBACK, _port(listeners[-1]))
         listeners.append(await _listen(server_host, setting.server.https_port, tls.server_accepts if tls else None))
         await link.serve(setting.server.https_port, LOOPBACK, _port(listeners[-1]))
-        listeners.append(await _listen(vehicle_host, VEHICLE_PORT, tls.vehicle_accepts if tls else None))
-        await link.serve_vehicle(VEHICLE_PORT, _port(listeners[-1]))
+        if isinstance(vehicle_host, Host):
+            listeners.append(await _listen(vehicle_host, VEHICLE_PORT, tls.vehicle_accepts if tls else None))
+            await link.serve_vehicle(VEHICLE_PORT, _port(listeners[-1]))
+        else:
+            vehicle_host.prepare(broker.login if broker is not None else None)
+        if door is not None and client is None:
+            door.connected = strangers.connected
+        if packet is not None:
+            packet.address_by_hand = lambda address: vehicle_host.input(AddressChanged(address or None))
 
-        _schedule(clock, timeline, context, vehicle_host, server_host, record)
+        _schedule(clock, timeline, context, vehicle_host, server_host, record, link)
         vehicle_host.start()
         server_host.start()
-        interrupted = await _until(clock, setting.horizon_s, stop, (vehicle_host, server_host))
+        interrupted = await _until(clock, setting.horizon_s, stop, vehicle_host, server_host)
+    except CommandRefused as error:
+        raise LiveFailed(str(error)) from None
     finally:
-        held = [message for m in (vehicle, machine) if hasattr(m, "held") for message in m.held()]
+        end_s = min(clock.now(), setting.horizon_s)
+        held = [message for m in (vehicle, machine) if m is not None and hasattr(m, "held") for message in m.held()]
         await vehicle_host.stop()
         await server_host.stop()
+        if door is not None:
+            door.stop()
         await link.stop()
         if relay is not None:
             relay.stop()
@@ -172,7 +229,22 @@ async def live_strategy(
     for host in (vehicle_host, server_host):
         if host.failure is not None:
             raise host.failure
-    return LiveRun(record, held, version, embedded or not uses_broker, interrupted)
+    run = LiveRun(record, held, version, embedded or not uses_broker, interrupted, timeline)
+    if packet is not None:
+        run.timeline = as_driven(timeline, packet.outages)
+        run.notes = [*in_words(packet.outages), *(stranger.in_words() for stranger in strangers.came)]
+        run.congestion_control = packet.congestion_control
+    if isinstance(vehicle_host, ClientHost) and door is not None:
+        # our own broker's drops are on record; what else became of messages is attributed, as with any broker
+        run.broker_is_ours, run.program = False, vehicle_host.end
+        # in a thread: the strategies beside this one may not be through yet
+        run.record, settings = await loop.run_in_executor(
+            None, vehicle_host.observed, door.visits, setting.server, context, record, end_s
+        )
+        run.settings, run.how_seen = settings, vehicle_host.how_seen
+        run.notes = [*vehicle_host.notes(settings, run.record.connections, door.visits), *run.notes]
+        replay(run.record.connections, VehicleLog(log))
+    return run
 
 
 async def _standing(setting: LiveSetting, *, wanted: bool) -> RunningBroker | None:
@@ -214,9 +286,28 @@ def _link(setting: LiveSetting, timeline: LinkTimeline, clock: Clock) -> Loopbac
         network.access,
         clock,
         queue_bytes=setting.queue_bytes,
-        old_path=network.reassignment.old_path,
+        reassignment=network.reassignment,
         cgnat=network.cgnat,
+        capture=setting.client.capture if setting.client is not None else None,
     )
+
+
+def _packet(setting: LiveSetting, link: LoopbackLink | PacketLink) -> PacketLink | None:
+    """The link, where it is one of packets. Raises LiveFailed where a client needs one."""
+    if isinstance(link, LoopbackLink):
+        if setting.client is not None:
+            raise LiveFailed("a client of your own runs on the packet link alone: --link packet")
+        return None
+    return link
+
+
+async def _open_door(link: PacketLink, setting: LiveSetting, tls: Parties | None, clock: Clock, host: str, port: int) -> Door:
+    """Let the vehicle's connections to the MQTT port through to the broker, with TLS ended and MQTT looked at."""
+    from sim.live.packet.door import Door
+
+    door = Door(clock, host, port, tls.broker_accepts if tls else None, whole=setting.client is not None)
+    await link.serve_through(setting.server.mqtt_port, door.accept)
+    return door
 
 
 async def _nowhere(_name: str) -> str:
@@ -254,11 +345,21 @@ def _port(listener: asyncio.Server) -> int:
     return int(listener.sockets[0].getsockname()[1])
 
 
-def _schedule(clock: Clock, timeline: LinkTimeline, context: Context, vehicle: Host, server: Host, record: Recorder) -> None:
+def _schedule(
+    clock: Clock, timeline: LinkTimeline, context: Context, vehicle: Host | ClientHost, server: Host, record: Recorder,
+    link: LoopbackLink | PacketLink,
+) -> None:  # fmt: skip
     """Creations and changes of the address, at the instants at which the model has them too."""
+
+    def told(address: str | None) -> None:
+        if not link.detached:
+            vehicle.input(AddressChanged(address))
+
     probes = context.workload.probes
     mean_gap_s = probes.mean_gap_s if probes is not None else math.inf
     messages = creations(context, lambda index: -mean_gap_s * math.log(context.draw("probe", index)))
+    if isinstance(vehicle, ClientHost):
+        messages = [message for message in messages if not message.uplink]  # a program has messages of its own
     record.expect(messages)
     for message in messages:
         clock.at(message.created_s, (vehicle if message.uplink else server).input, MessageCreated(message))
@@ -266,8 +367,7 @@ def _schedule(clock: Clock, timeline: LinkTimeline, context: Context, vehicle: H
     for at, index in zip(timeline.start_s.tolist(), timeline.address.tolist(), strict=True):
         address = timeline.addresses[index] if index >= 0 else None
         if address != before:
-            call: Callable[[Any], None] = vehicle.input
-            clock.at(at if at > 0.0 else context.start_s - SETTLE_S, call, AddressChanged(address))
+            clock.at(at if at > 0.0 else context.start_s - SETTLE_S, told, address)
             before = address
     for off_s, on_s in timeline.parked:
         clock.at(off_s, vehicle.input, IgnitionChanged(False))
@@ -275,11 +375,13 @@ def _schedule(clock: Clock, timeline: LinkTimeline, context: Context, vehicle: H
             clock.at(on_s, vehicle.input, IgnitionChanged(True))
 
 
-async def _until(clock: Clock, horizon_s: float, stop: asyncio.Event | None, hosts: tuple[Host, ...]) -> bool:
-    """Wait for the horizon; True where it was cut short."""
+async def _until(clock: Clock, horizon_s: float, stop: asyncio.Event | None, vehicle: Host | ClientHost, server: Host) -> bool:
+    """Wait for the horizon, or the end of a client of the user's own; True where it was cut short."""
     while clock.now() < horizon_s:
-        if any(host.failure is not None for host in hosts):
+        if vehicle.failure is not None or server.failure is not None:
             return True
+        if isinstance(vehicle, ClientHost) and vehicle.over:
+            return False
         if stop is not None and stop.is_set():
             return True
         wait_s = min(0.5, max(0.01, horizon_s - clock.now()))

@@ -166,6 +166,11 @@ def _choose_group(context: Any, group: str) -> None:
         raise TLSUnavailable(f"this OpenSSL does not know the group {group}")
 
 
+def openssl_version() -> str:
+    """The OpenSSL that does the TLS of live runs: pyOpenSSL brings its own."""
+    return SSL.OpenSSL_version(SSL.OPENSSL_VERSION).decode()
+
+
 def was_resumed(connection: Any) -> bool:
     from OpenSSL._util import lib
 

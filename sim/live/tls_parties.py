@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sim.live.certificates import SECOND_SERVER_NAME, Certificates, CertificatesRefused, Signature, issue
+from sim.live.certificates import Certificates, CertificatesRefused, Signature, issue
+from sim.live.packet.tls_records import RecordwiseTLSStream
 from sim.live.tls import TLSStream
 from sim.live.tls_context import Contexts, contexts
-from sim.protocols.server import Server
+from sim.protocols.server import SECOND_NAME, Server
 
 Inner = Callable[[str], asyncio.Protocol]
 
@@ -20,7 +21,7 @@ def certificates_for(server: Server, vins: list[str]) -> Certificates:
     profile = server.tls.profile
     if profile == "none":
         raise CertificatesRefused("the profile none has no certificates")
-    names = list(dict.fromkeys((server.name, SECOND_SERVER_NAME, server.address)))
+    names = list(dict.fromkeys((server.name, SECOND_NAME, server.address)))
     return issue(names, vins, profile, signature)
 
 
@@ -40,6 +41,10 @@ class Parties:
 
     def server_accepts(self, inner: Inner) -> TLSStream:
         return TLSStream(self.server, inner)
+
+    def broker_accepts(self, inner: Inner) -> RecordwiseTLSStream:
+        """As `server_accepts`, for who has to know where in TCP's stream each piece of plain text was."""
+        return RecordwiseTLSStream(self.server, inner)
 
     def vehicle_accepts(self, inner: Inner) -> TLSStream:
         """From the server alone: another vehicle's certificate is signed by the same authority."""

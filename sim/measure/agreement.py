@@ -34,6 +34,7 @@ class Row:
     agrees: bool
     at_s: float  # when, for the first record at which the two part
     model_to: float | None = None
+    allowed_s: float | None = None  # of a timing: what it may differ by
 
 
 def compare_runs(model: Mapping[str, pl.DataFrame], live: Mapping[str, pl.DataFrame], tolerance: Tolerance) -> list[Row]:
@@ -65,10 +66,11 @@ def timing(
     span_s: float,
 ) -> Row:
     """A pair of instants; `span_s` is the duration that the share applies to."""
+    allowed_s = tolerance.allowed_s(span_s)
     if model is None or live is None:
-        return Row(strategy, where, what, model, live, None, model is None and live is None, at_s)
+        return Row(strategy, where, what, model, live, None, model is None and live is None, at_s, allowed_s=allowed_s)
     difference = live - model
-    return Row(strategy, where, what, model, live, difference, abs(difference) <= tolerance.allowed_s(span_s), at_s)
+    return Row(strategy, where, what, model, live, difference, abs(difference) <= allowed_s, at_s, allowed_s=allowed_s)
 
 
 def _connections(strategy: str, model: pl.DataFrame, live: pl.DataFrame, tolerance: Tolerance) -> list[Row]:
@@ -122,14 +124,16 @@ def _disruptions(
                 & (pl.col("kind") != "probe")
             )
             # what the loss delayed: for long, or from before it was noticed to after
+            over = pl.lit(gave_up, dtype=pl.Float64)
             waited = late.filter(
                 (pl.col("delivered_s") - pl.col("created_s") > 1.0)
-                | ((pl.col("created_s") < gave_up) & (pl.col("delivered_s") > gave_up))
+                | ((pl.col("created_s") < over) & (pl.col("delivered_s") > over))
             )
             found.append((gave_up, waited["delivered_s"].min(), waited["delivered_s"].max()))
         for what, a, b in zip(("detection", "first redelivery", "caught up"), *found, strict=True):
-            if a is not None or b is not None:
-                rows.append(timing(strategy, where, what, a, b, start, tolerance, (a if a is not None else start) - start))
+            known = [at for at in (a, b) if at is not None]
+            if known:
+                rows.append(timing(strategy, where, what, a, b, min(known), tolerance, (a if a is not None else start) - start))
     return rows
 
 
@@ -261,7 +265,7 @@ def _sets(strategy: str, model: pl.DataFrame, live: pl.DataFrame) -> list[Row]:
     return rows
 
 
-def first_parting(rows: list[Row]) -> Row | None:
+def first_parting(rows: Sequence[Row]) -> Row | None:
     """The earliest record at which model and live part."""
     parted = [row for row in rows if not row.agrees]
     return min(parted, key=lambda row: row.at_s) if parted else None

@@ -30,6 +30,7 @@ _BY_USE = {
     "hybrid": Channel.HYBRID,
     "ddns_heartbeat": Channel.HEARTBEAT,
     "static_push": Channel.STATIC,
+    "client": Channel.MQTT,  # a program of the user's own (live)
 }
 
 

@@ -21,6 +21,7 @@ class Attached:
     path_end_s: float
     noticed_by_broker_s: float
     deaf: bool = False  # it took over from another one, and this broker sends nothing on such a connection
+    taken_over_s: float = math.inf  # somebody else came with its client id
 
 
 @dataclass(slots=True)
@@ -81,7 +82,8 @@ def sessions_of(
         noticed_s = min(_noticed_by_broker(attempt, messages, behaviour, settings, outages), taken_over_s)
         took_over = number > 0 and _noticed_by_broker(accepted[number - 1], messages, behaviour, settings, outages) > connack_s
         deaf = bool(behaviour["takeover_deaf"]) and took_over
-        attached = Attached(connack_s, ready_s, _dead_from(attempt, outages), noticed_s, deaf)
+        other_s = _never(attempt.noticed_s) if attempt.reason == "taken_over" else math.inf
+        attached = Attached(connack_s, ready_s, _dead_from(attempt, outages), noticed_s, deaf, other_s)
         if not sessions or attempt.session_present != 1:
             if sessions:
                 _end(sessions[-1], connack_s, behaviour, settings)
@@ -102,6 +104,8 @@ def _end(session: Session, successor_s: float, behaviour: Mapping[str, Any], set
         session.ended_s, session.end_cause = min(gone_s, successor_s), "session_expired"
     elif gone_s + expiry_s <= successor_s:
         session.ended_s, session.end_cause = gone_s + expiry_s, "session_expired"
+    elif math.isfinite(successor_s) and math.isfinite(session.attached[-1].taken_over_s):
+        session.ended_s, session.end_cause = session.attached[-1].taken_over_s, "clean_session_discarded"
     elif math.isfinite(successor_s):
         # neither clean nor expired, and yet the broker knew nothing of it
         session.ended_s, session.end_cause = successor_s, "broker_restart"

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from sim.record.causes import PURPOSES
+from sim.record.causes import PURPOSES, UNKNOWN_PURPOSE
 
 PROBE = "probe"
 
@@ -21,18 +21,22 @@ DAYS_A_MONTH = 30.0
 
 
 def bytes_by_purpose(traffic: pl.DataFrame) -> dict[str, Any]:
-    """purpose -> {`up`, `down`} in bytes for every purpose, and `total` over all of them but the probes."""
+    """purpose -> {`up`, `down`} in bytes for every purpose, and `total` over all of them but the probes.
+
+    Bytes that could not be told apart (live, of a program of the user's own) are a purpose of their own, where there are any.
+    """
     counted = {
         (purpose, direction): int(count)
         for purpose, direction, count in traffic.group_by("purpose", "direction").agg(pl.col("bytes").sum()).iter_rows()
     }
-    unknown = {purpose for purpose, _ in counted} - set(PURPOSES)
+    purposes = [*PURPOSES, *([UNKNOWN_PURPOSE] if any(purpose == UNKNOWN_PURPOSE for purpose, _ in counted) else [])]
+    unknown = {purpose for purpose, _ in counted} - set(purposes)
     if unknown:
         raise ValueError(f"bytes were spent on {min(unknown)}, which is not a purpose of the cost table")
     table: dict[str, Any] = {
-        purpose: {direction: counted.get((purpose, direction), 0) for direction in ("up", "down")} for purpose in PURPOSES
+        purpose: {direction: counted.get((purpose, direction), 0) for direction in ("up", "down")} for purpose in purposes
     }
-    table["total"] = sum(sum(table[purpose].values()) for purpose in PURPOSES if purpose != PROBE)
+    table["total"] = sum(sum(table[purpose].values()) for purpose in purposes if purpose != PROBE)
     return table
 
 

@@ -21,6 +21,8 @@ _NOTICED = {
     "reset": "by a reset of the transport",
     "closed": "when the peer closed the transport",
     "transport": "when the transport was gone",
+    "taken_over": "when another client had connected with its client id",
+    "not_observed": "(how, was not observed)",
 }
 _SPENT = {
     "no_address": "{s} without an address or a usable link",

@@ -1,18 +1,22 @@
 """The model against a field log: a CSV with the columns `time_s`, `event` and, for `delivered`, `message`.
 
 event: connected | disconnected | delivered. Times are seconds since the start of the drive. `message` is an id as in
-messages.parquet, or kind:number (ota:3, the third chunk); where it is empty the n-th delivery meets the model's n-th.
+messages.parquet, or kind:number (ota:3, the third chunk); where it is empty the n-th of those meets the
+model's n-th of the deliveries that no line names.
 """
 
 from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from sim.measure.agreement import Row, timing
 from sim.measure.tolerance import Tolerance
+
+LogEvent = tuple[float, str, str]  # time in s, event, message
 
 EVENTS = ("connected", "disconnected", "delivered")
 
@@ -21,7 +25,7 @@ class FieldLogError(ValueError):
     """The log cannot be read; one line with file and line."""
 
 
-def read_field_log(path: Path) -> list[tuple[float, str, str]]:
+def read_field_log(path: Path) -> list[LogEvent]:
     """(time in s, event, message) of each line, in the order of time. Raises FieldLogError."""
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -45,9 +49,7 @@ def read_field_log(path: Path) -> list[tuple[float, str, str]]:
     return sorted(found, key=lambda row: row[0])
 
 
-def compare_field_log(
-    strategy: str, model: dict[str, pl.DataFrame], log: list[tuple[float, str, str]], tolerance: Tolerance
-) -> list[Row]:
+def compare_field_log(strategy: str, model: dict[str, pl.DataFrame], log: list[LogEvent], tolerance: Tolerance) -> list[Row]:
     """Compare the model's run of one strategy (replication 0) with the log, event by event."""
     mine = pl.col("strategy") == strategy
     channel = model["connections"].filter(mine & pl.col("purpose").is_in(["mqtt", "heartbeat"]))
@@ -65,6 +67,8 @@ def compare_field_log(
         if event == "delivered" and named:
             rows += [_named(strategy, messages, at, message, tolerance) for at, message in named]
             seen = [(at, message) for at, message in seen if not message]
+            found = [row["message"] for row in (_find(messages, message) for _, message in named) if row is not None]
+            known = messages.filter(~pl.col("message").is_in(found))["delivered_s"].drop_nulls().sort().to_list()
             if not seen:
                 continue
         same = len(known) == len(seen)
@@ -80,16 +84,20 @@ def compare_field_log(
 
 def _named(strategy: str, messages: pl.DataFrame, at: float, message: str, tolerance: Tolerance) -> Row:
     """One delivery that names its message."""
-    kind, _, number = message.partition(":")
-    if number:
-        rows = messages.filter(pl.col("kind") == kind).sort("created_s", "message")
-        index = int(number) - 1 if number.isdigit() else -1
-        found = rows.row(index, named=True) if 0 <= index < len(rows) else None
-    else:
-        rows = messages.filter(pl.col("message") == int(message)) if message.isdigit() else messages.head(0)
-        found = rows.row(0, named=True) if len(rows) else None
+    found = _find(messages, message)
     if found is None:
         return Row(strategy, f"message {message}", "delivered", "no such message", at, None, False, at)
     created = found["created_s"]
     model_s = found["delivered_s"]
     return timing(strategy, f"message {message}", "delivered", model_s, at, created, tolerance, (model_s or at) - created)
+
+
+def _find(messages: pl.DataFrame, name: str) -> dict[str, Any] | None:
+    """The message of this name, an id or kind:number; None where there is none."""
+    kind, _, number = name.partition(":")
+    if number:
+        rows = messages.filter(pl.col("kind") == kind).sort("created_s", "message")
+        index = int(number) - 1 if number.isdigit() else -1
+        return rows.row(index, named=True) if 0 <= index < len(rows) else None
+    rows = messages.filter(pl.col("message") == int(name)) if name.isdigit() else messages.head(0)
+    return rows.row(0, named=True) if len(rows) else None

@@ -146,8 +146,8 @@ class Link:
         self._resent = False  # whether the last write met an interruption
         self._stalled_s = 0.0  # when the last one began in which its bytes got lost
         self._resumed_s = 0.0  # when the write went on after it
-        # up, down: [from, until) is taken by what is resent after an interruption that is not over yet
-        self._later: list[tuple[float, float] | None] = [None, None]
+        # down, up: (from, until, whose): taken by what a transport resends after an interruption that is not over yet
+        self._later: list[tuple[float, float, Flow] | None] = [None, None]
         self._any_later = False
         self._begin = self._end = self._until = 0.0  # of the row, and of the stretch that it is in
         self._stretch = self._address = self._state = 0
@@ -246,7 +246,7 @@ class Link:
         sent = flow.round_bytes + wire if start < flow.round_ends_s else wire
         # (a window that has grown may have to shrink after a silence, whatever ends it)
         small = sent <= self._initial_window_bytes and (flow.window_bytes <= self._initial_window_bytes or sent != wire)
-        if small and self._address == address and self._state == _UP:
+        if small and not self._any_later and self._address == address and self._state == _UP:
             finish = start + wire * 8.0 / (self._up_bps if up else self._down_bps)
             rtt = self._rtt
             if finish < self._end and finish + rtt < self._until and flow.sender_gone_s == NEVER:
@@ -299,20 +299,24 @@ class Link:
             start = later[1]
         return start
 
-    def _stand_later(self, up: bool, taken: tuple[float, float] | None) -> None:
-        """What is resent after an interruption takes the link's time from then on, not before."""
+    def _stand_later(self, up: bool, taken: tuple[float, float, Flow] | None) -> None:
+        """What is resent after an interruption takes the link's time from then on, not before.
+
+        Simplification: where several transports resend, the time is given back with the last of them.
+        """
         self._later[up] = taken
         self._any_later = self._later[0] is not None or self._later[1] is not None
 
-    def _take(self, up: bool, begun: float, finish: float) -> None:
+    def _take(self, flow: Flow, up: bool, begun: float, finish: float) -> None:
         """A write has its place in the link's FIFO from `begun` to `finish`."""
         free_s = self._up_free_s if up else self._down_free_s
         later = self._later[up] if self._any_later else None
         if self._resent:
             from_s = min(later[0], self._resumed_s) if later is not None else self._resumed_s
-            self._stand_later(up, (from_s, max(later[1], finish) if later is not None else finish))
+            self._stand_later(up, (from_s, max(later[1], finish) if later is not None else finish, flow))
         elif later is not None and begun >= later[0]:
-            self._stand_later(up, (later[0], max(later[1] + finish - begun if begun < later[1] else finish, finish)))
+            until_s = max(later[1] + finish - begun if begun < later[1] else finish, finish)
+            self._stand_later(up, (later[0], until_s, later[2]))
         else:
             # what goes out before the tail of the queue pushes the tail back
             free_s = finish if finish > free_s else free_s + (finish - begun)
@@ -347,7 +351,7 @@ class Link:
         left = wire
         at = max(start, flow.last_finish_s)
         begun = at
-        self._resent = flow.resent_until_s > start  # behind bytes of its own that are still to be resent
+        self._resent = flow.resent_until_s >= start > now  # behind bytes of its own that are still to be resent
         self._resumed_s = self._stalled_s = begun
         while left > 0:
             if at >= flow.round_ends_s:
@@ -366,33 +370,39 @@ class Link:
                 flow.window_bytes = self._initial_window_bytes  # a retransmission timeout happened in it
                 flow.round_bytes = 0
             at = finish
+        stalled_s, resumed_s = self._stalled_s, self._resumed_s
         arrival, acked = self._land(address, up, finish)
         arrival = max(arrival, flow.last_arrival_s)
         acked = max(acked, arrival)
         if finish == NEVER or self._resent:
-            again_s = NEVER if finish == NEVER else self._resumed_s
-            self._judge_sender(
-                flow, self._stalled_s, again_s + self.rtt_at(again_s) if again_s < NEVER else NEVER, user_timeout_s
-            )
+            again_s = NEVER if finish == NEVER else resumed_s + self.rtt_at(resumed_s)
+            self._judge_sender(flow, stalled_s, again_s, user_timeout_s)
         if finish < NEVER:
             self._judge_sender(flow, finish, acked, user_timeout_s)
         if arrival > flow.sender_gone_s:
             flow.stuck_bytes += wire
-            if finish == NEVER and reserve and self._stalled_s > begun:
+            if finish == NEVER and reserve and stalled_s > begun:
                 self._resent = False
-                self._take(up, begun, self._stalled_s)  # what was on the air before the path died
+                self._take(flow, up, begun, stalled_s)  # what was on the air before the path died
             return NEVER
         flow.last_arrival_s = arrival
         flow.last_finish_s = finish
         flow.used_s = finish
         if self._resent:
             flow.resent_until_s = finish
-            if self._resumed_s > begun:
-                flow.resumes_s = self._resumed_s
+            self._resumed_s = resumed_s
+            if resumed_s > begun:
+                flow.resumes_s = resumed_s
         if NEVER > finish > now + _WATCHED_S:
-            flow.remember(now, begun, finish, wire)
+            if resumed_s > stalled_s:
+                went = int(wire * (1.0 - self._share(resumed_s, begun, finish, up, but=(stalled_s, resumed_s))))
+                if went:
+                    flow.remember(now, begun, stalled_s, went)
+                flow.remember(now, resumed_s, finish, wire - went)
+            else:
+                flow.remember(now, begun, finish, wire)
         if reserve and finish < NEVER:
-            self._take(up, begun, finish)
+            self._take(flow, up, begun, finish)
         return arrival
 
     def _next_round(self, flow: Flow, at: float) -> None:
@@ -504,12 +514,9 @@ class Link:
         return again + self.rtt_at(again) if again < NEVER else NEVER
 
     def release(self, flow: Flow, up: bool, now: float) -> list[tuple[str, int]]:
-        """A transport is over: what it had not sent no longer takes the link's time. Returns (purpose, bytes) of that.
-
-        Simplification: of a write under way the share of its time that is left is taken for the share of its bytes.
-        """
+        """A transport is over: what it had not sent no longer takes the link's time. Returns (purpose, bytes) of that."""
         later = self._later[up] if self._any_later else None
-        if later is not None and flow.resent_until_s >= later[1] > now:
+        if later is not None and later[2] is flow:
             self._stand_later(up, None)
         free_s = self._up_free_s if up else self._down_free_s
         if flow.last_finish_s >= free_s > now and not flow.resent_until_s > now:
@@ -523,13 +530,32 @@ class Link:
         unsent: list[tuple[str, int]] = []
         kept: list[tuple[float, float, int, str]] = []
         for start, finish, wire, purpose in flow.unfinished:
-            left = int(wire * min(1.0, (finish - now) / (finish - start))) if finish > now and finish > start else 0
+            left = int(wire * self._share(now, start, finish, up)) if finish > now and finish > start else 0
             if left:
                 unsent.append((purpose, left))
             if wire > left:
                 kept.append((start, min(finish, now), wire - left, purpose))
         flow.unfinished = kept
         return unsent
+
+    def _share(self, at: float, start: float, finish: float, up: bool, but: tuple[float, float] = (0.0, 0.0)) -> float:
+        """Of a write on the air from `start` to `finish`, except in `but`, the share that goes out after `at`.
+
+        Simplification: it takes the link's rate, or as large a part of it, all the time.
+        """
+        whole = after = 0.0
+        begin = start
+        while begin < finish:
+            if not self._begin <= begin < self._end:
+                self._go_to(begin)
+            end = min(self._end, finish)
+            rate = min(self._up_bps if up else self._down_bps, 1e12)
+            whole += rate * (end - begin - max(0.0, min(end, but[1]) - max(begin, but[0])))
+            if end > at:
+                late = max(begin, at)
+                after += rate * (end - late - max(0.0, min(end, but[1]) - max(late, but[0])))
+            begin = end
+        return min(1.0, after / whole) if whole > 0.0 else 1.0
 
     def connect(self, address: int, now: float, *, up: bool = True) -> float:
         """When a TCP connection asked for at `now` stands at the opener (SYN, SYN-ACK), inf where never (RFC 9293 3.5)."""

@@ -10,6 +10,9 @@ from sim.protocols.tcp_settings import TCP
 from sim.protocols.tls import TLS
 from sim.settings import setting
 
+#: The seed's configuration has one name of the server, `Server.name`, its test command the other.
+SECOND_NAME = "ota-server.com"
+
 
 @dataclass(frozen=True, slots=True)
 class Server:

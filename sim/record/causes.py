@@ -31,6 +31,9 @@ UNATTRIBUTED = "unattributed"
 
 KINDS = ("ota", "diagnostics", "telemetry", "probe")
 
+#: Live, of a program that is seen from its packets alone; not among the purposes that others can have.
+UNKNOWN_PURPOSE = "unknown"
+
 #: What bytes are spent on, for the cost table. IP bytes, both directions.
 PURPOSES: dict[str, str] = {
     "payload": "messages and their acknowledgements, sent for the first time",

@@ -53,7 +53,12 @@ CONNECTIONS = (
     Column("attempt", "i4", "serial number of the attempt for this vehicle, from 0"),
     Column("purpose", "s", "mqtt | poll | heartbeat | push | post | download"),
     Column("opener", "s", "vehicle | server"),
-    Column("trigger", "s", "why: start | retry | address | keep_alive | transport | due | message | ignition | wake"),
+    Column(
+        "trigger",
+        "s",
+        "why: start | retry | address | keep_alive | transport | due | message | ignition | wake;"
+        " not_observed of a user's own program (live)",
+    ),
     Column("address", "s", "the vehicle's address when it started; empty where it had none"),
     Column("target", "s", "address:port it was opened to"),
     Column("waited_s", "f8", "wait ordered by the backoff policy before this attempt"),
@@ -72,7 +77,8 @@ CONNECTIONS = (
     Column(
         "reason",
         "s",
-        "why it ended: closed | reset | timed_out | keep_alive | address | connect_timeout | no_address | done | ...",
+        "why it ended: closed | reset | timed_out | keep_alive | address | connect_timeout | no_address | done | "
+        "taken_over | not_observed | ...",
     ),
     Column("bytes_up", "i8", "IP bytes from the vehicle"),
     Column("bytes_down", "i8", "IP bytes to the vehicle"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sim.record.causes import CAUSES, PURPOSES, UNATTRIBUTED
+from sim.record.causes import CAUSES, PURPOSES, UNATTRIBUTED, UNKNOWN_PURPOSE
 from sim.report.evidence import Evidence
 from sim.report.figures_ledger import FATES, ledger_rows
 from sim.report.numbers import percent, seconds, significant
@@ -65,12 +65,14 @@ def ledger_lines(evidence: Evidence) -> list[Row]:
 def cost_rows(evidence: Evidence) -> tuple[list[str], list[Row]]:
     """Purposes that cost anything, and a row per strategy with MB per drive for each of them."""
     purposes = [
-        purpose for purpose in PURPOSES if any(sum(evidence.of(name)["bytes"][purpose].values()) for name in evidence.strategies)
+        purpose
+        for purpose in (*PURPOSES, UNKNOWN_PURPOSE)
+        if any(sum(evidence.of(name)["bytes"].get(purpose, {}).values()) for name in evidence.strategies)
     ]
     rows = []
     for name in evidence.strategies:
         spent = evidence.of(name)["bytes"]
-        row = {purpose: significant(sum(spent[purpose].values()) / 1e6 / evidence.drives) for purpose in purposes}
+        row = {purpose: significant(sum(spent.get(purpose, {}).values()) / 1e6 / evidence.drives) for purpose in purposes}
         rows.append({"strategy": name, **row, "total": significant(spent["total"] / 1e6 / evidence.drives)})
     return purposes, rows
 

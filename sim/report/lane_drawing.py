@@ -11,19 +11,22 @@ from matplotlib.patches import Rectangle
 from sim.measure.episode_labels import LABELS
 from sim.report.axes_words import time_step, time_unit
 from sim.report.canvas import SMALL_PT, axes_in, bare
-from sim.report.lanes import PARKED, POLLING, REACHABLE, Segment, coarse
+from sim.report.lanes import OFFLINE, PARKED, POLLING, REACHABLE, Segment, coarse
 from sim.report.numbers import NBSP
 from sim.report.palette import FILLS, INK, MUTED, PAPER, RULE, SOFT, Fill, Style
 
 _LINE_IN = 0.06
 _LEAST_IN = 0.012  # a shorter block could not be seen
 _CHARACTER = 0.57  # mean width of a character over its size
+_OFFLINE = Fill(SOFT, "not connected", "offline")
+_PARKED = Fill(SOFT, "parked, disconnected on purpose", "parked", "..")
+_OWN = {OFFLINE: _OFFLINE, PARKED: _PARKED}
 _KEY_WORDS = {
+    OFFLINE: _OFFLINE.words,
+    PARKED: _PARKED.words,
     REACHABLE: "reachable, in the strategy's colour",
     POLLING: "reachable by poll only",
-    PARKED: "parked, disconnected on purpose",
 }
-_PARKED_FILL = Fill(SOFT, "parked, disconnected", "parked", "..")
 
 
 def fill_of(label: str, look: Style) -> Fill:
@@ -32,9 +35,7 @@ def fill_of(label: str, look: Style) -> Fill:
         return Fill(look.colour, "reachable", "reachable", text=PAPER)
     if label == POLLING:
         return Fill(PAPER, "reachable by poll only", "by poll", "\\\\\\\\")
-    if label == PARKED:
-        return _PARKED_FILL
-    return FILLS[label]
+    return _OWN[label] if label in _OWN else FILLS[label]
 
 
 def text_width_in(text: str, size_pt: float) -> float:
@@ -142,7 +143,7 @@ def time_axis(axes: Axes, start_s: float, end_s: float, width_in: float, zero_s:
 def used_labels(segments: Iterable[Segment]) -> list[str]:
     """Labels that occur, in the order in which a key shows them."""
     seen = {part.label for part in segments}
-    return [label for label in (REACHABLE, POLLING, PARKED, *LABELS) if label in seen]
+    return [label for label in (REACHABLE, POLLING, PARKED, OFFLINE, *LABELS) if label in seen]
 
 
 def key_rows(labels: Sequence[str], width_in: float) -> list[list[tuple[str, float]]]:
@@ -170,7 +171,7 @@ def draw_key(figure: Figure, labels: Sequence[str], width_in: float, bottom_in: 
     for number, row in enumerate(rows):
         y = height - 0.2 * number - 0.1
         for label, at in row:
-            fill = _PARKED_FILL if label == PARKED else FILLS.get(label, Fill(PAPER, "", "", "\\\\\\\\"))
+            fill = _OWN[label] if label in _OWN else FILLS.get(label, Fill(PAPER, "", "", "\\\\\\\\"))
             low, tall = (y - _LINE_IN / 2, _LINE_IN) if label == REACHABLE else (y - 0.05, 0.1)
             colour = MUTED if label == REACHABLE else fill.colour
             axes.add_patch(Rectangle((at, low), 0.17, tall, facecolor=colour, edgecolor=MUTED, linewidth=0.5, hatch=fill.hatch))

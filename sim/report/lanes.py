@@ -15,6 +15,7 @@ from sim.record.read import Run
 REACHABLE = "reachable"
 POLLING = "polling"
 PARKED = "parked"
+OFFLINE = "offline"  # of a field log, which does not say why
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ def provenance(evidence: Evidence) -> list[str]:
         own = ", ".join(one.get("overridden", []))
         except_for = f", except those set in the scenario: {own}" if own else ""
         lines.append(f"The broker's values ({one['preset']}, {one['version']}) {where}{except_for}.")
+    lines += [str(note) for note in evidence.manifest.get("live_notes", [])]
     measured = [str(column) for column in evidence.manifest.get("measured", [])]
     if measured:
         lines.append(f"Measured in the drive log: {', '.join(measured)}. Everything else about the link is modelled.")

@@ -24,6 +24,14 @@ _BEGINNINGS = (
 )
 
 
+_OF_A_VALIDATION = "validation_"
+
+
 def made_by_a_report(path: Path) -> bool:
-    """Whether a report made this figure or table (not every report makes all of them)."""
+    """Whether a report of a run made this figure or table (not every report makes all of them)."""
     return path.parent.name in FOLDERS and path.is_file() and path.name.startswith(_BEGINNINGS)
+
+
+def made_by_a_validation(path: Path) -> bool:
+    """Whether the report of a validation made this figure."""
+    return path.parent.name in FOLDERS and path.is_file() and path.name.startswith(_OF_A_VALIDATION)

@@ -49,7 +49,7 @@ def variants(evidence: Evidence) -> list[Variant]:
     found = []
     for entry in evidence.manifest["strategies"]:
         name, use = str(entry["name"]), str(entry["use"])
-        if name not in evidence.strategies:
+        if name not in evidence.strategies or use == "client":  # a program's settings are its own
             continue
         config = flat(entry.get("config") or {})
         base = first.setdefault(use, entry)

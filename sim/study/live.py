@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import math
 import shutil
 import signal
@@ -18,23 +19,30 @@ import numpy as np
 
 from sim.drive.timeline import LinkTimeline
 from sim.live.brokers import check_broker, preset_of
+from sim.live.client_command import ClientCommand
+from sim.live.client_host import Client
+from sim.live.environment import environment
+from sim.live.observed.observe import ClientSettings
 from sim.live.packages import TLS, WIRE, require
 from sim.live.run_certificates import RunCertificates, run_certificates
-from sim.live.session import LiveRun, LiveSetting, live_strategy
+from sim.live.session import LiveFailed, LiveRun, LiveSetting, live_strategy
+from sim.live.vehicle_log import LogFile
 from sim.measure.attribution import attribute
 from sim.measure.summary import metrics
 from sim.model.simulate import Setting, make_context
 from sim.record.causes import UNATTRIBUTED
 from sim.record.read import read_run
 from sim.record.tables import concatenate, digest, drive_tables, vehicle_tables, write
-from sim.scenario.scenario import Scenario
+from sim.scenario.scenario import Scenario, StrategyChoice
 from sim.scenario.user_strategy import is_user_strategy, user_class
+from sim.strategies.context import Context
 from sim.study.manifest import manifest, plain
 from sim.study.run import RunResult, Tables, drive_of, model_setting, timeouts, write_json
 
 LEAD_S = 3.0  # the machines start this long before the drive; the model is given the same
 _PRESET_KEYS = ("server.broker", "server.broker.preset")
 DRAIN_S = 30.0  # at most this much of the scenario's drain is waited for
+CLIENT = "client"  # what a program of the user's own is in place of a strategy's `use`
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,7 @@ class LivePlan:
     timeline: LinkTimeline
     setting: Setting
     keeps_preset: bool = False  # the preset is meant as it is, whatever broker is run
+    client: ClientCommand | None = None  # a program of the user's own, run in the place of the strategy whose `use` is CLIENT
 
     @property
     def horizon_s(self) -> float:
@@ -69,6 +78,24 @@ def plan(
     setting = dataclasses.replace(setting, drain_s=drain, start_s=0.0 if setting.phases_fixed else -LEAD_S)
     keeps_preset = any(one.partition("=")[0].strip() in _PRESET_KEYS for one in sets)
     return LivePlan(scenario, timeline, setting, keeps_preset)
+
+
+def with_client(planned: LivePlan, command: ClientCommand, *, beside: bool) -> LivePlan:
+    """The plan with a program as vehicle, beside the scenario's strategies or instead of them.
+
+    Raises:
+        LiveFailed: the scenario needs answers that only the lab's own vehicles give.
+    """
+    scenario = planned.scenario
+    if scenario.workload.ota is not None and scenario.workload.ota.window is not None:
+        raise LiveFailed("--client: workload.ota.window waits for answers of the lab's own vehicle; use workload.ota.every")
+    kept = scenario.strategies if beside else ()
+    names = {choice.name for choice in kept}
+    name = next(name for name in (command.name, *(f"{command.name}_{n}" for n in range(2, len(names) + 3))) if name not in names)
+    choices = (*kept, StrategyChoice(CLIENT, name, ClientSettings()))
+    objectives = tuple(one for one in scenario.objectives if one.strategy in names or one.strategy == name)
+    scenario = dataclasses.replace(scenario, strategies=choices, objectives=objectives)
+    return dataclasses.replace(planned, scenario=scenario, client=command)
 
 
 def cut(timeline: LinkTimeline, from_s: float, until_s: float | None) -> LinkTimeline:
@@ -116,6 +143,7 @@ def run_live(
     broker: str,
     link: str,
     *,
+    certificates: Path | None = None,
     out: Path = Path("results"),
     command: str = "",
     say: Callable[[str], None] = lambda _text: None,
@@ -123,6 +151,7 @@ def run_live(
     """Run every strategy of the scenario live, side by side, and write a run folder like that of the model.
 
     A live run carries its start time in its id and is never the same twice. Ctrl-C ends it and keeps what was recorded.
+    `certificates`: a folder that `python -m sim certificates` has written; new ones are made where it is not given.
     """
     planned = with_preset_of(planned, broker)
     scenario = planned.scenario
@@ -140,12 +169,17 @@ def run_live(
     work = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=parent))
     try:
         vin = make_context(planned.setting, planned.timeline, 0, 0).vin
-        with run_certificates(scenario.server, [vin], work / "certificates") as certificates:
-            runs = asyncio.run(_all(planned, broker, link, work, certificates, say))
+        log = LogFile(work / "live.log")
+        say(f"log: {log.path}")
+        with run_certificates(scenario.server, [vin], work / "certificates", certificates) as held:
+            if held is not None:
+                say(f"certificates, and while this run lasts their keys: {held.folder}")
+            runs = asyncio.run(_all(planned, broker, link, work, held, log, say))
+        log.close()
         tables = _tables(planned, broker, runs)
         write(tables, work)
         content = manifest(
-            scenario,
+            _as_seen(scenario, runs),
             measured=list(planned.timeline.measured),
             notes=list(planned.timeline.notes),
             command=command,
@@ -162,6 +196,10 @@ def run_live(
             "link": link,
             "interrupted": any(run.interrupted for run in runs.values()),
         }
+        notes = _notes(runs)
+        how_seen = [run.how_seen for run in runs.values() if run.how_seen]
+        content |= _of_client(planned, content, runs) | {"live_notes": [*how_seen, *notes]}
+        content["environment"] |= environment(next(iter(runs.values())).congestion_control)
         write_json(work / "manifest.json", content)
         numbers = metrics(read_run(work))
         write_json(work / "metrics.json", numbers)
@@ -172,11 +210,51 @@ def run_live(
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
         raise
-    return RunResult(final, numbers, bool(content["interrupted"]))
+    failed = any(run.program is not None and run.program.failed for run in runs.values())
+    return RunResult(final, numbers, bool(content["interrupted"]), tuple(notes), failed)
+
+
+def _notes(runs: dict[str, LiveRun]) -> list[str]:
+    """What happened beside the drive; with several strategies it is said to which."""
+    notes = [(name, note) for name, run in runs.items() for note in run.notes]
+    if len(runs) == 1:
+        return [note for _, note in notes]
+    return [f"{name}: {note}" for name, note in notes]
+
+
+def _as_seen(scenario: Scenario, runs: dict[str, LiveRun]) -> Scenario:
+    """The scenario with the settings that a program of the user's own was seen to have."""
+    choices = [
+        dataclasses.replace(choice, config=runs[choice.name].settings or choice.config) if choice.use == CLIENT else choice
+        for choice in scenario.strategies
+    ]
+    return dataclasses.replace(scenario, strategies=tuple(choices))
+
+
+def _of_client(planned: LivePlan, content: dict[str, Any], runs: dict[str, LiveRun]) -> dict[str, Any]:
+    """Entries of the manifest about a program of the user's own; empty where there was none."""
+    found: dict[str, Any] = {}
+    for entry in content["strategies"]:
+        if entry["use"] == CLIENT and planned.client is not None:
+            entry["config"] = {key: value for key, value in entry["config"].items() if value is not None}
+            end = runs[entry["name"]].program
+            found["client"] = {
+                "command": list(planned.client.words),
+                "exit_code": end.code if end is not None else None,
+                "ended_s": end.at_s if end is not None else None,
+                "last_words": end.last_words if end is not None else "",
+            }
+    return found
 
 
 async def _all(
-    planned: LivePlan, broker: str, link: str, folder: Path, certificates: RunCertificates | None, say: Callable[[str], None]
+    planned: LivePlan,
+    broker: str,
+    link: str,
+    folder: Path,
+    certificates: RunCertificates | None,
+    log: LogFile,
+    say: Callable[[str], None],
 ) -> dict[str, LiveRun]:
     scenario = planned.scenario
     context = make_context(planned.setting, planned.timeline, 0, 0)
@@ -198,7 +276,11 @@ async def _all(
             folder / "broker" / choice.name.replace("/", "_").replace(" ", "_"),
             together=together,
             certificates=certificates.made if certificates is not None else None,
+            log=functools.partial(log.line, choice.name),
+            say=functools.partial(_say_of, say, choice.name),
         )
+        if choice.use == CLIENT and planned.client is not None:
+            setting.client = Client(planned.client, _values(scenario, context, certificates), folder)
         user = user_class(choice.use, scenario.folder) if is_user_strategy(choice.use) else None
         tasks.append(
             asyncio.create_task(
@@ -214,15 +296,35 @@ async def _all(
     return {choice.name: run for choice, run in zip(scenario.strategies, results, strict=True)}
 
 
+def _say_of(say: Callable[[str], None], name: str, text: str) -> None:
+    say(f"{name}: {text}")
+
+
+def _values(scenario: Scenario, context: Context, certificates: RunCertificates | None) -> dict[str, str]:
+    """What the placeholders in a client's command stand for."""
+    server = scenario.server
+    found = {
+        "host": server.name,
+        "port": str(server.mqtt_port),
+        "client_id": context.client_id,
+        "username": context.client_id,
+        "vin": context.vin,
+    }
+    if certificates is not None:
+        files = {"ca": "ca.crt", "cert": "vmg.crt", "key": "vmg.key"}
+        found |= {name: str((certificates.folder / file).absolute()) for name, file in files.items()}
+    return found
+
+
 def _tables(planned: LivePlan, broker: str, runs: dict[str, LiveRun]) -> Tables:
     parts = []
     for choice in planned.scenario.strategies:
         run = runs[choice.name]
-        _mark_path_ends(run, planned)
+        _mark_path_ends(run, planned.horizon_s)
         outcomes = run.record.outcomes(run.held)
         tables = _vehicle(planned, choice.name, run, outcomes)
         if not run.broker_is_ours:
-            causes = _attributed(planned, choice.config, tables)
+            causes = _attributed(planned, run, choice.config, tables)
             outcomes = [
                 (("pending", "") if causes.get(message.id) == "" else ("lost", causes.get(message.id, UNATTRIBUTED)))
                 if outcome == "lost" and cause in ("", UNATTRIBUTED)
@@ -231,11 +333,14 @@ def _tables(planned: LivePlan, broker: str, runs: dict[str, LiveRun]) -> Tables:
             ]
             tables = _vehicle(planned, choice.name, run, outcomes)
         parts.append(tables)
-    return concatenate(parts) | concatenate([drive_tables(planned.timeline, 0, 0)])
+    # with several strategies the drive is the one that they share; what was done to one of them by hand is in the notes
+    driven = next(iter(runs.values())).timeline if len(runs) == 1 else planned.timeline
+    return concatenate(parts) | concatenate([drive_tables(driven, 0, 0)])
 
 
 def _vehicle(planned: LivePlan, name: str, run: LiveRun, outcomes: list[tuple[str, str]]) -> Tables:
-    last = int(planned.timeline.address[-1])
+    timeline = run.timeline
+    last = int(timeline.address[-1])
     return vehicle_tables(
         run.record,
         outcomes,
@@ -243,36 +348,41 @@ def _vehicle(planned: LivePlan, name: str, run: LiveRun, outcomes: list[tuple[st
         replication=0,
         vehicle=0,
         start_s=-LEAD_S,
-        end_s=planned.timeline.end_s,
+        end_s=timeline.end_s,
         horizon_s=planned.horizon_s,
         radio_active_s=math.nan,
-        current_address=planned.timeline.addresses[last] if last >= 0 else "",
+        current_address=timeline.addresses[last] if last >= 0 else "",
         timeouts=timeouts(planned.scenario),
-        parked=planned.timeline.parked,
+        parked=timeline.parked,
     )
 
 
-def _mark_path_ends(run: LiveRun, planned: LivePlan) -> None:
+def _mark_path_ends(run: LiveRun, horizon_s: float) -> None:
     """When the path beneath each connection died: what the timeline did to its address, as no socket tells."""
-    timeline = planned.timeline
+    timeline = run.timeline
     starts = timeline.start_s.tolist()
     held = [timeline.addresses[a] if a >= 0 else "" for a in timeline.address.tolist()]
     for row in run.record.connections:
         ends = next((at for at, name in zip(starts, held, strict=True) if at > row.asked_s and name != row.address), math.inf)
-        over_s = row.noticed_s if row.noticed_s == row.noticed_s else planned.horizon_s
+        over_s = row.noticed_s if row.noticed_s == row.noticed_s else horizon_s
         if row.address and ends < over_s:
             row.path_end_s = ends
 
 
-def _attributed(planned: LivePlan, config: Any, tables: Tables) -> dict[int, str]:
+def _attributed(planned: LivePlan, run: LiveRun, config: Any, tables: Tables) -> dict[int, str]:
     setting = planned.setting
-    lossy = (planned.timeline.link == 2).tolist()
-    starts = [*planned.timeline.start_s.tolist(), planned.horizon_s]
+    behaviour = plain(setting.server.broker.behaviour())
+    if run.settings is not None:
+        config = run.settings
+        if run.settings.granted_qos is not None:
+            behaviour["qos_max"] = min(behaviour["qos_max"], run.settings.granted_qos)
+    lossy = (run.timeline.link == 2).tolist()
+    starts = [*run.timeline.start_s.tolist(), planned.horizon_s]
     outages = [(starts[i], starts[i + 1]) for i, lost in enumerate(lossy) if lost]
     found = attribute(
         tables["messages"],
         tables["connections"],
-        plain(setting.server.broker.behaviour()),
+        behaviour,
         plain(config),
         plain(setting.workload),
         planned.horizon_s,

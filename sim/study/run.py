@@ -34,6 +34,8 @@ class RunResult:
     run_dir: Path
     metrics: dict[str, Any]
     interrupted: bool = False  # live: cut short by the user
+    notes: tuple[str, ...] = ()  # live: what happened beside the drive
+    client_failed: bool = False  # live: the program in the vehicle's place ended by itself, and not well
 
 
 def model_setting(scenario: Scenario) -> Setting:

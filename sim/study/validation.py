@@ -3,100 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
+import shutil
+import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from sim.measure.agreement import Row, compare_runs, contained
-from sim.measure.field_log import compare_field_log, read_field_log
-from sim.measure.tolerance import Tolerance
-from sim.model.simulate import simulate
-from sim.record.read import read_run
-from sim.record.tables import concatenate, drive_tables, vehicle_tables
-from sim.scenario.user_strategy import is_user_strategy, user_class
+from sim.measure.agreement import Row
+from sim.measure.field_log import read_field_log
+from sim.measure.validation import LOG, MODEL, VERDICT, Validation, read_validation
 from sim.study.live import LivePlan, run_live, with_preset_of
-from sim.study.run import Tables, timeouts
-
-#: Phases of a broker's tick that the model is run with where a live broker's cannot be set: an interval of the tick's length
-#: is then known to within an eighth of it.
-TICK_PHASES = tuple(number / 8 for number in range(8))
-
-
-def model_tables(planned: LivePlan, tick_phase: float | None = None) -> Tables:
-    """The model's run of the same plan; `tick_phase` in [0, 1) places the broker's tick, None: where the live one's is set."""
-    parts = []
-    for choice in planned.scenario.strategies:
-        user = user_class(choice.use, planned.scenario.folder) if is_user_strategy(choice.use) else None
-        run = simulate(planned.setting, planned.timeline, choice.use, choice.config, user=user, trace=True, tick_phase=tick_phase)
-        parts.append(
-            vehicle_tables(
-                run.record,
-                run.outcomes,
-                strategy=choice.name,
-                replication=0,
-                vehicle=0,
-                start_s=run.start_s,
-                end_s=run.end_s,
-                horizon_s=run.horizon_s,
-                radio_active_s=run.radio_active_s,
-                current_address=run.current_address,
-                timeouts=timeouts(planned.scenario),
-                parked=planned.timeline.parked,
-            )
-        )
-    return concatenate(parts) | concatenate([drive_tables(planned.timeline, 0, 0)])
-
-
-def model_ensemble(planned: LivePlan, broker: str) -> list[Tables]:
-    """The model's runs for every phase that cannot be set on `broker`; one run where all can."""
-    ticks = planned.setting.server.broker.behaviour().keep_alive_rule == "tick_after"
-    if broker == "embedded" or not ticks:
-        return [model_tables(planned)]
-    return [model_tables(planned, phase) for phase in TICK_PHASES]
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """One live run (None: a field log) and its rows."""
-
-    run_dir: Path | None
-    rows: tuple[Row, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Validation:
-    """Result of a validation: a comparison for each live run. All have to agree."""
-
-    comparisons: tuple[Comparison, ...]
-
-    @property
-    def rows(self) -> list[Row]:
-        """Of each quantity the row of the run that is furthest from the model, in the order of the first run."""
-        worst: dict[tuple[str, str, str], Row] = {}
-        for comparison in self.comparisons:
-            for row in comparison.rows:
-                key = (row.strategy, row.where, row.what)
-                if key not in worst or _distance(row) > _distance(worst[key]):
-                    worst[key] = row
-        return list(worst.values())
-
-    @property
-    def agrees(self) -> bool:
-        return all(row.agrees for comparison in self.comparisons for row in comparison.rows)
-
-    @property
-    def run_dir(self) -> Path | None:
-        """The folder of the last live run."""
-        return self.comparisons[-1].run_dir if self.comparisons else None
-
-
-def _distance(row: Row) -> tuple[bool, float]:
-    return not row.agrees, abs(row.difference) if row.difference is not None else 0.0
+from sim.study.manifest import manifest
+from sim.study.model_record import Ensemble, model_ensemble, model_tables, write_model
+from sim.study.run import write_json
 
 
 def validate(
@@ -111,49 +34,95 @@ def validate(
 ) -> Validation:
     """Run the model, and live `runs` times, on the same timeline and compare them; the tolerance is the scenario's.
 
-    Writes validation.csv and validation.json into the folder of each live run. An interrupted run is the last one.
+    Into the folder of each live run come the model's records (model/), validation.csv and validation.json. An interrupted
+    run is the last one.
     """
     planned = with_preset_of(planned, broker)
-    models = model_ensemble(planned, broker)
-    comparisons = []
+    ensemble = model_ensemble(planned, broker)
+    done: list[Path] = []
     for number in range(runs):
         if runs > 1:
             say(f"live run {number + 1} of {runs}")
         live = run_live(planned, broker, link, out=out, command=command, say=say)
-        rows = _compared(models, live.run_dir, planned.scenario.validation)
-        write_rows(rows, live.run_dir)
-        comparisons.append(Comparison(live.run_dir, tuple(rows)))
+        done.append(live.run_dir)
+        _place_model(ensemble, live.run_dir, command)
+        found = _written(done)
         if live.interrupted:
             break
-    return Validation(tuple(comparisons))
+    return found
 
 
-def _compared(models: Sequence[Tables], run_dir: Path, tolerance: Tolerance) -> list[Row]:
-    run = read_run(run_dir)
-    tables: dict[str, pl.DataFrame] = {name: getattr(run, name) for name in ("messages", "connections", "disruptions", "trace")}
-    return contained([compare_runs(model, tables, tolerance) for model in models])
+def validate_against(planned: LivePlan, log: Path, *, out: Path = Path("results"), command: str = "") -> Validation:
+    """The model's run of each strategy compared with a field log instead of a live run. Raises FieldLogError.
+
+    Writes a folder like that of a live run, with the log and the model's records.
+    """
+    read_field_log(log)  # a mistake in it is said before anything is run or written
+    scenario = planned.scenario
+    started = datetime.now(UTC)
+    parent = out / scenario.name
+    parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=".field.", dir=parent))
+    try:
+        shutil.copyfile(log, work / LOG)
+        content = manifest(
+            scenario,
+            measured=list(planned.timeline.measured),
+            notes=list(planned.timeline.notes),
+            command=command,
+            keep_inputs=True,
+            folder=work,
+        )
+        content |= {"world": "field", "replications": 1, "started": started.isoformat(), "log": log.name}
+        content["drain_s"] = planned.setting.drain_s
+        write_model(Ensemble(planned, (None,), model_tables(planned)), work / MODEL, command)
+        final = _free(parent, f"field-{started:%Y%m%dT%H%M%S}-{log.stem}")
+        write_json(work / "manifest.json", content | {"run_id": final.name})
+        work.chmod(0o755)
+        work.rename(final)
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    return _written([final])
 
 
-def write_rows(rows: Sequence[Row], folder: Path) -> None:
-    """validation.csv, a line for each compared quantity, and validation.json, the verdict."""
-    frame = pl.DataFrame([_plain(row) for row in rows], infer_schema_length=None)
+def _free(parent: Path, name: str) -> Path:
+    """The folder of this name, or the first of name-2, name-3, ... that is not there."""
+    final, serial = parent / name, 2
+    while final.exists():
+        final, serial = parent / f"{name}-{serial}", serial + 1
+    return final
+
+
+def _place_model(ensemble: Ensemble, run_dir: Path, command: str) -> None:
+    work = Path(tempfile.mkdtemp(prefix=f".{MODEL}.", dir=run_dir))
+    try:
+        write_model(ensemble, work / MODEL, command)
+        (work / MODEL).rename(run_dir / MODEL)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _written(folders: Sequence[Path]) -> Validation:
+    """The comparison of these runs; validation.csv and validation.json, which names all of them, go into each folder."""
+    for folder in folders:
+        write_json(folder / VERDICT, {"runs": [one.name for one in folders]})
+    found = read_validation(folders[-1])
+    for comparison in found.comparisons:
+        _write_rows(comparison.rows, comparison.run_dir)
+        verdict = {"agrees": comparison.agrees, "rows": len(comparison.rows)}
+        verdict["parted"] = sum(not row.agrees for row in comparison.rows)
+        write_json(comparison.run_dir / VERDICT, verdict | {"runs": [one.name for one in folders]})
+    return found
+
+
+def _write_rows(rows: Sequence[Row], folder: Path) -> None:
+    """validation.csv, a line for each compared quantity."""
+    names = [field.name for field in dataclasses.fields(Row)]
+    frame = pl.DataFrame([_plain(row) for row in rows], infer_schema_length=None) if rows else pl.DataFrame(schema=names)
     frame.write_csv(folder / "validation.csv")
-    verdict = {"agrees": all(row.agrees for row in rows), "rows": len(rows), "parted": sum(not row.agrees for row in rows)}
-    (folder / "validation.json").write_text(json.dumps(verdict) + "\n")
 
 
 def _plain(row: Row) -> dict[str, Any]:
     as_text = {"model": str(row.model), "live": str(row.live), "at_s": row.at_s if math.isfinite(row.at_s) else None}
     return {**dataclasses.asdict(row), **as_text}
-
-
-def validate_against(planned: LivePlan, log: Path) -> Validation:
-    """The model's run of each strategy compared with a field log instead of a live run. Raises FieldLogError."""
-    events = read_field_log(log)
-    tables = model_tables(planned)
-    rows = [
-        row
-        for choice in planned.scenario.strategies
-        for row in compare_field_log(choice.name, tables, events, planned.scenario.validation)
-    ]
-    return Validation((Comparison(None, tuple(rows)),))

@@ -17,8 +17,8 @@ from cryptography.x509.verification import PolicyBuilder, Store
 
 from sim.cli import main
 from sim.live import packages
-from sim.live.certificates import CertificatesRefused, issue, write
-from sim.live.run_certificates import run_certificates
+from sim.live.certificates import CertificatesRefused, issue, read, write
+from sim.live.run_certificates import CertificatesUnusable, run_certificates
 from sim.protocols.server import Server
 from sim.protocols.tls import TLS
 from sim.strategies.context import Context
@@ -198,3 +198,45 @@ def test_the_profile_none_needs_no_tls(monkeypatch):
     assert packages._at_least("h11", (0, 16))
     monkeypatch.setattr(packages, "version", lambda _name: "0.15.9rc1")
     assert not packages._at_least("h11", (0, 16))
+
+
+# --- those of a folder ----------------------------------------------------------------------------------------------------
+
+
+def test_what_was_written_is_read_again(tmp_path: Path):
+    made = issue(NAMES, ["VIN123", "VIN124"], "classical")
+    write(made, tmp_path)
+    assert read(tmp_path, NAMES[0], ["VIN123", "VIN124"]) == made
+    with run_certificates(Server(tls=TLS(profile="classical")), ["VIN123"], tmp_path / "kept", tmp_path) as held:
+        assert held is not None
+        assert (held.made.server, held.folder) == (made.server, tmp_path)
+    assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["ca.crt", "server.crt", "vmg-VIN124.crt", "vmg.crt"]
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda folder: (folder / "vmg.key").unlink(), "vmg.key: No such file or directory; python -m sim certificates "),
+        (lambda folder: (folder / "vmg.crt").write_text("no PEM"), "vmg.crt is no certificate"),
+        (lambda folder: (folder / "vmg.crt").write_bytes((folder / "server.crt").read_bytes()), "the vehicle is VIN123"),
+        (lambda folder: (folder / "server.crt").write_bytes((folder / "vmg.crt").read_bytes()), "is not for ota-server."),
+    ],
+)
+def test_certificates_of_somebody_else_are_refused_in_a_line(change, line, tmp_path: Path):
+    write(issue(NAMES, ["VIN123"], "classical"), tmp_path)
+    change(tmp_path)
+    server = Server(tls=TLS(profile="classical"))
+    with (
+        pytest.raises(CertificatesUnusable, match=f"^--certificates: .*{re.escape(line)}") as refused,
+        run_certificates(server, ["VIN123"], tmp_path / "kept", tmp_path),
+    ):
+        pass
+    assert "\n" not in str(refused.value)
+
+
+def test_without_tls_certificates_are_for_nothing(tmp_path: Path):
+    with (
+        pytest.raises(CertificatesUnusable, match=r"server\.tls is none"),
+        run_certificates(Server(tls=TLS(profile="none")), ["VIN123"], tmp_path, tmp_path),
+    ):
+        pass

@@ -23,8 +23,12 @@ def _possible():
     skip_where_impossible()
 
 
+#: ignores SIGTERM, forks, and its grandchild leaves its session; the last argument is there to be found by
+_STUBBORN = "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); os.fork() or os.setsid() or os.fork()"
+_STUBBORN += "; print('stands', flush=True); time.sleep(300)"
+
 _A_LAB = """
-import asyncio
+import asyncio, subprocess, sys
 from sim.live.clock import Clock
 from sim.live.packet_link import PacketLink
 from tests.live.packet_lab import OLD, SERVER, drive
@@ -32,7 +36,10 @@ from tests.live.packet_lab import OLD, SERVER, drive
 async def run():
     link = PacketLink(drive((0.0, OLD)), SERVER, "public", Clock(asyncio.get_running_loop(), 0.0), queue_bytes=1 << 18)
     await link.start()
-    client = await link.run_client(["sleep", "300"])
+    argv = [sys.executable, "-c", sys.argv[1], sys.argv[2]]
+    client = await link.run_client(argv, stdout=subprocess.PIPE)
+    for _ in range(3):
+        await client.stdout.readline()
     print(link.vehicle_namespace, link.server_namespace, link._forwarder.pid, client.pid, flush=True)
     await asyncio.sleep(300)
 
@@ -40,10 +47,10 @@ asyncio.run(run())
 """
 
 
-def a_lab():
+def a_lab(mark="a-client-of-the-tests"):
     """A lab in another process: (process, its namespaces, id of its forwarder, id of its client)."""
     process = subprocess.Popen(
-        [sys.executable, "-c", _A_LAB],
+        [sys.executable, "-c", _A_LAB, _STUBBORN, mark],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -51,6 +58,17 @@ def a_lab():
     )
     vehicle, server, forwarder, client = process.stdout.readline().split()
     return process, {vehicle, server}, int(forwarder), int(client)
+
+
+def marked(mark):
+    """How many processes have `mark` as their last argument."""
+    found = 0
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found += path.read_bytes().endswith(mark.encode() + b"\0")
+        except OSError:  # it has just ended
+            continue
+    return found
 
 
 def gone_within(seconds, still_there):
@@ -62,12 +80,30 @@ def gone_within(seconds, still_there):
 
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_a_lab_that_was_killed_leaves_no_namespace_and_no_process(sign):
-    process, made, forwarder, client = a_lab()
+    mark = f"stubborn-{os.getpid()}-{sign}"
+    process, made, forwarder, client = a_lab(mark)
     assert made <= set(os.listdir("/run/netns"))
+    assert made & set(os.listdir("/etc/netns"))
+    assert marked(mark) >= 4  # the three of the program, and who started them
     process.send_signal(sign)
     process.wait(10.0)
     assert gone_within(5.0, lambda: made & set(os.listdir("/run/netns")))
     assert gone_within(5.0, lambda: any(Path("/proc", str(pid)).exists() for pid in (forwarder, client)))
+    assert gone_within(5.0, lambda: marked(mark))
+    assert not any(Path("/etc/netns", name).exists() for name in made)
+
+
+def test_a_program_that_will_not_end_is_ended_with_all_that_it_started():
+    mark = f"stubborn-{os.getpid()}-stop"
+
+    async def case(lab):
+        client = await lab.link.run_client([sys.executable, "-c", _STUBBORN, mark], stdout=subprocess.PIPE)
+        for _ in range(3):
+            await client.stdout.readline()
+        assert marked(mark) >= 4
+
+    live(case, drive((0.0, OLD)))
+    assert gone_within(1.0, lambda: marked(mark))
 
 
 def test_what_a_lab_left_whose_forwarder_was_killed_too_goes_with_the_next_start():

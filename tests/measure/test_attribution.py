@@ -81,6 +81,18 @@ def test_a_session_that_was_not_there_at_the_next_connack(settings: dict, behavi
     assert causes([lost(0, 101.0)], present=0, settings=settings, **behaviour) == {0: cause}
 
 
+def test_a_session_that_somebody_else_with_a_clean_session_took_over() -> None:
+    links = [
+        connection(0, "mqtt", 0.0, 0.5, noticed_s=150.0, session_present=0, reason="taken_over"),
+        connection(1, "mqtt", 150.0, 150.5, session_present=0),
+    ]
+    found = attribute(
+        table("messages", lost(0, 149.9), lost(1, 150.2)), table("connections", *links), dataclasses.asdict(BrokerBehaviour()),
+        SETTINGS, {}, 1000.0,
+    )  # fmt: skip
+    assert dict(found.iter_rows()) == {0: "clean_session_discarded", 1: "no_subscription"}
+
+
 def test_after_the_end_of_a_clean_session_nobody_is_subscribed() -> None:
     assert causes([lost(0, 150.0)], present=0, settings={"clean_session": True}) == {0: "no_subscription"}
 

@@ -11,7 +11,7 @@ from sim.measure.field_log import FieldLogError, compare_field_log, read_field_l
 from sim.measure.tolerance import Tolerance
 from sim.scenario.load import load
 from sim.study.live import plan
-from sim.study.validation import model_tables
+from sim.study.model_record import model_tables
 
 SCENARIO = Path(__file__).resolve().parents[2] / "scenarios" / "seed_message_flow.yaml"
 

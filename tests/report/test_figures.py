@@ -7,10 +7,7 @@ from typing import Any
 
 import matplotlib
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.text import Text
-from matplotlib.transforms import Bbox
 
 from sim.measure.episode_labels import LABELS
 from sim.report import figures
@@ -19,6 +16,7 @@ from sim.report.evidence import Evidence, read_evidence
 from sim.report.palette import CSS_VARIABLES, FILLS, styles
 
 from .conftest import MakeRun
+from .figure_texts import assert_texts_stay_inside_and_apart, texts
 
 FIGURES: dict[str, Callable[[Evidence], Figure]] = {
     "trade_off": lambda e: figures.trade_off(e.metrics, e.strategies),
@@ -29,10 +27,6 @@ FIGURES: dict[str, Callable[[Evidence], Figure]] = {
     "loss_ledger": lambda e: figures.loss_ledger(e.run.messages, e.strategies),
     "backoff_ladder": lambda e: figures.backoff_ladder(e.run.connections, e.strategies),
 }
-
-
-def texts(figure: Figure) -> str:
-    return "\n".join(text.get_text() for text in figure.findobj(Text))
 
 
 @pytest.fixture(scope="module")
@@ -77,21 +71,7 @@ def test_each_figure_names_the_strategies_and_has_the_same_bytes_twice(name: str
 @pytest.mark.parametrize("name", FIGURES)
 def test_texts_stay_inside_the_figure_and_off_each_other(name: str, gap: Evidence, crowd: Evidence) -> None:
     for evidence in (gap, crowd):
-        figure = FIGURES[name](evidence)
-        canvas = FigureCanvasAgg(figure)
-        canvas.draw()
-        renderer = canvas.get_renderer()
-        boxes: list[tuple[str, Bbox]] = []
-        for text in figure.findobj(Text):
-            if text.get_text() and text.get_visible():
-                # of an annotation the text alone, without its line
-                boxes.append((text.get_text(), Text.get_window_extent(text, renderer)))
-        for number, (words, box) in enumerate(boxes):
-            assert -2 < box.x0 < box.x1 < figure.bbox.width + 2, words
-            assert -2 < box.y0 < box.y1 < figure.bbox.height + 2, words
-            for other, its in boxes[number + 1 :]:
-                overlap = min(box.x1, its.x1) - max(box.x0, its.x0), min(box.y1, its.y1) - max(box.y0, its.y0)
-                assert overlap[0] <= 2 or overlap[1] <= 3, f"{words!r} lies on {other!r}"
+        assert_texts_stay_inside_and_apart(FIGURES[name](evidence))
 
 
 def test_frames_are_enough_for_a_notebook(evidence: Evidence) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sim.report.knobs import SEED, SEED_OF, UNKNOWN, flat, mosquitto_lines, paste_line, seed_value
 from sim.report.numbers import NBSP, difference, percent, seconds, significant, with_interval
-from sim.report.page import _breakable, _markdown, _unbroken
+from sim.report.rendering import _breakable, _markdown, _unbroken
 from sim.report.settings_table import setting_text
 from sim.report.spread import joined_names, shortened, spread
 from sim.strategies.catalog import STRATEGIES

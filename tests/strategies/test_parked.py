@@ -2,7 +2,15 @@
 
 import pytest
 
-from sim.machine import AddressChanged, CloseTransport, IgnitionChanged, MessageCreated, OpenTransport, PacketReceived, ResolveName
+from sim.machine import (
+    AddressChanged,
+    CloseTransport,
+    IgnitionChanged,
+    MessageCreated,
+    OpenTransport,
+    PacketReceived,
+    ResolveName,
+)
 from sim.protocols.http import HTTPRequest, HTTPResponse
 from sim.protocols.mqtt_packets import Disconnect, PingReq, Publish
 from sim.strategies.config import DDNSHeartbeat, Hybrid, MQTTPersistent

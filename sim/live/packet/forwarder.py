@@ -2,13 +2,16 @@
 
 A process, because the event loop of a live run (and Python's lock) would delay packets by what it happens to do. It is
 also the guardian: when its standard input ends, by `stop` or because the lab was killed, it deletes what it made.
-First line of its standard input: the plan. Lines of its output: {"ready": true}, {"changes": n}, {"ended": report}.
+First line of its standard input: the plan. Lines of its output, the first and the last once:
+{"congestion_control": both ends'}, {"applied": instant of the change of address, "address": new one, "by_hand": whether not
+the drive's}, {"outages": all of them}, {"ended": report}.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import dataclasses
 import errno
 import gc
 import json
@@ -18,17 +21,21 @@ import select
 import signal
 import time
 import traceback
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
-from sim.live.packet.namespaces import TUN, delete, entered, make, open_tun, set_sysctl
+from sim.live.packet.capture import CaptureFile
+from sim.live.packet.namespaces import INTERFACE, ask_for_names, delete, entered, make, open_tun, set_sysctl, sysctl
 from sim.live.packet.netlink import InterfaceWatch, Netlink
+from sim.live.packet.outages import Outage, attached
 from sim.live.packet.path import Path
 from sim.live.packet.plan import Plan, changes
 
 _QUEUE_PACKETS = 10_000  # of a TUN device: a burst waits there until it is read; losses belong to the path alone
 _AT_ONCE = 32  # packets read from one side before the other, and what is due, have their turn
 _LOOK_UP_S = 1.0  # the lab's end is looked for at least this often
+_CONGESTION_CONTROL = "cubic"  # the model's windows; a host may have another default, such as BBR
 _PR_SET_TIMERSLACK = 29
 
 
@@ -70,8 +77,10 @@ class Forwarder:
     """Owns both TUN devices and the vehicle's address."""
 
     def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+        self._drive = self._plan = plan  # as it was meant, and as somebody's hand has left it
+        self._outages: list[Outage] = []
         self._path = Path(plan)
+        self._capture = CaptureFile(plan.capture, plan.epoch_ns) if plan.capture else None
         self._lateness = Lateness()
         with entered(plan.vehicle):
             self._vehicle_tun = open_tun()
@@ -81,18 +90,26 @@ class Forwarder:
             self._server_tun = open_tun()
             server_net = self._prepare()
             server_net.add_address(plan.server_address)
-            server_net.default_route(plan.server_address, plan.initial_window)
+            self._congestion_control = _CONGESTION_CONTROL
+            try:
+                server_net.default_route(plan.server_address, plan.initial_window, _CONGESTION_CONTROL)
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+                self._congestion_control = ""  # the kernel has not got it
+                server_net.default_route(plan.server_address, plan.initial_window, "")
+            say({"congestion_control": self._congestion_control or sysctl("ipv4/tcp_congestion_control")})
             server_net.close()
-        self._rows = changes(plan.address)
-        self._changed_s = [-math.inf, *(plan.start_s[row] for row in self._rows[1:]), math.inf]
-        self._changes = 0  # how many have begun
+        self._applied_s = -math.inf
+        self._changes = 0  # of the address: how many have begun
+        self._lay_changes()
         self._address = ""
         self._begun_s = self._now()
         self._changes_late_ms: list[float] = []
 
     def _prepare(self) -> Netlink:
         plan = self._plan
-        net = Netlink(TUN)
+        net = Netlink(INTERFACE)
         with contextlib.suppress(OSError):  # a kernel without IPv6; its packets end at the path in any case
             set_sysctl("ipv6/conf/all/disable_ipv6", 1)
         set_sysctl("ipv4/tcp_retries2", plan.retries2)
@@ -104,7 +121,6 @@ class Forwarder:
     def run(self) -> None:
         """Until the lab closes our standard input, or is no more."""
         self._apply(self._begun_s)
-        say({"ready": True})
         sources: list[Any] = [0, self._vehicle_tun, self._server_tun, self._watch]
         while True:
             now = self._now()
@@ -113,11 +129,11 @@ class Forwarder:
             if 0 in readable and not os.read(0, 4096):
                 return
             if self._vehicle_tun in readable:
-                self._read(self._vehicle_tun, self._path.from_vehicle)
+                self._read(self._vehicle_tun, self._from_vehicle)
             if self._server_tun in readable:
                 self._read(self._server_tun, self._path.from_server)
-            if self._watch in readable and self._watch.came_up():
-                self._route()
+            if self._watch in readable:
+                self._follow_hand()
             self._forward()
             if not readable and os.getppid() != self._plan.lab_pid:
                 return
@@ -132,6 +148,11 @@ class Forwarder:
             except BlockingIOError:
                 return
             take(self._now(), packet)
+
+    def _from_vehicle(self, now: float, packet: bytes) -> None:
+        if self._capture is not None:
+            self._capture.write(now, packet, up=True)
+        self._path.from_vehicle(now, packet)
 
     def _forward(self) -> None:
         """Hand over what is due, and change the address between the packets before and after that instant."""
@@ -149,7 +170,18 @@ class Forwarder:
                 os.write(self._vehicle_tun if to_vehicle else self._server_tun, packet)
             except OSError:
                 self._path.fates["interface_down"] += 1
+            else:
+                if to_vehicle and self._capture is not None:
+                    self._capture.write(self._now(), packet, up=False)
             self._lateness.add(max(0.0, self._now() - at))
+
+    def _lay_changes(self) -> None:
+        """The instants at which the address changes, with the rows that then begin."""
+        plan = self._plan
+        self._rows = changes(plan.address)
+        self._changed_s = [-math.inf, *(plan.start_s[row] for row in self._rows[1:]), math.inf]
+        if self._changes:
+            self._changes = bisect_right(self._changed_s, self._applied_s, hi=len(self._changed_s) - 1)
 
     def _apply(self, now: float) -> None:
         """Give the vehicle the address that the drive has now."""
@@ -163,16 +195,34 @@ class Forwarder:
         if address:
             self._vehicle_net.add_address(address)
             self._route()
-        planned_s = self._changed_s[self._changes - 1]
-        if planned_s > self._begun_s:
-            self._changes_late_ms.append(round(1e3 * (self._now() - planned_s), 3))
-        say({"changes": self._changes})
+        self._applied_s = self._changed_s[self._changes - 1]
+        if self._applied_s > self._begun_s:
+            self._changes_late_ms.append(round(1e3 * (self._now() - self._applied_s), 3))
+        by_hand = any(self._applied_s in (outage.down_s, outage.attached_s) for outage in self._outages)
+        say({"applied": self._applied_s, "address": address, "by_hand": by_hand})
 
     def _route(self) -> None:
-        """The default route. It goes with the interface and comes back with it, as a modem's network manager would do."""
-        if self._address:
-            with ignored(errno.ENETDOWN):
-                self._vehicle_net.default_route(self._address, self._plan.initial_window)
+        """The default route, which goes with the interface: it comes with the address, as a modem's network manager has it."""
+        with ignored(errno.ENETDOWN):
+            self._vehicle_net.default_route(self._address, self._plan.initial_window, self._congestion_control)
+
+    def _follow_hand(self) -> None:
+        """Somebody took the interface down, or up again."""
+        drive, outages = self._drive, self._outages
+        for up in self._watch.changes():
+            now = self._now()
+            if not up and outages and outages[-1].attached_s > now:
+                outages[-1] = Outage(outages[-1].down_s)  # down again before it had an address: one outage
+            elif not up:
+                outages.append(Outage(now))
+            elif outages:
+                outages[-1] = attached(
+                    drive.start_s, drive.address, outages, now, drive.restart_delay_s, drive.restart_keeps_address
+                )
+        self._plan = drive.after(outages)
+        self._path.follow(self._plan)
+        self._lay_changes()
+        say({"outages": [dataclasses.asdict(outage) for outage in outages]})
 
     def close(self) -> dict[str, Any]:
         """Let go of the devices; returns what there is to report."""
@@ -180,6 +230,8 @@ class Forwarder:
         os.close(self._server_tun)
         self._watch.close()
         self._vehicle_net.close()
+        if self._capture is not None:
+            self._capture.close()
         return {
             "packets": dict(self._path.fates),
             "lateness": self._lateness.summary(),
@@ -245,6 +297,7 @@ def main() -> int:
     try:
         make(plan.vehicle)
         make(plan.server)
+        ask_for_names(plan.vehicle, plan.server_address)
         forwarder = Forwarder(plan)
         precedence = be_on_time()
         try:

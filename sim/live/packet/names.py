@@ -39,6 +39,14 @@ def answer(asked: bytes, look_up: Callable[[str], tuple[str, float] | None]) -> 
     return _HEADER.pack(number, flags, 1, bool(records), 0, 0) + asked[_HEADER.size : end + 4] + records
 
 
+def name_in(message: bytes) -> str:
+    """The name that a query or an answer is about, in lower case; "" for anything else."""
+    try:
+        return _read_name(message, _HEADER.size)[0]
+    except ValueError:
+        return ""
+
+
 def read_answer(data: bytes, number: int) -> tuple[str, float] | None:
     """(address, TTL in s) of an answer to query `number`, ("", 0) for a name without address; None for anything else."""
     try:

@@ -22,8 +22,9 @@ from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, ThreadPoolExecutor
 from pathlib import Path
 
-TUN = "tun0"
+INTERFACE = "eth0"  # a TUN device; the name is the one in the seed's test scenario
 _PLACE = Path("/run/netns")
+_RESOLVERS = Path("/etc/netns")  # files that `ip netns exec` shows in place of those in /etc (ip-netns(8))
 _OURS = re.compile(r"hl-(?:veh|srv|try)-(\d+)-\d+")
 _serials = itertools.count(1)
 _CLONE_NEWNET = 0x40000000
@@ -68,6 +69,20 @@ def make(name: str) -> None:
     _ip("netns", "add", name)
 
 
+def ask_for_names(name: str, server_address: str) -> None:
+    """Let what `ip netns exec` runs in a namespace of ours ask this server for names; nothing where /etc cannot be written."""
+    for _ in range(3):  # another lab may be taking the folder away that it had made
+        with contextlib.suppress(OSError):
+            (_RESOLVERS / name).mkdir(parents=True, exist_ok=True)
+            (_RESOLVERS / name / "resolv.conf").write_text(resolver_lines(server_address))
+            return
+
+
+def resolver_lines(server_address: str) -> str:
+    """resolv.conf(5) of the vehicle: as the model has it, a query is sent three times, 5 s apart."""
+    return f"nameserver {server_address}\noptions timeout:5 attempts:3\n"
+
+
 def delete(name: str) -> None:
     """Delete a namespace of ours, if it is there."""
     if not _OURS.fullmatch(name):
@@ -75,16 +90,20 @@ def delete(name: str) -> None:
     if (_PLACE / name).exists():
         with contextlib.suppress(OSError):  # somebody else was faster
             _ip("netns", "delete", name)
+    if (_RESOLVERS / name).exists():
+        shutil.rmtree(_RESOLVERS / name, ignore_errors=True)
+        with contextlib.suppress(OSError):  # others have theirs there
+            _RESOLVERS.rmdir()
 
 
 def delete_leftovers() -> list[str]:
     """Delete the namespaces of labs that are no more, as SIGKILL leaves them; returns their names."""
     gone = []
-    for path in _PLACE.glob("hl-*"):
-        ours = _OURS.fullmatch(path.name)
+    for name in sorted({path.name for place in (_PLACE, _RESOLVERS) for path in place.glob("hl-*")}):
+        ours = _OURS.fullmatch(name)
         if ours and not Path("/proc", ours[1]).exists():
-            delete(path.name)
-            gone.append(path.name)
+            delete(name)
+            gone.append(name)
     return gone
 
 
@@ -124,18 +143,22 @@ def open_tun() -> int:
     """A TUN device in the calling thread's namespace; it vanishes when its descriptor is closed."""
     descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        fcntl.ioctl(descriptor, _TUNSETIFF, struct.pack("16sH22x", TUN.encode(), _IFF_TUN | _IFF_NO_PI))
+        fcntl.ioctl(descriptor, _TUNSETIFF, struct.pack("16sH22x", INTERFACE.encode(), _IFF_TUN | _IFF_NO_PI))
     except OSError:
         os.close(descriptor)
         raise
     return descriptor
 
 
-def set_sysctl(name: str, value: int) -> None:
+def set_sysctl(name: str, value: int | str) -> None:
     """Set net/... of the calling thread's namespace where it differs; raises OSError where it cannot be."""
-    path = Path("/proc/sys/net", name)
-    if path.read_text().strip() != str(value):
-        path.write_text(str(value))
+    if sysctl(name) != str(value):
+        Path("/proc/sys/net", name).write_text(str(value))
+
+
+def sysctl(name: str) -> str:
+    """The value of net/... in the calling thread's namespace."""
+    return Path("/proc/sys/net", name).read_text().strip()
 
 
 class Doorway:

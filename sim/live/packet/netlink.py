@@ -14,7 +14,7 @@ _ERROR, _NEWLINK, _NEWADDR, _DELADDR, _NEWROUTE = 2, 16, 20, 21, 24
 _IFF_UP = 0x1
 _IFLA_MTU, _IFLA_TXQLEN = 4, 13
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
-_RTA_OIF, _RTA_PREFSRC, _RTA_METRICS, _RTAX_INITCWND = 4, 7, 8, 11
+_RTA_OIF, _RTA_PREFSRC, _RTA_METRICS, _RTAX_INITCWND, _RTAX_CC_ALGO = 4, 7, 8, 11, 16
 _TABLE_MAIN, _PROTOCOL_STATIC, _SCOPE_LINK, _UNICAST = 254, 4, 253, 1
 _GROUP_LINK = 1
 _WAIT_S = 5.0
@@ -42,11 +42,18 @@ class Netlink:
         """Delete address/32; the kernel drops the routes that have it as their source."""
         self._ask(_DELADDR, 0, self._address(address))
 
-    def default_route(self, source: str, initial_window: int) -> None:
-        """Everything leaves by the interface, with `source` unless a socket is bound to another address."""
+    def default_route(self, source: str, initial_window: int, congestion_control: str) -> None:
+        """Everything leaves by the interface, with `source` unless a socket is bound to another address.
+
+        The algorithm of TCP's congestion control goes with the route, since a namespace may only choose among those that the
+        host allows everybody; "": the namespace's default. Raises OSError EINVAL where the kernel does not have it.
+        """
         body = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, _TABLE_MAIN, _PROTOCOL_STATIC, _SCOPE_LINK, _UNICAST, 0)
         body += _attribute(_RTA_OIF, struct.pack("=i", self.index)) + _attribute(_RTA_PREFSRC, IPv4Address(source).packed)
-        body += _attribute(_RTA_METRICS, _attribute(_RTAX_INITCWND, struct.pack("=I", initial_window)))
+        metrics = _attribute(_RTAX_INITCWND, struct.pack("=I", initial_window))
+        if congestion_control:
+            metrics += _attribute(_RTAX_CC_ALGO, congestion_control.encode() + b"\0")
+        body += _attribute(_RTA_METRICS, metrics)
         self._ask(_NEWROUTE, _CREATE | _REPLACE, body)
 
     def close(self) -> None:
@@ -72,7 +79,7 @@ class Netlink:
 
 
 class InterfaceWatch:
-    """Tells when the interface comes up again after it was taken down (`ip link set tun0 down`, then `up`)."""
+    """Tells when somebody takes the interface down (`ip link set eth0 down`) and up again."""
 
     def __init__(self, index: int) -> None:
         self._index = index
@@ -83,20 +90,21 @@ class InterfaceWatch:
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def came_up(self) -> bool:
-        """Read what the kernel told; True where the interface has come up since."""
-        again = False
+    def changes(self) -> list[bool]:
+        """Read what the kernel told: True for each time it has come up since, False for each time it has gone down."""
+        found: list[bool] = []
         while True:
             try:
                 data = self._socket.recv(65_536)
             except BlockingIOError:
-                return again
+                return found
             while len(data) >= 32:
                 length, kind, _, _, _ = struct.unpack_from("=IHHII", data)
                 _, _, index, flags, _ = struct.unpack_from("=BxHiII", data, 16)
                 if kind == _NEWLINK and index == self._index:
                     up = bool(flags & _IFF_UP)
-                    again = again or (up and not self._up)
+                    if up != self._up:
+                        found.append(up)
                     self._up = up
                 data = data[max(16, (length + 3) & ~3) :]
 

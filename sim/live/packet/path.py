@@ -39,6 +39,12 @@ class Path:
         self._on_the_way_bytes = 0
         self.fates: Counter[str] = Counter()  # what became of packets, by word
 
+    def follow(self, plan: Plan) -> None:
+        """Go on with another plan's rows, which are the same up to now."""
+        self._rows = Rows(plan)
+        self._up.follow(self._rows, plan.uplink_bps)
+        self._down.follow(self._rows, plan.downlink_bps)
+
     # --- in ---------------------------------------------------------------------------------------------------------------
 
     def from_vehicle(self, now: float, packet: bytes) -> None:

@@ -59,6 +59,11 @@ class Fifo:
         self._waiting: deque[tuple[float, int]] = deque()  # (instant of the last bit, bytes)
         self._waiting_bytes = 0
 
+    def follow(self, rows: Rows, rate_bps: list[float]) -> None:
+        """Go on with other rows; what has crossed has crossed."""
+        self._rows = rows
+        self._rate_bps = rate_bps
+
     def cross(self, now: float, size: int) -> tuple[float, str]:
         """(instant at which the last bit has crossed, "") for a packet that joins now, or (inf, why it never does)."""
         waiting = self._waiting

@@ -21,10 +21,10 @@ _OPEN_AT_MOST_S = 10.0
 class Relay:
     """One connection: `near` is the end in the namespace, `far` the one to the program."""
 
-    def __init__(self, everyone: set[Relay], host: str, port: int) -> None:
+    def __init__(self, everyone: set[Relay], host: str, port: int, near: End | None = None) -> None:
         self._everyone = everyone
         self._host, self._port = host, port
-        self.near, self.far = End(), End()
+        self.near, self.far = near or End(), End()
         self.near.other, self.far.other = self.far, self.near
         self.near.made = self._near_made
         self.near.gone = self.far.gone = self._gone
