@@ -313,10 +313,13 @@ class Driver:
             self._journal.lost(now, packet)
             return
         up = side == VEHICLE
+        part = False
         if packet.message is not None or isinstance(packet, HTTPRequest | HTTPResponse):
             self._journal.sent(side, now, packet)
+        else:
+            part = type(packet) is BodyPart
         arrival = self.network.send(transport, up, packet, now)
-        if type(packet) is BodyPart:
+        if part:
             on_air = packet.size_bytes if arrival < NEVER else max(0, packet.size_bytes - self.network.link.unsent_bytes)
             self.network.book_again(self._journal.sent_part(now, packet, on_air))
         if arrival == NEVER:

@@ -33,7 +33,7 @@ from sim.protocols.registry import Registry
 from sim.strategies.config import Hybrid as HybridSettings
 from sim.strategies.context import LAN, Context
 from sim.strategies.ota import OTAPublisher
-from sim.strategies.update_server import UpdateServer
+from sim.strategies.update_server import update_server
 from sim.strategies.vehicle_api import Call, VehicleAPI, read_heartbeat, read_ids, read_poll, refusal, status_response
 from sim.subclassing import mypyc_attr
 
@@ -62,7 +62,7 @@ class MQTTBackend(MachineBase):
         self._context = context
         self.deadlines = Deadlines()
         self.publisher = OTAPublisher(context, self.deadlines)
-        self.updates = UpdateServer(context)
+        self.updates = update_server(context)
         self._api = VehicleAPI(context, frozenset({Call.UPDATE}))
         self._broker: MQTTBroker | None = None
         self._next_packet_id = 0
@@ -83,7 +83,7 @@ class MQTTBackend(MachineBase):
 
     def held(self) -> Iterator[Message]:
         """An update to be fetched; the broker holds what was published."""
-        return self.updates.held()
+        return self.updates.held() if self.updates is not None else iter(())
 
     def _deadline_passed(self, now: float, name: str, out: Out) -> None:
         for message in self.publisher.deadline_passed(now, name, out):
@@ -94,7 +94,8 @@ class MQTTBackend(MachineBase):
             out.append(SendPacket(LAN, Connect(f"ota-server-{self._context.vin}", True, 0, username="ota-server")))
 
     def _on_created(self, now: float, event: MessageCreated, out: Out) -> None:
-        self.updates.announced(now, event.message, out)
+        if self.updates is not None:
+            self.updates.announced(now, event.message, out)
         self._publish(now, event.message, out)
 
     def join(self, broker: MQTTBroker) -> None:
@@ -140,7 +141,10 @@ class MQTTBackend(MachineBase):
         if isinstance(call, HTTPResponse):
             out.append(SendPacket(transport, call))
         elif call is Call.UPDATE:
-            self.updates.serve(transport, request, out)
+            if self.updates is None:
+                out.append(SendPacket(transport, refusal(404, request)))
+            else:
+                self.updates.serve(transport, request, out)
         else:
             answer = None if request.body is Unreadable.BODY else self._answer(now, call, request, out)
             out.append(SendPacket(transport, refusal(400, request) if answer is None else answer))
@@ -189,7 +193,7 @@ class HybridBackend(MQTTBackend):
 
     def held(self) -> Iterator[Message]:
         yield from self._pending.held()
-        yield from self.updates.held()
+        yield from super().held()
 
     def _publish(self, now: float, message: Message, out: Out) -> None:
         if message.qos or message.kind == "probe":  # QoS 0 is sent once or not at all; a probe may come by either way

@@ -41,7 +41,7 @@ from sim.strategies.config import DDNSHeartbeat, StaticPush
 from sim.strategies.context import VEHICLE_PORT, Context
 from sim.strategies.mqtt_vehicle import TransportIds
 from sim.strategies.ota import OTAPublisher
-from sim.strategies.update_server import UpdateServer
+from sim.strategies.update_server import update_server
 from sim.strategies.vehicle_api import Call, VehicleAPI, read_heartbeat, read_ids, refusal, status_response
 from sim.subclassing import mypyc_attr
 
@@ -83,7 +83,7 @@ class PushBackend(MachineBase):
         self._context = context
         self.deadlines = Deadlines()
         self.publisher = OTAPublisher(context, self.deadlines)
-        self.updates = UpdateServer(context)
+        self.updates = update_server(context)
         self._store = PendingMessages(config.push.store_limit)
         self._registry = Registry()
         self._zone = Zone()
@@ -124,12 +124,14 @@ class PushBackend(MachineBase):
 
     def held(self) -> Iterator[Message]:
         yield from self._store.held()
-        yield from self.updates.held()
+        if self.updates is not None:
+            yield from self.updates.held()
 
     # --- messages ---------------------------------------------------------------------------------------------------------
 
     def _on_created(self, now: float, event: MessageCreated, out: Out) -> None:
-        self.updates.announced(now, event.message, out)
+        if self.updates is not None:
+            self.updates.announced(now, event.message, out)
         self._take(now, event.message, out)
 
     def _take(self, now: float, message: Message, out: Out) -> None:
@@ -284,7 +286,10 @@ class PushBackend(MachineBase):
         if isinstance(call, HTTPResponse):
             out.append(SendPacket(transport, call))
         elif call is Call.UPDATE:
-            self.updates.serve(transport, request, out)
+            if self.updates is None:
+                out.append(SendPacket(transport, refusal(404, request)))
+            else:
+                self.updates.serve(transport, request, out)
         elif request.body is Unreadable.BODY:
             out.append(SendPacket(transport, refusal(400, request)))
         elif call is Call.HEARTBEAT:

@@ -67,3 +67,9 @@ class UpdateServer:
             begins = at == first or offset == 0
             out.append(SendPacket(transport, BodyPart(part, RANGE_IDS + number, offset, begins)))
             at += part
+
+
+def update_server(context: Context) -> UpdateServer | None:
+    """The part for a backend whose updates are fetched; None where they are published in chunks."""
+    ota = context.workload.ota
+    return UpdateServer(context) if ota is not None and ota.via == "https_range" else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,6 +73,16 @@ def test_what_is_not_there_or_not_the_callers_is_refused(use):
     silent = BACKENDS[use]()
     silent.handle(0.0, TransportAccepted(7, 443, MINE, "10.1.1.100"))
     assert ask(silent, (0, 9))[0].status == 404  # nothing was announced
+
+
+@pytest.mark.parametrize("machine", [HybridBackend, MQTTBackend, PushBackend])
+def test_without_such_updates_there_is_nothing_to_fetch(machine):
+    context = dataclasses.replace(CONTEXT, workload=Workload(ota=None, probes=None))
+    config = {HybridBackend: (Hybrid(),), PushBackend: (DDNSHeartbeat(),)}.get(machine, ())
+    made = machine(*config, context)
+    made.handle(0.0, TransportAccepted(7, 443, MINE, "10.1.1.100"))
+    assert ask(made, (0, 9))[0].status == 404
+    assert list(made.held()) == []
 
 
 def test_a_range_and_its_parts_pass_over_the_wire():
