@@ -20,6 +20,7 @@ import_module("sim.compiled").install()  # before any module that has a compiled
 
 if TYPE_CHECKING:
     from sim.notebook import Result, compare, read, run, timeline
+    from sim.notebook_studies import gate, sensitivity, side_by_side, sweep, tune
     from sim.report import figures
     from sim.scenario.load import load
 
@@ -28,13 +29,31 @@ _HOMES = {
     "Result": ("sim.notebook", "Result"),
     "compare": ("sim.notebook", "compare"),
     "figures": ("sim.report.figures", ""),
+    "gate": ("sim.notebook_studies", "gate"),
     "load": ("sim.scenario.load", "load"),
     "read": ("sim.notebook", "read"),
     "run": ("sim.notebook", "run"),
+    "sensitivity": ("sim.notebook_studies", "sensitivity"),
+    "side_by_side": ("sim.notebook_studies", "side_by_side"),
+    "sweep": ("sim.notebook_studies", "sweep"),
     "timeline": ("sim.notebook", "timeline"),
+    "tune": ("sim.notebook_studies", "tune"),
 }
 
-__all__ = ["Result", "compare", "figures", "load", "read", "run", "timeline"]
+__all__ = [
+    "Result",
+    "compare",
+    "figures",
+    "gate",
+    "load",
+    "read",
+    "run",
+    "sensitivity",
+    "side_by_side",
+    "sweep",
+    "timeline",
+    "tune",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,11 +7,12 @@ Heavy libraries are imported in the commands that need them, so that --help answ
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import shlex
-import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -19,7 +20,12 @@ from typing import Annotated, Any
 
 import typer
 
+from sim import cli_search, cli_studies
+from sim.study import interrupts
+
 OK, MISSED, BAD_USAGE, DEFECT, INTERRUPTED = 0, 1, 2, 3, 130
+_PROGRAM = "python -m sim"
+_UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # typer offers its base only so, and has had it from two packages
 _EPILOG = "Exit codes: 0 ok, 1 an objective missed, 2 bad scenario or usage, 3 a defect of the lab, 130 interrupted."
 
 app = typer.Typer(
@@ -32,6 +38,7 @@ app = typer.Typer(
     epilog=_EPILOG,
 )
 _debug = False
+_told = False  # that the command was interrupted
 
 FileArgument = Annotated[str, typer.Argument(metavar="FILE", help="scenario file")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="folder of a run, below results/")]
@@ -55,25 +62,70 @@ class BadUsage(Exception):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code; never a traceback, unless --debug asks for it."""
-    global _debug
+    global _debug, _told
+    _told = False
     words = list(sys.argv[1:] if arguments is None else arguments)
     _debug = "--debug" in words
-    with contextlib.suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGTERM, _interrupt)  # ended kindly by another program: clean up as for Ctrl-C
     words = [word for word in words if word != "--debug"]
+    _open_streams()
+    code = _carried_out(words)
     try:
-        app(words, prog_name="python -m sim")
-    except SystemExit as ended:
-        code = ended.code
-    except KeyboardInterrupt:
-        code = INTERRUPTED
-    with contextlib.suppress(BrokenPipeError, ValueError):
         sys.stdout.flush()
+    except (OSError, ValueError) as error:
+        # what is still buffered must not fail again when the interpreter exits
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+            code = _refused(f"stdout: {error.strerror or error}")
+    return code
+
+
+def _carried_out(words: list[str]) -> int:
+    try:
+        code = app(words, prog_name=_PROGRAM, standalone_mode=False)
+    except _UsageError as error:
+        return _usage(error)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except SystemExit:  # typer's answer to a reader of --help that has gone
+        return OK
+    except OSError as error:  # typer's own printing, of --help
+        return _refused(f"stdout: {error.strerror or error}")
+    if code == INTERRUPTED and not _told:  # before or after the command's own code
+        return _interrupted()
     return code if isinstance(code, int) else OK
 
 
-def _interrupt(_number: int, _frame: Any) -> None:
-    raise KeyboardInterrupt
+def _interrupted(text: str = "interrupted") -> int:
+    global _told
+    interrupts.take_note()
+    _told = True
+    with contextlib.suppress(OSError):  # plain: a half-imported module must not get in the way now
+        print(text, file=sys.stderr, flush=True)
+    return INTERRUPTED
+
+
+def _refused(line: str) -> int:
+    from sim.terminal import say
+
+    say(line, error=True)
+    return BAD_USAGE
+
+
+def _open_streams() -> None:
+    """A stream that the caller has closed (`>&-`) is one that takes nothing; else a file of ours would get its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - open as long as the program runs
+
+
+def _usage(error: Any) -> int:
+    """What typer finds wrong with the words, as one line; without any words, the help."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return BAD_USAGE
+    command = error.ctx.command_path if error.ctx is not None else _PROGRAM
+    text = " ".join(error.format_message().split()).removesuffix(".").replace("Value error, ", "")
+    return _refused(f"{command}: {text[:1].lower()}{text[1:]} (`{command} -h` shows what is allowed)")
 
 
 def _command(function: Callable[..., int | None]) -> Callable[..., None]:
@@ -81,41 +133,63 @@ def _command(function: Callable[..., int | None]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> None:
-        from sim.terminal import say
-
         try:
             code = function(*args, **kwargs) or OK
         except KeyboardInterrupt:
-            say("interrupted", error=True)
-            code = INTERRUPTED
-        except Exception as error:
-            if _debug:
-                raise
-            code, lines = _verdict(error)
-            for line in lines:
-                say(line, error=True)
+            code = _interrupted()
+        except (Exception, SystemExit) as error:  # SystemExit: of a user's strategy, no command has one
+            code = _interrupted() if interrupts.came() else _failed(error)
         raise typer.Exit(code)
 
     return wrapped
 
 
-def _verdict(error: Exception) -> tuple[int, list[str]]:
+def _failed(error: BaseException) -> int:
+    from sim.scenario.document import printable
+    from sim.terminal import say
+
+    if _debug:
+        traceback.print_exception(error)
+    code, lines = _verdict(error)
+    for line in lines:
+        say(printable(line), error=True)
+    return code
+
+
+def _verdict(error: BaseException) -> tuple[int, list[str]]:
     """Return the exit code for an exception and what to say about it."""
     from sim.scenario.document import ScenarioErrors, one_line
-    from sim.scenario.user_strategy import place_in_user_file
+    from sim.terminal import NotPrinted
 
     if isinstance(error, ScenarioErrors):
         return BAD_USAGE, error.lines
-    if isinstance(error, BadUsage):
+    if isinstance(error, BadUsage | NotPrinted):
         return BAD_USAGE, [str(error)]
+    # imported only now: a mistake in the command should not wait for them
+    from sim.scenario.user_machine import StrategyBroken
+    from sim.scenario.user_strategy import place_in_user_file
+    from sim.study.run_folder import ResultsNotWritten
+    from sim.study.workers import WorkerLost
+
+    if isinstance(error, StrategyBroken | ResultsNotWritten | WorkerLost):
+        return BAD_USAGE, [str(error)]
+    what = f"{type(error).__name__}: {one_line(error)}" if str(error) else type(error).__name__
     theirs = place_in_user_file(error)
     if theirs is not None:
-        return BAD_USAGE, [f"{theirs}: {type(error).__name__}: {one_line(error)} (--debug shows the traceback)"]
-    if isinstance(error, OSError) and error.filename is not None:
-        return BAD_USAGE, [f"{error.filename}: {error.strerror or one_line(error)}"]
-    what = f"{type(error).__name__}: {one_line(error)}" if str(error) else type(error).__name__
+        return BAD_USAGE, [f"{theirs}: {what} (--debug shows the traceback)"]
+    if isinstance(error, OSError) and (error.filename is not None or error.errno in _OF_THE_MACHINE):
+        return BAD_USAGE, [f"{error.filename or 'the machine'}: {error.strerror or one_line(error)}"]
+    if isinstance(error, MemoryError):
+        return BAD_USAGE, ["out of memory: -j 1, fewer --replications or a shorter drive need less"]
     how = "add --debug for the traceback, and report it with the scenario file and the command"
     return DEFECT, [f"defect: {what} ({how})"]
+
+
+#: What a system says when it lacks something, whoever asked: space, quota, a right, files, processes, memory.
+_OF_THE_MACHINE = {
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE,
+    errno.EAGAIN, errno.ENOMEM,
+}  # fmt: skip
 
 
 @app.callback()
@@ -145,6 +219,10 @@ def run(
     no_fold: Annotated[bool, typer.Option("--no-fold", help="simulate every event singly: the same results, slower")] = False,
     json: JsonOption = False,
     no_inputs: Annotated[bool, typer.Option("--no-inputs", help="store hashes of the input files instead of copies")] = False,
+    precision: cli_studies.PrecisionOption = None,
+    most_drives: cli_studies.MostOption = 1000,
+    strict: cli_studies.StrictOption = False,
+    junit: cli_studies.JUnitOption = None,
 ) -> int:
     """Run a scenario, print a summary and write a report."""
     from sim.scenario.load import load_with_warnings
@@ -159,6 +237,8 @@ def run(
 
         from sim.study.run import run_scenario
 
+        if precision is not None:
+            scenario = cli_studies.precise(scenario, precision, most_drives, jobs or _cores(), out, BadUsage)
         with progress(scenario.name) as show:
             result = run_scenario(
                 scenario,
@@ -174,14 +254,16 @@ def run(
         say(json_object(result.metrics, result.run_dir))
     else:
         print_summary(result.metrics, result.run_dir, report)
-    return MISSED if any_missed(result.metrics) else OK
+    if junit is not None:
+        cli_studies.write_objectives(result.metrics, junit, strict)
+    return MISSED if any_missed(result.metrics, strict) else OK
 
 
 @app.command()
 @_command
 def check(files: Annotated[list[str], typer.Argument(metavar="FILE...", help="scenario files")]) -> int:
     """Check scenario files: print every mistake and every warning, run nothing."""
-    from sim.scenario.document import ScenarioErrors
+    from sim.scenario.document import ScenarioErrors, printable
     from sim.scenario.load import load_with_warnings
     from sim.terminal import say
 
@@ -192,7 +274,7 @@ def check(files: Annotated[list[str], typer.Argument(metavar="FILE...", help="sc
         except ScenarioErrors as errors:
             code = BAD_USAGE
             for line in errors.lines:
-                say(line)
+                say(printable(line))
             continue
         for line in warnings:
             say(f"warning: {line}")
@@ -260,19 +342,20 @@ def explain(
 @app.command()
 @_command
 def report(run_dir: RunArgument) -> None:
-    """Make the reports of a run, and of a validation, again, from its files alone."""
+    """Make the reports of a run, of a validation or of a sweep again, from its files alone."""
     _require_run(run_dir)
     from sim.record.read import RunFolderError
-    from sim.report.validation_page import write_reports
+    from sim.report.any_page import write_any_report
     from sim.terminal import say
 
     try:
-        for path in write_reports(run_dir):
+        for path in write_any_report(run_dir):
             say(f"report: {path}")
     except RunFolderError as error:
         raise BadUsage(str(error)) from None
 
 
+_STORE_HELP = "where the server keeps addresses and pending messages: memory, redis (the lab's own), or redis://HOST:PORT/DB"
 _BROKER_HELP = "embedded (our own), mosquitto, rabbitmq, aedes, aedes_memory, amqtt, or HOST:PORT of a running one"
 
 
@@ -293,6 +376,7 @@ def live(
     certificates: Annotated[
         Path | None, typer.Option(metavar="DIR", help="take these, made by `certificates`; new ones where not given")
     ] = None,
+    store: Annotated[str, typer.Option(help=_STORE_HELP)] = "memory",
     out: Annotated[Path, typer.Option(help="folder of all results")] = Path("results"),
     json: JsonOption = False,
 ) -> int:
@@ -301,7 +385,7 @@ def live(
     from sim.live.client_command import parse_command
     from sim.report.page import write_report
     from sim.study.live import run_live, with_client
-    from sim.terminal import any_missed, json_object, nothing_else_on_stdout, print_summary, say
+    from sim.terminal import any_missed, json_object, nothing_else_on_stdout, print_summary, progress, say
 
     with nothing_else_on_stdout(json):
         planned = _plan(file, strategy, set_, from_, until)
@@ -310,15 +394,18 @@ def live(
                 if link != "packet":
                     raise BadUsage("--client needs --link packet: the program runs in the vehicle's own network namespace")
                 planned = with_client(planned, parse_command(client), beside=bool(strategy))
-            result = run_live(
-                planned,
-                broker,
-                link,
-                certificates=certificates,
-                out=out,
-                command=_said(),
-                say=lambda text: say(text, error=True),
-            )
+            with progress(planned.scenario.name) as show:
+                result = run_live(
+                    planned,
+                    broker,
+                    link,
+                    certificates=certificates,
+                    store=store,
+                    out=out,
+                    command=_said(),
+                    say=lambda text: say(text, error=True),
+                    progress=show,
+                )
         report = write_report(result.run_dir)
     if json:
         say(json_object(result.metrics, result.run_dir))
@@ -327,8 +414,7 @@ def live(
     for note in result.notes:
         say(note, error=True)
     if result.interrupted:
-        say("interrupted: what was recorded until then is kept", error=True)
-        return INTERRUPTED
+        return _interrupted("interrupted: what was recorded until then is kept")
     return MISSED if any_missed(result.metrics) or result.client_failed else OK
 
 
@@ -346,6 +432,7 @@ def validate(
         Path | None, typer.Option(metavar="EVENTS.CSV", help="compare the model with a field log instead of a live run")
     ] = None,
     runs: Annotated[int, typer.Option(metavar="N", min=1, help="so many live runs; all have to agree")] = 1,
+    store: Annotated[str, typer.Option(help=_STORE_HELP)] = "memory",
     out: Annotated[Path, typer.Option(help="folder of all results")] = Path("results"),
     json: JsonOption = False,
 ) -> int:
@@ -356,7 +443,7 @@ def validate(
     from sim.report.validation_page import write_validation
     from sim.study.validation import validate as run_validation
     from sim.study.validation import validate_against
-    from sim.terminal import nothing_else_on_stdout, print_validation, say, validation_json
+    from sim.terminal import nothing_else_on_stdout, print_validation, progress, say, validation_json
 
     with nothing_else_on_stdout(json):
         planned = _plan(file, strategy, set_, from_, until)
@@ -366,9 +453,17 @@ def validate(
             except FieldLogError as error:
                 raise BadUsage(str(error)) from None
         else:
-            with _live_errors():
+            with _live_errors(), progress(planned.scenario.name) as show:
                 found = run_validation(
-                    planned, broker, link, runs=runs, out=out, command=_said(), say=lambda text: say(text, error=True)
+                    planned,
+                    broker,
+                    link,
+                    runs=runs,
+                    store=store,
+                    out=out,
+                    command=_said(),
+                    say=lambda text: say(text, error=True),
+                    progress=show,
                 )
             for comparison in found.comparisons:
                 write_report(comparison.run_dir)
@@ -378,8 +473,7 @@ def validate(
     else:
         print_validation(found, report)
     if any(comparison.run.manifest.get("interrupted") for comparison in found.comparisons):
-        say("interrupted: what was recorded until then is kept", error=True)
-        return INTERRUPTED
+        return _interrupted("interrupted: what was recorded until then is kept and compared")
     return OK if found.agrees else MISSED
 
 
@@ -387,7 +481,7 @@ def _plan(file: str, strategy: list[str] | None, sets: list[str] | None, from_: 
     """The scenario's first drive, cut to the window that was asked for."""
     from sim.scenario.load import load
     from sim.scenario.quantities import parse_quantity
-    from sim.study.live import plan
+    from sim.study.live import ModelOnly, plan
 
     scenario = load(file, sets=sets or (), strategies=strategy or ())
     try:
@@ -396,6 +490,8 @@ def _plan(file: str, strategy: list[str] | None, sets: list[str] | None, from_: 
         return plan(scenario, from_s=start_s, until_s=end_s, sets=sets or ())
     except ValueError as error:
         raise BadUsage(f"--from, --until: {error}") from None
+    except ModelOnly as error:
+        raise BadUsage(f"{file}: {error}") from None
 
 
 @contextlib.contextmanager
@@ -403,13 +499,16 @@ def _live_errors() -> Iterator[None]:
     """What is not to be had on this machine is said in one line."""
     from sim.live.brokers import BrokerUnavailable
     from sim.live.client_command import CommandRefused
+    from sim.live.names.name_server import NamesUnavailable
     from sim.live.packages import PackagesMissing
     from sim.live.run_certificates import CertificatesUnusable
     from sim.live.session import LiveFailed
+    from sim.live.store.place import StoreUnavailable
 
+    refusals = (BrokerUnavailable, CertificatesUnusable, CommandRefused, LiveFailed, NamesUnavailable, PackagesMissing)
     try:
         yield
-    except (BrokerUnavailable, CertificatesUnusable, CommandRefused, LiveFailed, PackagesMissing) as error:
+    except (*refusals, StoreUnavailable) as error:
         raise BadUsage(str(error)) from None
 
 
@@ -423,7 +522,10 @@ def _require_live() -> None:
 
 
 def _said() -> str:
-    return "python -m sim " + shlex.join(sys.argv[1:])
+    """The command, for the manifest; a URL with a password in it may be meant for a store."""
+    from sim.live.store.place import without_password
+
+    return f"{_PROGRAM} " + shlex.join(without_password(word) for word in sys.argv[1:])
 
 
 @app.command()
@@ -438,16 +540,62 @@ def broker(
     keep_alive_max: Annotated[
         int, typer.Option(min=0, max=65535, help="MQTT 5: longest keep alive in s, told as Server Keep Alive; 0: no limit")
     ] = 60,
+    cert: Annotated[Path | None, typer.Option(help="serve in TLS, with this certificate and its chain")] = None,
+    key: Annotated[Path | None, typer.Option(help="its key")] = None,
+    ca: Annotated[Path | None, typer.Option(help="the authority whose certificate a client has to show")] = None,
 ) -> None:
-    """Serve the broker machine: MQTT 3.1.1 and 5 over TCP, without authentication. Ctrl-C ends it with exit code 0."""
-    from sim.live.broker_command import UnknownPreset, serve
+    """Serve the broker machine: MQTT 3.1.1 and 5 over TCP or TLS, without authentication. Ctrl-C ends it with exit code 0."""
+    from sim.live.broker_command import UnknownPreset, UnusableCertificate, serve, tls_of
     from sim.live.broker_service import CannotListen
     from sim.terminal import say
 
     try:
-        serve(host, port, preset, refuse or (), keep_alive_max, say)
-    except (CannotListen, UnknownPreset) as error:
+        serve(host, port, preset, refuse or (), keep_alive_max, say, tls_of(cert, key, ca))
+    except (CannotListen, UnknownPreset, UnusableCertificate) as error:
         raise BadUsage(str(error)) from None
+
+
+@app.command()
+@_command
+def api(
+    host: Annotated[str, typer.Option(help="IPv4 address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="port; 0: a free one")] = 8443,
+    vin: Annotated[list[str] | None, typer.Option(metavar="VIN", help="a vehicle; repeatable; VIN123 where not given")] = None,
+    name: Annotated[str, typer.Option(metavar="HOST", help="name of the server, and of its zone")] = "ota-server.company.com",
+    certificates: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="mutual TLS, with what `certificates` has written; else plain HTTP")
+    ] = None,
+    profile: Annotated[TLSProfile, typer.Option(help="of TLS; curl may know classical alone")] = TLSProfile.HYBRID,
+    store: Annotated[str, typer.Option(help=_STORE_HELP)] = "memory",
+    keys: Annotated[str, typer.Option(metavar="PREFIX", help="what its keys in Redis begin with")] = "handover-lab:api",
+    dns_port: Annotated[int, typer.Option(min=0, max=65535, help="port of the name server; 0: a free one")] = 0,
+    dns_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="key of dynamic updates, as nsupdate -k takes it; made where not there")
+    ] = None,
+    ttl: Annotated[str, typer.Option(metavar="TIME", help="TTL of the names")] = "60 s",
+) -> None:
+    """Serve the vehicles' HTTPS API, its store and its name server on their own. Ctrl-C ends it with exit code 0."""
+    _require_live()
+    from sim.live.api_command import APIOptions, APIRefused, serve
+    from sim.live.packages import REDIS, TLS, PackagesMissing, require
+    from sim.scenario.quantities import parse_quantity
+    from sim.terminal import say
+
+    try:
+        if certificates is not None:
+            require(TLS, "--certificates")
+        if store != "memory":
+            require(REDIS, "--store")
+        ttl_s = parse_quantity(ttl, "duration")
+    except (PackagesMissing, ValueError) as error:
+        raise BadUsage(str(error)) from None
+    vins = list(dict.fromkeys(vin or ["VIN123"]))
+    options = APIOptions(host, port, vins, name, certificates, profile.value, store, keys, dns_port, dns_key, ttl_s)
+    with _live_errors():
+        try:
+            serve(options, say)
+        except APIRefused as error:
+            raise BadUsage(str(error)) from None
 
 
 @app.command()
@@ -538,3 +686,7 @@ def _require_run(run_dir: Path) -> None:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+cli_studies.register(app, _command, _said, _cores, BadUsage)
+cli_search.register(app, _command, _said, _cores, BadUsage)

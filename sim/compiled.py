@@ -23,13 +23,22 @@ SINGLE = (
     "sim.model.driver",
     "sim.model.link",
     "sim.model.network",
+    "sim.model.server_side",
     "sim.record.journal",
     "sim.record.recorder",
     "sim.streams",
 )
 
 #: What these import of the rest of the lab: the compiler trusts its types (a test compares with the import statements).
-TYPES = ("sim.drive.config", "sim.drive.timeline", "sim.record.causes", "sim.settings", "sim.subclassing")
+TYPES = (
+    "sim.drive.config",
+    "sim.drive.timeline",
+    "sim.record.causes",
+    "sim.server.config",
+    "sim.server.timeline",
+    "sim.settings",
+    "sim.subclassing",
+)
 
 LIBRARY = "handover_lab__mypyc"  # the extension module that holds the code of all of them
 ROOT = Path(__file__).resolve().parent.parent

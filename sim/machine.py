@@ -71,6 +71,7 @@ class TransportAccepted:
     port: int
     peer: str = ""
     address: str = ""
+    node: int = 0  # of the broker, where it has several
 
 
 @dataclass(slots=True)
@@ -136,6 +137,33 @@ class IgnitionChanged:
 @dataclass(slots=True)
 class MessageCreated:
     message: Message
+
+
+@dataclass(slots=True)
+class ServerChanged:
+    """Something happened to the nodes of the broker or to the store of their sessions.
+
+    what: sessions_saved (those of `node`, -1: all, are now where they outlive it: on its disk, or on a replica of the
+    store) | node_failed (with these `transports` of the machine: no TransportLost follows for them) | node_started |
+    store_failed (what was written since the last sessions_saved is lost) | store_recovered.
+    """
+
+    what: str
+    node: int = -1
+    transports: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class StoreChanged:
+    """What a server keeps in a store outside was read there: at the start, or as somebody else has changed it.
+
+    `kept` is a sim.protocols.kept.Kept, or None: the store is out of reach, for `reason` (refused | timed_out | reset |
+    failed). `withheld`: answers that were not sent, as what they rest on could not be written.
+    """
+
+    kept: Any
+    reason: str = ""
+    withheld: tuple[SendPacket, ...] = ()
 
 
 # --- Actions: imperatives -----------------------------------------------------------------------------------------------
@@ -226,6 +254,8 @@ Input = (
     | AddressChanged
     | IgnitionChanged
     | MessageCreated
+    | ServerChanged
+    | StoreChanged
 )
 Action = OpenTransport | CloseTransport | SendPacket | ResolveName | Create | Deliver | Drop | Note
 

@@ -3,30 +3,56 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sim.measure.metrics_catalog import lookup
 
-Progress = Callable[[int, int], None]
+if TYPE_CHECKING:
+    from rich.console import Console
+
+#: Called with (units done, units in all, what is done now); with all of them done the rest takes seconds.
+
+
+class Progress(Protocol):
+    """Shows how far something is; `what` is counted, or what goes on once all is done."""
+
+    def __call__(self, done: int, total: int, what: str = "") -> None: ...
+
+
 _PLAIN_EVERY_S = 10.0
+_LONGEST_LABEL = 24  # of the bar
+_NARROWEST_NAME = 12  # column of names in the table of the summary; where it would be less the table is none
 _VERDICT_STYLES = {"met": "green", "missed": "bold red", "undecided": "yellow"}
 
 
+class NotPrinted(Exception):
+    """What was to be printed on stdout could not be; one line."""
+
+
 def say(text: str = "", *, error: bool = False) -> None:
-    """Print a line; a reader that has gone (`| head`) is no error."""
+    """Print a line; a reader that has gone (`| head`) is no error, nor a stderr that takes nothing.
+
+    Raises:
+        NotPrinted: stdout takes nothing, as on a full disk.
+    """
     stream = sys.stderr if error else sys.stdout
+    if stream is None:  # closed by who started the program
+        return
     try:
         print(text, file=stream, flush=True)
-    except BrokenPipeError:
+    except OSError as reason:
         # what is still buffered must not fail again when the interpreter exits
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if not error and not isinstance(reason, BrokenPipeError):
+            raise NotPrinted(f"stdout: {reason.strerror or reason}") from reason
     except UnicodeEncodeError:
         encoding = stream.encoding or "ascii"
         print(text.encode(encoding, "replace").decode(encoding), file=stream, flush=True)
@@ -51,28 +77,58 @@ def nothing_else_on_stdout(active: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def progress(label: str) -> Iterator[Progress]:
-    """Yield a callable(done, total): a bar with the time left on a terminal, else a plain line now and then; on stderr."""
+    """Yield a callable(done, total, what): a bar with the time left on a terminal, else a plain line now and then; on stderr."""
     if not sys.stderr.isatty():
         yield _plain_progress(label)
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as Bar
+    from rich.table import Column
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    columns = (
+        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+        BarColumn(bar_width=None, table_column=Column(ratio=1)),
+        TextColumn("{task.fields[count]}", table_column=Column(no_wrap=True)),
+    )
+    with Bar(*columns, console=Console(stderr=True), transient=True, expand=True) as bar:
+        task = bar.add_task(label if len(label) <= _LONGEST_LABEL else f"{label[: _LONGEST_LABEL - 1]}…", total=None, count="")
+        started_s = time.monotonic()
+
+        def show(done: int, total: int, what: str = "") -> None:
+            if done == total:  # the bar has nothing more to say
+                bar.update(task, total=None, count=what)
+                return
+            left_s = (time.monotonic() - started_s) / done * (total - done) if done else math.nan
+            bar.update(task, completed=done, total=total, count=f"{done} of {total} {what}".rstrip() + _time_left(left_s))
+
+        yield show
+
+
+def _time_left(left_s: float) -> str:
+    """As ", 1 min 20 s left"; "" while nothing is known."""
+    if not math.isfinite(left_s):
+        return ""
+    minutes, seconds = divmod(math.ceil(left_s), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f", {hours} h {minutes} min left"
+    return f", {minutes} min {seconds} s left" if minutes else f", {seconds} s left"
 
 
 def _plain_progress(label: str) -> Progress:
-    said_s = time.monotonic()
+    started_s = said_s = time.monotonic()
 
-    def show(done: int, total: int) -> None:
+    def show(done: int, total: int, what: str = "") -> None:
         nonlocal said_s
-        if time.monotonic() - said_s >= _PLAIN_EVERY_S:
-            said_s = time.monotonic()
-            say(f"{label}: {done} of {total}", error=True)
+        now_s = time.monotonic()
+        if now_s - said_s >= _PLAIN_EVERY_S:
+            said_s = now_s
+            left_s = (now_s - started_s) / done * (total - done) if done else math.nan
+            say(
+                f"{label}: {what}" if done == total else f"{label}: {done} of {total} {what}".rstrip() + _time_left(left_s),
+                error=True,
+            )
 
     return show
 
@@ -85,6 +141,7 @@ def json_object(metrics: Mapping[str, Any], run_dir: Path) -> str:
         "run_id": metrics.get("run_id"),
         "results_dir": str(run_dir),
         "objectives": metrics.get("objectives", []),
+        "warnings": metrics.get("warnings", []),
         "strategies": metrics.get("strategies", {}),
     }
     return json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False)
@@ -98,44 +155,72 @@ def _finite(content: Any) -> Any:
     return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
-def any_missed(metrics: Mapping[str, Any]) -> bool:
-    return any(objective.get("verdict") == "missed" for objective in metrics.get("objectives", []))
+def any_missed(metrics: Mapping[str, Any], strict: bool = False) -> bool:
+    """Whether an objective was missed; `strict`: or is undecided."""
+    wrong = ("missed", "undecided") if strict else ("missed",)
+    return any(objective.get("verdict") in wrong for objective in metrics.get("objectives", []))
 
 
 def print_summary(metrics: Mapping[str, Any], run_dir: Path, report: Path | None) -> None:
     """Print the objectives, the table of strategies and where the report is, on stdout."""
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
     # wide where nobody watches: a table cut to 80 columns would lose figures in a log
-    console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 140, emoji=False, markup=False)
+    watched = sys.stdout.isatty()
+    shown = io.StringIO()
+    console = Console(
+        file=shown, force_terminal=watched, width=None if watched else 140, highlight=False, emoji=False, markup=False
+    )
     drives = int(metrics.get("replications") or 1)
+    rows = {
+        name: [cell(numbers, drives) for cell in _COLUMNS.values()] for name, numbers in metrics.get("strategies", {}).items()
+    }
+    unreached = any(_UNREACHED in cells for cells in rows.values())
+    notes = ["lost and duplicates are sums over all drives"] if drives > 1 else []
+    if unreached:
+        notes.append(f"{_UNREACHED}: not by the end of the run")
     for objective in metrics.get("objectives", []):
         verdict = str(objective["verdict"])
         console.print(Text(f"{verdict:<9}", style=_VERDICT_STYLES.get(verdict, "")), Text(_objective_line(objective)), sep=" ")
     if metrics.get("objectives"):
         console.print()
-    gap = 2 if console.width >= 100 else 1
-    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
-    table.add_column("\nstrategy", overflow="fold")
-    for heading in _COLUMNS:
-        table.add_column(heading, justify="right", no_wrap=True)
-    unreached = False
-    for name, numbers in metrics.get("strategies", {}).items():
-        cells = [cell(numbers, drives) for cell in _COLUMNS.values()]
-        unreached = unreached or _UNREACHED in cells
-        table.add_row(Text(name), *cells)
-    console.print(table)
-    notes = ["lost and duplicates are sums over all drives"] if drives > 1 else []
-    if unreached:
-        notes.append(f"{_UNREACHED}: not by the end of the run")
+    _print_rows(console, rows)
     for note in notes:
         console.print(Text(note, style="dim"))
+    for line in metrics.get("warnings", []):
+        console.print(Text(f"warning: {line}", style="yellow"), soft_wrap=True)
     console.print()
     console.print(Text(f"{drives} drive{'s' if drives > 1 else ''}, results in {run_dir}"), soft_wrap=True)
     if report is not None:
         console.print(Text(f"report: {report}"), soft_wrap=True)
+    say(shown.getvalue().removesuffix("\n"))
+
+
+def _print_rows(console: Console, rows: Mapping[str, Sequence[str]]) -> None:
+    """The strategies as a table or, where that does not fit, one below the other."""
+    from rich.table import Table
+    from rich.text import Text
+
+    gap = 2 if console.width >= 100 else 1
+    widths = [
+        max(len(line) for line in (*heading.split("\n"), *cells))
+        for heading, *cells in zip(_COLUMNS, *rows.values(), strict=True)
+    ]
+    if sum(widths) + gap * len(widths) + _NARROWEST_NAME > console.width:
+        for name, cells in rows.items():
+            console.print(Text(name, style="bold"))
+            for heading, cell in zip(_COLUMNS, cells, strict=True):
+                words = heading.replace("-\n", "").replace("\n", " ").strip()
+                console.print(Text(f"  {words:<14} {cell:>9}"))
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
+    table.add_column("\nstrategy", overflow="fold")
+    for heading in _COLUMNS:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, cells in rows.items():
+        table.add_row(Text(name), *cells)
+    console.print(table)
 
 
 def _objective_line(objective: Mapping[str, Any]) -> str:
@@ -213,7 +298,9 @@ def print_validation(found: Any, report: Path) -> None:
         table.add_row(
             row.strategy, row.where, row.what, _model_cell(row), _cell(row.live), difference, "" if row.agrees else "parts"
         )
-    Console(width=max(100, Console().width)).print(table)
+    drawn = io.StringIO()
+    Console(file=drawn, force_terminal=sys.stdout.isatty(), width=max(100, Console().width)).print(table)
+    say(drawn.getvalue().removesuffix("\n"))
     agreeing = sum(row.agrees for row in found.rows)
     of_runs = f", the worst of {len(found.comparisons)} live runs each" if len(found.comparisons) > 1 else ""
     say(f"{agreeing} of {len(found.rows)} compared values agree{of_runs} (messages that agree are not listed)")

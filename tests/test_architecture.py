@@ -18,16 +18,30 @@ MAY_IMPORT = {
     "settings": set(),
     "streams": set(),
     "subclassing": set(),
-    "protocols": {"machine", "settings", "subclassing"},
+    "server": {"settings", "streams"},
+    "protocols": {"machine", "server", "settings", "subclassing"},
     "strategies": {"protocols", *PURE},
     "record": {"machine", "parking", "drive"},  # drive: for LinkTimeline alone, see below
     "drive": {"parking", "settings", "streams"},
-    "model": {"drive", "strategies", "protocols", "record", *PURE},
+    "model": {"drive", "server", "strategies", "protocols", "record", *PURE},
     "live": {"drive", "strategies", "protocols", "record", *PURE},
     "measure": {"record", "drive", "parking", "settings", "streams"},
     "report": {"measure", "record"},
-    "scenario": {"drive", "strategies", "protocols", "measure", "record", *PURE},
-    "study": {"scenario", "model", "live", "measure", "record", "report", "drive", "strategies", "protocols", "compiled", *PURE},
+    "scenario": {"drive", "server", "strategies", "protocols", "measure", "record", *PURE},
+    "study": {
+        "scenario",
+        "model",
+        "live",
+        "measure",
+        "record",
+        "report",
+        "drive",
+        "server",
+        "strategies",
+        "protocols",
+        "compiled",
+        *PURE,
+    },
 }
 
 #: what a module may know beyond its room
@@ -45,7 +59,7 @@ ONLY_IN = {
 }
 #: what makes a machine, a drive or a metric depend on anything but its arguments
 IMPURE = {"time", "random", "datetime", "secrets", "uuid", "threading", "os", "subprocess"}
-PURE_ROOMS = {"protocols", "strategies", "drive", "measure", "machine", "parking", "streams"}
+PURE_ROOMS = {"protocols", "strategies", "drive", "server", "measure", "machine", "parking", "streams"}
 
 
 def name_of(path: Path) -> str:

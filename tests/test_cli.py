@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -54,7 +55,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
             raise seen.error
         print("noise that a user's strategy makes")
         os.write(1, b"and a worker's\n")
-        options["progress"](1, 2)
+        options["progress"](1, 2, "drives")
         names = [choice.name for choice in scenario.strategies]
         objective = {"strategy": "hybrid", "metric": "all.lost", "bound": "at_most 0", "value": 0.5, "low": 0.25, "high": 0.75}
         metrics = {
@@ -99,6 +100,35 @@ def test_run_prints_objectives_then_the_table_then_the_report(
     ]
 
 
+def test_on_a_narrow_terminal_the_strategies_stand_one_below_the_other(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sim.terminal import print_summary
+
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "xterm")
+    print_summary({"strategies": {"mqtt_persistent": NUMBERS}}, Path("results/t/r1"), None)
+    out = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    assert [line.rstrip() for line in out.splitlines()[:5]] == [
+        "mqtt_persistent",
+        "  delivered %         99.5",
+        "  in 60 s, %          99.9",
+        "  latency p95 s      > end",
+        "  lost                   1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("left_s", "text"),
+    [(math.nan, ""), (0.2, ", 1 s left"), (59.5, ", 1 min 0 s left"), (61.0, ", 1 min 1 s left"), (7384.0, ", 2 h 3 min left")],
+)
+def test_the_time_left(left_s: float, text: str) -> None:
+    from sim.terminal import _time_left
+
+    assert _time_left(left_s) == text
+
+
 @pytest.mark.parametrize(("verdict", "code"), [("met", 0), ("undecided", 0), ("missed", 1)])
 def test_the_exit_code_is_that_of_the_objectives(file: Path, runs: SimpleNamespace, verdict: str, code: int) -> None:
     runs.verdict = verdict
@@ -110,7 +140,7 @@ def test_json_is_one_object_and_nothing_else(file: Path, runs: SimpleNamespace, 
     main(["run", str(file), "--json", "--seed", "7"])
     captured = capfd.readouterr()
     content = json.loads(captured.out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
-    assert list(content) == ["scenario", "seed", "run_id", "results_dir", "objectives", "strategies"]
+    assert list(content) == ["scenario", "seed", "run_id", "results_dir", "objectives", "warnings", "strategies"]
     assert (content["scenario"], content["seed"], content["results_dir"]) == ("t", 7, "results/t/r1")
     assert content["strategies"]["hybrid"]["latency_s"] == {"p50": 0.1, "p95": None}
     assert "noise" in captured.err
@@ -156,10 +186,12 @@ def test_what_goes_wrong_in_a_run(
     assert captured.err.splitlines() == [line]
 
 
-def test_debug_shows_the_traceback(file: Path, runs: SimpleNamespace) -> None:
+def test_debug_shows_the_traceback(file: Path, runs: SimpleNamespace, capfd: pytest.CaptureFixture[str]) -> None:
     runs.error = KeyError("x")
-    with pytest.raises(KeyError):
-        main(["run", str(file), "--debug"])
+    assert main(["run", str(file), "--debug"]) == 3
+    err = capfd.readouterr().err
+    assert err.startswith("Traceback (most recent call last)")
+    assert err.splitlines()[-1].startswith("defect: KeyError: 'x'")
 
 
 def test_an_error_in_a_strategy_of_the_users_own_is_theirs(
@@ -297,3 +329,10 @@ def test_interrupt_is_130_without_a_traceback(tmp_path: Path) -> None:
         _out, err = process.communicate(timeout=20)
     assert process.returncode == 130
     assert err == "interrupted\n"
+
+
+@pytest.mark.parametrize("command", ["live", "validate"])
+def test_what_only_the_model_plays_is_not_run_live(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    file = str(Path(__file__).resolve().parents[1] / "scenarios" / "production.yaml")
+    assert main([command, file]) == 2
+    assert capsys.readouterr().err == f"{file}: faults: node_crash, store_failover: played by the model alone, not live\n"

@@ -44,7 +44,7 @@ def _text(name: str) -> str:
 # --- generated parts ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["docs/model.md", "ARCHITECTURE.md"])
+@pytest.mark.parametrize("name", ["docs/model.md", "docs/results.md", "ARCHITECTURE.md"])
 def test_the_generated_parts_are_current(name: str) -> None:
     text = _text(name)
     assert TOOL.filled(text) == text, f"{name} is not current: python tools/docs.py"
@@ -56,7 +56,7 @@ def test_the_tool_says_so_by_its_exit_code() -> None:
 
 
 def test_every_generated_part_has_a_place() -> None:
-    text = _text("docs/model.md") + _text("ARCHITECTURE.md")
+    text = _text("docs/model.md") + _text("docs/results.md") + _text("ARCHITECTURE.md")
     assert {name for name in TOOL.PARTS if f"<!-- generated: {name} -->" in text} == set(TOOL.PARTS)
 
 

@@ -14,8 +14,8 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 _MISSING = [name for name in ("nbclient", "nbformat", "ipykernel") if importlib.util.find_spec(name) is None]
 
 
-def test_both_notebooks_are_there() -> None:
-    assert [path.stem for path in NOTEBOOKS] == ["01_city_a_to_b", "02_compare_strategies"]
+def test_the_notebooks_are_there() -> None:
+    assert [path.stem for path in NOTEBOOKS] == ["01_city_a_to_b", "02_compare_strategies", "03_sweeps", "04_tuning"]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -29,6 +29,9 @@ def test_a_notebook_is_kept_without_outputs(path: Path) -> None:
 @pytest.mark.skipif(bool(_MISSING), reason=f"missing: {', '.join(_MISSING)}; pip install -e '.[notebooks]' installs them")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if path.stem == "04_tuning":
+        pytest.importorskip("optuna", reason="pip install -e '.[study]' installs it")
+        pytest.importorskip("SALib", reason="pip install -e '.[study]' installs it")
     import nbclient
     import nbformat
     from jupyter_client.kernelspec import KernelSpecManager

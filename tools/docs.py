@@ -1,4 +1,4 @@
-"""Write the generated parts of docs/model.md and ARCHITECTURE.md: tables of settings, presets, simplifications, state diagrams.
+"""Write the generated parts of docs/model.md, docs/results.md and ARCHITECTURE.md: tables, simplifications, state diagrams.
 
     python tools/docs.py           write them
     python tools/docs.py --check   say which are not current; exit code 1 when one is not
@@ -33,6 +33,8 @@ from sim.protocols.broker_presets import PRESETS, Broker, BrokerBehaviour  # noq
 from sim.protocols.tcp import TCP, gives_up_after_s, rto_s, syn_gives_up_s, syn_instants  # noqa: E402
 from sim.protocols.tls import TLS, extra_round_trips, handshake  # noqa: E402
 from sim.record.causes import CAUSES, PURPOSES  # noqa: E402
+from sim.record.schema import TABLES, Column  # noqa: E402
+from sim.record.study_schema import STUDY_TABLES  # noqa: E402
 from sim.scenario.models import Key, default_text, keys_of, text_of  # noqa: E402
 from sim.scenario.shape import ScenarioFile  # noqa: E402
 from sim.strategies.backoff import POLICIES  # noqa: E402
@@ -91,7 +93,7 @@ def main(arguments: list[str]) -> int:
     stale = []
     if "--numbers" in arguments:
         renew_numbers()
-    for path in (ROOT / "docs" / "model.md", ROOT / "ARCHITECTURE.md"):
+    for path in (ROOT / "docs" / "model.md", ROOT / "docs" / "results.md", ROOT / "ARCHITECTURE.md"):
         before = path.read_text(encoding="utf-8")
         after = filled(before)
         if after == before:
@@ -296,6 +298,18 @@ def causes() -> str:
 # --- simplifications ----------------------------------------------------------------------------------------------------
 
 
+_KINDS = {"f8": "float64", "i4": "int32", "i8": "int64", "b": "boolean", "s": "text"}
+
+
+def tables_of(tables: Mapping[str, Sequence[Column]]) -> str:
+    """The columns of each Parquet file."""
+    parts = []
+    for name, columns in tables.items():
+        rows = [(f"`{column.name}`", _KINDS[column.kind], column.doc) for column in columns]
+        parts.append(f"### {name}.parquet\n\n{_table(('column', 'type', 'meaning'), rows)}")
+    return "\n\n".join(parts)
+
+
 def simplifications() -> str:
     """Every `Simplification:` of the code with the file that makes it."""
     rows: list[tuple[str, ...]] = []
@@ -443,6 +457,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "settings-top": settings_top,
     "settings-drive": lambda: _settings_of(("route", "towers", "script", "recorded", "network", "radio", "handover", "link")),
     "settings-server": lambda: _settings_of(("server",)),
+    "settings-faults": lambda: _settings_of(("faults",)),
     "settings-workload": lambda: _settings_of(("workload",)),
     "settings-validation": lambda: _settings_of(("validation",)),
     "settings-strategies": settings_strategies,
@@ -453,6 +468,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "causes": causes,
     "simplifications": simplifications,
     "diagrams": diagrams,
+    "run-tables": lambda: tables_of(TABLES),
+    "sweep-tables": lambda: tables_of(STUDY_TABLES),
 }
 
 if __name__ == "__main__":

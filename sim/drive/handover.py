@@ -149,6 +149,7 @@ class _Vehicle:
 
     def _better(self, cell: int) -> Callable[[int, int], Mask]:
         """Entering condition of event A3, Mn - Hys > Mp + Off (TS 38.331 5.5.4.4), for all towers."""
+        off_air = self._signals.off_air
         rsrp, margin_db = self._signals.rsrp_dbm, self._handover.hysteresis_db + self._handover.a3_offset_db
 
         def holds(low: int, high: int) -> Mask:
@@ -156,6 +157,8 @@ class _Vehicle:
             # the own row never fulfils it, also with a negative offset; towers out of reach are no neighbours
             entered: Mask = (block > block[cell] + margin_db) & (block > UNHEARD_DBM)
             entered[cell] = False
+            if off_air is not None:  # a tower that is out of service commands no handover
+                entered &= ~off_air[cell, low:high]
             return entered
 
         return holds

@@ -7,7 +7,9 @@ Simplification: where a leg ends, what is under way on the radio ends too; the n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +18,9 @@ from sim.drive.addressing import gateway_names
 from sim.drive.config import DriveConfig, Waypoint
 from sim.drive.course import Blocked, Course, Key, Steps, instant
 from sim.drive.handover import IN_SYNC_MARGIN_DB, serve
+from sim.drive.outages import Outage, silent_spans
 from sim.drive.radio import Signals, measure_towers
-from sim.drive.route import lay_route
+from sim.drive.route import Route, lay_route
 from sim.drive.timeline import Disruption, Floats, LinkState
 
 Indices = npt.NDArray[np.int64]
@@ -35,20 +38,22 @@ class _Piece:
     capacity_bps: Steps
 
 
-def route_course(config: DriveConfig, waypoints: tuple[Waypoint, ...], key: Key) -> Course:
-    """Course of a route past towers."""
+def route_course(config: DriveConfig, waypoints: tuple[Waypoint, ...], key: Key, outages: Sequence[Outage] = ()) -> Course:
+    """Course of a route past towers, some of which may be out of service for a while."""
     route, random = lay_route(waypoints), config.link.realism
     gateways = gateway_names(config.network, [tower.gateway for tower in config.towers])
     of_tower = np.array([*(gateways.index(tower.gateway) for tower in config.towers), -1], dtype=np.int32)  # -1: no cell
     pieces: list[_Piece] = []
     legs = 0
-    for start_s, end_s, loss_db in route.stretches():
+    silent = silent_spans(config.towers, outages)
+    for start_s, end_s, loss_db in _stretches(route, outages):
         part = route.part(start_s, end_s)
+        off_air = [[(max(a - start_s, 0.0), b - start_s) for a, b in spans if a < end_s and b > start_s] for spans in silent]
         if loss_db is not None:
-            signals = measure_towers(config.radio, config.towers, part.start(), key, random)
+            signals = measure_towers(config.radio, config.towers, part.start(), key, random, off_air)
             pieces.append(_parked(config, signals, start_s, end_s, loss_db))
         else:
-            signals = measure_towers(config.radio, config.towers, part, key, random)
+            signals = measure_towers(config.radio, config.towers, part, key, random, off_air)
             pieces.append(_leg(config, signals, start_s, end_s, key if random else None, legs))
             legs += 1
     last = len(pieces) - 1
@@ -72,6 +77,16 @@ def route_course(config: DriveConfig, waypoints: tuple[Waypoint, ...], key: Key)
         held_gateways=True,
         notes=(f"No cell is in sync for {lost_s:.0f} s of {route.end_s:.0f} s.",) if lost_s else (),
     )
+
+
+def _stretches(route: Route, outages: Sequence[Outage]) -> list[tuple[float, float, float | None]]:
+    """Those of the route; a vehicle that is parked is looked at anew when a tower falls silent or is back."""
+    edges = sorted({edge for out in outages for edge in (out.start_s, out.end_s)})
+    found: list[tuple[float, float, float | None]] = []
+    for start_s, end_s, loss_db in route.stretches():
+        cuts = [start_s, *(edge for edge in edges if loss_db is not None and start_s < edge < end_s), end_s]
+        found += [(a, b, loss_db) for a, b in pairwise(cuts)]
+    return found
 
 
 def _leg(config: DriveConfig, signals: Signals, start_s: float, end_s: float, key: Key | None, number: int) -> _Piece:

@@ -7,6 +7,7 @@ Simplification: uplink quality is that of the downlink; the vehicle's power limi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, exp, floor
 
@@ -47,6 +48,7 @@ class Signals:
     carrier: npt.NDArray[np.int64]  # (towers,): index into the carriers
     noise_mw: float
     load: float
+    off_air: npt.NDArray[np.bool_] | None = None  # (towers, samples): out of service; None: none is
 
     @property
     def samples(self) -> int:
@@ -85,8 +87,13 @@ def noise_dbm(noise_figure_db: float) -> float:
     return THERMAL_DBM + 10.0 * float(np.log10(ELEMENT_HZ)) + noise_figure_db
 
 
-def measure_towers(radio: Radio, towers: tuple[Tower, ...], route: Route, key: Key, random: bool) -> Signals:
+def measure_towers(
+    radio: Radio, towers: tuple[Tower, ...], route: Route, key: Key, random: bool,
+    silent: Sequence[Sequence[tuple[float, float]]] = (),
+) -> Signals:  # fmt: skip
     """Signals of the towers along the route; `key` is (seed, replication, vehicle). Not `random`: mean path loss alone.
+
+    `silent`: for each tower the spans in s in which it does not send.
 
     Simplification: only the eight strongest towers by mean path loss are followed at each point of the road.
     Simplification: the mean loss lies between LOS and NLOS by P(LOS). A state drawn along the path (38.901 7.6.3.3) makes
@@ -105,6 +112,7 @@ def measure_towers(radio: Radio, towers: tuple[Tower, ...], route: Route, key: K
     rsrp = np.full((len(towers), n), UNHEARD_DBM)
     power = np.zeros((len(towers), n))
     total = np.zeros((len(carriers), n))
+    off_air = np.zeros((len(towers), n), dtype=np.bool_) if any(silent) else None
     shadowing = _Shadowing(radio, surroundings, float(route.travelled_m[-1]), key) if random else None
     for i, tower in enumerate(towers):
         for low, high in heard[i]:
@@ -122,9 +130,14 @@ def measure_towers(radio: Radio, towers: tuple[Tower, ...], route: Route, key: K
             raw = _sent_dbm(radio, tower) - loss
             rsrp[i, span] = l3_filter(raw, radio.filter_coefficient)
             power[i, span] = 10.0 ** (raw / 10.0)
+            for start_s, end_s in silent[i] if silent else ():
+                off = np.flatnonzero((time_s[span] >= start_s) & (time_s[span] < end_s)) + span.start
+                rsrp[i, off], power[i, off] = UNHEARD_DBM, 0.0
+                if off_air is not None:
+                    off_air[i, off] = True
             total[carrier[i], span] += power[i, span]
     noise_mw = 10.0 ** (noise_dbm(radio.noise_figure_db) / 10.0)
-    return Signals(radio.measurement_period_s, rsrp, power, total, carrier, noise_mw, radio.neighbour_load_share)
+    return Signals(radio.measurement_period_s, rsrp, power, total, carrier, noise_mw, radio.neighbour_load_share, off_air)
 
 
 def _sent_dbm(radio: Radio, tower: Tower) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,12 @@ def lay_rows(
     uplink_bps: Steps,
     silences: list[Blocked],
     rebinds_s: tuple[float, ...],
+    told: Sequence[Disruption] = (),
 ) -> LinkTimeline:
     """One row for each instant at which something changes; rows that do not differ are merged.
 
     A handover or silence under way at the end of the drive is carried to its end, so rows may start after `end_s`.
+    `told` are disruptions that are listed, and whose effect is in the course.
     """
     blocked = [*course.blocked, *silences]
     stepped = (course.serving, addressing.gateway, addressing.address, rtt_s, downlink_bps, uplink_bps)
@@ -40,6 +43,7 @@ def lay_rows(
         rsrp = np.where(cell >= 0, rsrp, np.nan)
     keep = _differ((cell, gateway, address, link, rtt, down, up, x, y, rsrp, course.is_parked(at_s)))
     listed = [*(b.what for b in blocked if b.listed), *addressing.reassignments]
+    listed += told
     listed += [Disruption("rebind", at, at, cause="the NAT forgot its mappings") for at in rebinds_s]
     return LinkTimeline(
         start_s=at_s[keep],

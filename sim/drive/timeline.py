@@ -31,7 +31,8 @@ class LinkState(IntEnum):
 class Disruption:
     """Something that happened to the link: the exogenous part of a row of disruptions.parquet.
 
-    kind: handover | radio_link_failure | silence | coverage_gap | log_gap | reassignment | detach | held | rebind.
+    kind: handover | radio_link_failure | silence | coverage_gap | log_gap | reassignment | detach | held | rebind |
+    tower_outage | region_outage, and those of the server side (record.schema).
     `start_s`..`end_s` is the time in which packets wait or are lost (for a reassignment: from the end of the old address
     to the first instant of the new one; `end_s` is the end of the drive where it never ends). A rebind takes no time.
     `before` and `after` are cells, or addresses for a reassignment; "" where none.

@@ -33,11 +33,11 @@ class Hosting(Protocol):
 class BrokerConnection(asyncio.Protocol):
     """`id` is the transport's, chosen by the service; -1 before the connection is accepted."""
 
-    def __init__(self, service: Hosting, limit_bytes: int) -> None:
+    def __init__(self, service: Hosting, limit_bytes: int, limit5_bytes: int) -> None:
         self.id = -1
         self.blocked = False
         self._service = service
-        self._decoder = Decoder(limit_bytes=limit_bytes)
+        self._decoder = Decoder(limit_bytes=limit_bytes, limit5_bytes=limit5_bytes)
         self._transport: asyncio.Transport | None = None
         self._closing = False
         self._linger: asyncio.TimerHandle | None = None

@@ -12,13 +12,13 @@ import contextlib
 import dataclasses
 import os
 import ssl as tls
-import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from sim.live.broker_connection import BrokerConnection
 from sim.live.mqtt_codec import MAXIMUM_PACKET_BYTES
+from sim.live.open_files import files_at_most
 from sim.machine import (
     NEVER,
     CloseTransport,
@@ -48,11 +48,13 @@ SERVED_LIMITS = BrokerLimits(
 #: a payload that is not larger fits in a packet of the served broker
 _LARGEST_PAYLOAD = 4 * 1024 * 1024
 _HEADERS = 64 * 1024  # topic, properties, fixed header
-_MOST_CONNECTIONS = 1_000
+_MOST_CONNECTIONS = 2_000
+#: connections that the kernel may hold for us before we accept them: a fleet that comes back at once
+_BACKLOG = 1_024
 #: bytes buffered for all connections together, each way, above which one that buffers more is lost
 _BUFFERED_BYTES = 128 * 1024 * 1024
 #: a connection may always buffer this much
-_ALWAYS_BYTES = 1024 * 1024
+_ALWAYS_BYTES = 256 * 1024
 #: and never more than this
 _NEVER_BYTES = 32 * 1024 * 1024
 _MOST_DEFECTS = 20
@@ -112,7 +114,7 @@ class BrokerService:
         self.connections_made = 0
         self._recorder = recorder
         self._ssl = ssl
-        self._most_connections = min(connections, _files_at_most())
+        self._most_connections = min(connections, files_at_most())
         self._server: asyncio.Server | None = None
         self._open: dict[int, BrokerConnection] = {}
         self._all: set[BrokerConnection] = set()  # the closing ones too
@@ -127,10 +129,15 @@ class BrokerService:
         """Listen. Raises CannotListen."""
         loop = asyncio.get_running_loop()
         self._clock = loop.time
-        limit_bytes = min(self.behaviour.packet_limit_bytes + _HEADERS, MAXIMUM_PACKET_BYTES)
+        limit5_bytes = self.behaviour.packet_limit_bytes
+        limit_bytes = min(limit5_bytes + _HEADERS, MAXIMUM_PACKET_BYTES)
+
+        def connection() -> BrokerConnection:
+            return BrokerConnection(self, limit_bytes, limit5_bytes)
+
         try:
             self._server = await loop.create_server(
-                lambda: BrokerConnection(self, limit_bytes), self.host, self.port, ssl=self._ssl, reuse_address=True, backlog=128
+                connection, self.host, self.port, ssl=self._ssl, reuse_address=True, backlog=_BACKLOG
             )
         except OSError as error:
             why = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else error.strerror or str(error)
@@ -158,6 +165,10 @@ class BrokerService:
         if self._timer is not None:
             self._timer.cancel()
         self._server = None
+
+    @property
+    def uses_tls(self) -> bool:
+        return self._ssl is not None
 
     @property
     def open_connections(self) -> int:
@@ -266,13 +277,3 @@ class BrokerService:
         if connection is not None:
             connection.close(abort=True)
             self._inputs.append(TransportLost(transport, "reset"))
-
-
-def _files_at_most() -> int:
-    """Connections for which there are file descriptors, with some left for everything else."""
-    if sys.platform == "win32":
-        return _MOST_CONNECTIONS
-    import resource
-
-    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 2**31 if soft == resource.RLIM_INFINITY else max(16, soft - 64)

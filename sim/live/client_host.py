@@ -23,7 +23,7 @@ from sim.live.observed.flows import traffic_of
 from sim.live.observed.observe import ClientSettings, observe
 from sim.live.observed.visits import Visit
 from sim.live.packet.capture import read_capture
-from sim.protocols.server import Server
+from sim.protocols.server import SECOND_NAME, Server
 from sim.record.recorder import Connection, Recorder
 from sim.strategies.context import Context
 
@@ -187,7 +187,7 @@ class ClientHost:
     ) -> tuple[Recorder, ClientSettings]:
         """What was seen of the program up to `end_s`; the link has been stopped."""
         packets = read_capture(self._client.capture, self._link.epoch_ns)
-        traffic = traffic_of(packets, tuple(self._link.names), end_s)
+        traffic = traffic_of(packets, (server.name, SECOND_NAME), end_s)
         return observe(traffic, visits, (server.address, server.mqtt_port), server_record, context.topic("down/"), end_s)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +15,7 @@ class Clock:
     def __init__(self, loop: asyncio.AbstractEventLoop, start_s: float) -> None:
         self._loop = loop
         self._origin = loop.time() - start_s
+        self.epoch_s = time.time() - start_s  # Unix time of the start of the drive, for those outside
 
     def now(self) -> float:
         return self._loop.time() - self._origin

@@ -7,6 +7,7 @@ from typing import Any
 
 from sim.live.brokers import Login
 from sim.live.http_codec import HTTPCodec
+from sim.live.http_limits import HTTPLimits
 from sim.live.mqtt_codec import Decoder, encode
 from sim.live.payload import decode_message, encode_message
 from sim.live.wire import Codec
@@ -14,7 +15,7 @@ from sim.protocols.mqtt_packets import V5, V311, Connect, Publish
 from sim.protocols.server import Server
 
 
-class MQTTCodec:
+class MQTTCodec(Codec):
     """MQTT packets with application messages as payloads. `version`: of a client's end; a server's end learns it from CONNECT."""
 
     def __init__(self, version: int | None, *, reads_uplink: bool, login: Login | None = None) -> None:
@@ -35,17 +36,6 @@ class MQTTCodec:
     def feed(self, data: bytes) -> list[Any]:
         return [self._with_message(packet) if isinstance(packet, Publish) else packet for packet in self._decoder.feed(data)]
 
-    @property
-    def has_more(self) -> bool:
-        return False
-
-    @property
-    def is_over(self) -> bool:
-        return False
-
-    def farewell(self) -> bytes:
-        return b""
-
     def _with_message(self, packet: Publish) -> Publish:
         wire = packet.message
         message = decode_message(wire.topic, bytes(wire.body or b""), packet.qos, wire.created_s, uplink=self._reads_uplink)
@@ -61,11 +51,12 @@ class Ports:
         self._vehicle_host = vehicle_host
         self._version = V5 if version == "5" else V311
         self.login: Login | None = None  # of the broker that runs
+        self._at_vehicle, self._at_server = HTTPLimits(), HTTPLimits()
 
     def of_vehicle(self, port: int, accepted: bool) -> Codec:
         """What the vehicle speaks on a connection to `port`, or on one accepted at it."""
         if accepted:
-            return HTTPCodec("server", self._vehicle_host, reads_uplink=False)
+            return HTTPCodec("server", self._vehicle_host, reads_uplink=False, limits=self._at_vehicle)
         if port == self._server.mqtt_port:
             return MQTTCodec(self._version, reads_uplink=False, login=self.login)
         return HTTPCodec("client", self._server.name, reads_uplink=False)
@@ -77,5 +68,5 @@ class Ports:
         if accepted and port == self._server.mqtt_port:
             return MQTTCodec(None, reads_uplink=True)
         if accepted:
-            return HTTPCodec("server", self._server.name, reads_uplink=True)
+            return HTTPCodec("server", self._server.name, reads_uplink=True, limits=self._at_server)
         return HTTPCodec("client", self._vehicle_host, reads_uplink=True)

@@ -18,6 +18,9 @@ from typing import cast
 from sim.drive.config import CGNAT, Access
 from sim.drive.timeline import LinkTimeline
 from sim.live.clock import Clock
+from sim.live.names.name_server import NameServer
+from sim.live.names.questions import answer_of
+from sim.live.names.sockets import NameSockets
 from sim.model.link import Flow, Link
 from sim.protocols.dns import Cache
 from sim.protocols.server import Server
@@ -60,6 +63,11 @@ class LoopbackLink:
         self._vehicle_port: dict[int, int] = {}  # port of the vehicle -> where it really listens
         self._pairs: set[_Pair] = set()
         self._cache = Cache()  # of the vehicle's resolver
+        self._names: NameServer | None = None
+
+    def use_names(self, names: NameSockets) -> None:
+        """Let the vehicle ask this name server."""
+        self._names = names.names
 
     async def start(self) -> None:
         """Nothing to set up: the range 127.0.0.0/8 is there."""
@@ -137,13 +145,12 @@ class LoopbackLink:
     async def resolve(self, name: str) -> str:
         """From the resolver's cache, or a DNS query over the link: retried after 5 s, twice (RFC 1035 4.2.1)."""
         dns = self._server.dns
-        known = self._server.address if name == self._server.name else ""
-        if dns.cached and known:
-            return known
+        if dns.cached and name == self._server.name:
+            return self._server.address
         cached = self._cache.get(self._clock.now(), name)
         if cached is not None:
             return cached
-        for attempt in range(dns.retries + 1):
+        for _ in range(dns.retries + 1):
             asked = self._clock.now()
             index = self.link.address_at(asked)
             if index < 0:
@@ -151,13 +158,17 @@ class LoopbackLink:
             there = self.link.once(index, True, asked)
             back = self.link.once(index, False, there) if there < math.inf else math.inf
             if back < asked + dns.retry_s:
+                await asyncio.sleep(max(0.0, there - self._clock.now()))
+                address, ttl_s = self._ask(name)
                 await asyncio.sleep(max(0.0, back - self._clock.now()))
-                self._cache.put(back, name, known, dns.ttl_s if known else dns.negative_ttl_s)
-                return known
-            if attempt < dns.retries:
-                await asyncio.sleep(dns.retry_s)
-        await asyncio.sleep(dns.retry_s)
+                self._cache.put(back, name, address, ttl_s)
+                return address
+            await asyncio.sleep(max(0.0, asked + dns.retry_s - self._clock.now()))
         return ""
+
+    def _ask(self, name: str) -> tuple[str, float]:
+        """The query is at the name server. Raises NoAnswer."""
+        return answer_of(self._names, name) if self._names is not None else ("", self._server.dns.negative_ttl_s)
 
     async def stop(self) -> None:
         for listener in self._listeners:

@@ -34,19 +34,28 @@ class Decoder:
     """Cuts a stream of bytes into packets.
 
     `version` None: the first packet must be CONNECT, and the version is learned from it. A packet of more than
-    `limit_bytes` is refused as soon as its length is known.
+    `limit_bytes` is refused as soon as its length is known; after a CONNECT of MQTT 5 `limit5_bytes` counts, which CONNACK
+    says (3.2.2.3.6).
 
     >>> Decoder(4).feed(bytes.fromhex("c000 d0"))
     [PingReq()]
     """
 
-    __slots__ = ("_buffer", "_error", "_lenient", "_limit_bytes", "_wanted", "version")
+    __slots__ = ("_buffer", "_error", "_lenient", "_limit5_bytes", "_limit_bytes", "_wanted", "version")
 
-    def __init__(self, version: int | None = None, *, limit_bytes: int = MAXIMUM_PACKET_BYTES, lenient: bool = False) -> None:
+    def __init__(
+        self,
+        version: int | None = None,
+        *,
+        limit_bytes: int = MAXIMUM_PACKET_BYTES,
+        limit5_bytes: int = MAXIMUM_PACKET_BYTES,
+        lenient: bool = False,
+    ) -> None:
         """`lenient`: of a client that has to live with its broker; aedes hands on the publisher's DUP with QoS 0."""
         self.version = version
         self._lenient = lenient
         self._limit_bytes = limit_bytes
+        self._limit5_bytes = min(limit5_bytes, limit_bytes)
         self._buffer = bytearray()
         self._wanted = 2  # bytes that have to be there before it is worth looking
         self._error: InvalidPacket | None = None
@@ -123,7 +132,7 @@ class Decoder:
                 if byte == 0 and i and self.version == V5:
                     raise MalformedPacket("the remaining length has more bytes than it needs")  # MQTT 5 [MQTT-1.5.5-1]
                 body_at = at + 2 + i
-                if body_at + length - at > self._limit_bytes:
+                if body_at + length - at > (self._limit5_bytes if self.version == V5 else self._limit_bytes):
                     raise ProtocolViolation(f"a packet of {body_at + length - at} bytes", PACKET_TOO_LARGE)
                 return body_at, body_at + length
         raise MalformedPacket("the remaining length has more than four bytes")

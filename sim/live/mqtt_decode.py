@@ -142,6 +142,8 @@ def _will(reader: Reader, flags: int, v5: bool) -> Will | None:
     if not topic:
         raise MalformedPacket("a will without a topic", TOPIC_NAME_INVALID)
     _check_topic(topic)
+    if properties is not None and "response_topic" in properties:
+        _check_topic(properties["response_topic"])  # [MQTT-3.3.2-14]: of the message that the will becomes
     payload = reader.binary()
     delay_s = properties.pop("will_delay_interval", 0) if properties else 0
     return Will(topic, len(payload), qos, bool(flags & 0x20), float(delay_s), payload, properties or None)

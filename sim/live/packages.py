@@ -5,8 +5,9 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 
 #: the extra `live`, without its brokers; a test holds this against pyproject.toml
-WIRE: dict[str, tuple[int, ...]] = {"h11": (0, 16)}
+WIRE: dict[str, tuple[int, ...]] = {"h11": (0, 16), "dnspython": (2, 9)}
 TLS: dict[str, tuple[int, ...]] = {"cryptography": (49,), "pyOpenSSL": (26, 4)}
+REDIS: dict[str, tuple[int, ...]] = {"redis": (8,)}
 
 
 class PackagesMissing(RuntimeError):

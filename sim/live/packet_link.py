@@ -32,12 +32,14 @@ import numpy as np
 from sim.drive.config import CGNAT, Access, Reassignment
 from sim.drive.timeline import LinkTimeline
 from sim.live.clock import Clock
+from sim.live.names.name_server import NameServer, new_key
+from sim.live.names.sockets import NameSockets
 from sim.live.packet import names, namespaces
 from sim.live.packet.outages import Outage, rows_with
 from sim.live.packet.plan import Plan, changes
 from sim.live.packet.relay import Relay
 from sim.live.packet.resolver import Resolver
-from sim.protocols.server import SECOND_NAME, Server
+from sim.protocols.server import Server
 from sim.protocols.tcp import HEADER_BYTES
 
 LOOPBACK = "127.0.0.1"
@@ -96,13 +98,11 @@ class PacketLink:
         self._doors: dict[str, namespaces.Doorway] = {}
         self._listeners: list[asyncio.Server] = []
         self._relays: set[Relay] = set()
-        self._responder: asyncio.DatagramTransport | None = None
+        self._names = NameSockets(NameServer(server, clock.now, new_key()))
         self._clients: list[asyncio.subprocess.Process] = []
         self._resolver = Resolver(server, clock, self._vehicle_socket)
         self._stopping = False
         self.vehicle_namespace, self.server_namespace = namespaces.new_names("veh", "srv")
-        # what the DNS server knows; may be added to
-        self.names: dict[str, str] = {server.name: server.address, SECOND_NAME: server.address}
         self.failure = ""  # why the link no longer works, where it broke by itself
         self.report: dict[str, Any] = {}
 
@@ -142,11 +142,10 @@ class PacketLink:
             self._news.clear()
             await self._news.wait()
         self._doors = {name: namespaces.Doorway(name) for name in (self.vehicle_namespace, self.server_namespace)}
-        opened = self._socket(self.server_namespace, socket.SOCK_DGRAM)
-        opened.bind((self._server.address, names.PORT))
-        self._responder, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-            lambda: names.Responder(self._look_up), sock=opened
-        )
+        opened = [self._socket(self.server_namespace, kind) for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM)]
+        for one in opened:
+            one.bind((self._server.address, names.PORT))
+        await self._names.take(*opened)
 
     def _plan(self) -> Plan:
         timeline, tcp = self._timeline, self._server.tcp
@@ -218,8 +217,7 @@ class PacketLink:
             listener.close()
         for relay in list(self._relays):
             relay.stop()
-        if self._responder is not None:
-            self._responder.close()
+        self._names.stop()
         await asyncio.gather(*(_end(client) for client in self._clients))
         await asyncio.sleep(0)  # the loop closes what was aborted; a socket keeps its namespace alive
         for door in self._doors.values():
@@ -344,9 +342,9 @@ class PacketLink:
 
     # --- names ----------------------------------------------------------------------------------------------------------------
 
-    def _look_up(self, name: str) -> tuple[str, float] | None:
-        address = self.names.get(name)
-        return (address, self._server.dns.ttl_s) if address else None
+    def use_names(self, names: NameSockets) -> None:
+        """Have this name server at the server's address, before `start`; without it there is one that knows the server alone."""
+        self._names = names
 
     async def resolve(self, name: str) -> str:
         """The address of a name, "" where there is none: from the vehicle's cache, or by UDP over the link."""

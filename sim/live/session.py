@@ -23,16 +23,19 @@ from sim.live.client_host import Client, ClientHost, ProgramEnd
 from sim.live.clock import Clock
 from sim.live.codecs import Ports
 from sim.live.host import Host
+from sim.live.listening import listen, port_of
 from sim.live.loopback import LOOPBACK, LoopbackLink
 from sim.live.observed.observe import ClientSettings
+from sim.live.server_side import RedisPlace, ServerSide
 from sim.live.strangers import Strangers
 from sim.live.vehicle_log import VehicleLog, replay
 from sim.machine import AddressChanged, IgnitionChanged, Message, MessageCreated
 from sim.protocols.mqtt_broker import MQTTBroker
-from sim.record.journal import SERVER, VEHICLE, Journal
+from sim.record.journal import VEHICLE, Journal
 from sim.record.recorder import Recorder
 from sim.strategies.backend import MQTTBackend
 from sim.strategies.build import build_machines
+from sim.strategies.config import DDNSHeartbeat
 from sim.strategies.context import LAN, VEHICLE_PORT, Context
 from sim.strategies.data_centre import DataCentre
 from sim.strategies.sources import creations
@@ -41,7 +44,6 @@ if TYPE_CHECKING:  # TLS and the packet link need more; a run without them does 
     from sim.live.certificates import Certificates
     from sim.live.packet.door import Door
     from sim.live.packet_link import PacketLink
-    from sim.live.tls import TLSStream
     from sim.live.tls_parties import Parties
     from sim.live.tls_relay import TLSRelay
 
@@ -63,6 +65,7 @@ class LiveRun:
     broker_is_ours: bool
     interrupted: bool
     timeline: LinkTimeline
+    store_version: str = ""  # "": in memory
     notes: list[str] = field(default_factory=list)
     congestion_control: str = ""  # of TCP, where the link has its own
     how_seen: str = ""
@@ -86,10 +89,12 @@ class LiveSetting:
     horizon_s: float
     folder: Path
     certificates: Certificates | None = None  # new ones are made where none are given and TLS needs them
+    redis: RedisPlace | None = None  # where the server side keeps registry and pending messages; None: in its memory
     together: asyncio.Barrier | None = None  # of the strategies that run side by side, passed when every broker stands
     client: Client | None = None  # a program that is run in the vehicle's place; the link has to be `packet`
     log: Callable[[datetime, float, str], None] = lambda _at, _now, _text: None  # the vehicle's log
     say: Callable[[str], None] = lambda _text: None  # to who started the run
+    at: Callable[[float], None] = lambda _now: None  # told twice a second where on the drive it is
 
 
 async def live_strategy(
@@ -105,7 +110,7 @@ async def live_strategy(
     """Run one strategy in real time, from context.start_s to the horizon or until `stop` is set.
 
     Raises:
-        LiveFailed, BrokerUnavailable: what was asked for is not to be had here.
+        LiveFailed, BrokerUnavailable, StoreUnavailable, NamesUnavailable: what was asked for is not to be had here.
     """
     loop = asyncio.get_running_loop()
     record = Recorder(trace=True)
@@ -127,22 +132,27 @@ async def live_strategy(
     clock = Clock(loop, context.start_s - SETTLE_S)
     try:
         link = _link(setting, timeline, clock)
+        side = ServerSide(
+            setting.server,
+            machine,
+            {context.vin: backend},
+            clock,
+            journal,
+            connect=link.connect_from_server,
+            codec_for=ports.of_server,
+            secure=tls.server_opens if tls else None,
+            host_of=context.host_of,
+            name_ttl_s=getattr(config, "dns_ttl_s", DDNSHeartbeat().dns_ttl_s),
+            redis=setting.redis,
+        )
+        link.use_names(side.sockets)
         packet = _packet(setting, link)
     except BaseException:
         if broker is not None:
             await broker.stop()
         raise
     strangers = Strangers(context.client_id, lambda end: packet is not None and end in packet.own_ends)
-    server_host = Host(
-        machine,
-        SERVER,
-        clock,
-        journal,
-        connect=link.connect_from_server,
-        resolve=_nowhere,
-        codec_for=ports.of_server,
-        secure=tls.server_opens if tls else None,
-    )
+    server_host = side.host
 
     def log(now: float, text: str) -> None:
         setting.log(clock.wall(now), now, text)
@@ -172,6 +182,7 @@ async def live_strategy(
         await link.start()
         if packet is not None:
             setting.say(f"the vehicle's network namespace is {packet.vehicle_namespace}, its interface {packet.interface}")
+        await side.open()
         if broker is not None:
             version = broker.version
             wire = server_host.wire(0)
@@ -189,16 +200,18 @@ async def live_strategy(
                 relay = _relay(tls, broker)
                 await link.serve(setting.server.mqtt_port, LOOPBACK, await relay.start())
         elif uses_broker and packet is not None:
-            listeners.append(await _listen(server_host, setting.server.mqtt_port, None))
-            door = await _open_door(packet, setting, tls, clock, LOOPBACK, _port(listeners[-1]))
+            listeners.append(await listen(server_host, setting.server.mqtt_port, None))
+            door = await _open_door(packet, setting, tls, clock, LOOPBACK, port_of(listeners[-1]))
         elif uses_broker:
-            listeners.append(await _listen(server_host, setting.server.mqtt_port, tls.server_accepts if tls else None))
-            await link.serve(setting.server.mqtt_port, LOOPBACK, _port(listeners[-1]))
-        listeners.append(await _listen(server_host, setting.server.https_port, tls.server_accepts if tls else None))
-        await link.serve(setting.server.https_port, LOOPBACK, _port(listeners[-1]))
+            listeners.append(await listen(server_host, setting.server.mqtt_port, tls.server_accepts if tls else None))
+            await link.serve(setting.server.mqtt_port, LOOPBACK, port_of(listeners[-1]))
+        listeners.append(await listen(server_host, setting.server.https_port, tls.server_accepts if tls else None))
+        await link.serve(setting.server.https_port, LOOPBACK, port_of(listeners[-1]))
+        setting.say(f"{'http' if tls is None else 'https'}://{LOOPBACK}:{port_of(listeners[-1])}/api/v1/vehicles/{context.vin}")
+        setting.say(side.said)
         if isinstance(vehicle_host, Host):
-            listeners.append(await _listen(vehicle_host, VEHICLE_PORT, tls.vehicle_accepts if tls else None))
-            await link.serve_vehicle(VEHICLE_PORT, _port(listeners[-1]))
+            listeners.append(await listen(vehicle_host, VEHICLE_PORT, tls.vehicle_accepts if tls else None))
+            await link.serve_vehicle(VEHICLE_PORT, port_of(listeners[-1]))
         else:
             vehicle_host.prepare(broker.login if broker is not None else None)
         if door is not None and client is None:
@@ -209,14 +222,14 @@ async def live_strategy(
         _schedule(clock, timeline, context, vehicle_host, server_host, record, link)
         vehicle_host.start()
         server_host.start()
-        interrupted = await _until(clock, setting.horizon_s, stop, vehicle_host, server_host)
+        interrupted = await _until(clock, setting, stop, vehicle_host, server_host)
     except CommandRefused as error:
         raise LiveFailed(str(error)) from None
     finally:
         end_s = min(clock.now(), setting.horizon_s)
         held = [message for m in (vehicle, machine) if m is not None and hasattr(m, "held") for message in m.held()]
         await vehicle_host.stop()
-        await server_host.stop()
+        await side.stop()
         if door is not None:
             door.stop()
         await link.stop()
@@ -229,7 +242,7 @@ async def live_strategy(
     for host in (vehicle_host, server_host):
         if host.failure is not None:
             raise host.failure
-    run = LiveRun(record, held, version, embedded or not uses_broker, interrupted, timeline)
+    run = LiveRun(record, held, version, embedded or not uses_broker, interrupted, timeline, side.store_version)
     if packet is not None:
         run.timeline = as_driven(timeline, packet.outages)
         run.notes = [*in_words(packet.outages), *(stranger.in_words() for stranger in strangers.came)]
@@ -310,10 +323,6 @@ async def _open_door(link: PacketLink, setting: LiveSetting, tls: Parties | None
     return door
 
 
-async def _nowhere(_name: str) -> str:
-    return ""
-
-
 def _parties(setting: LiveSetting, vin: str) -> Parties | None:
     if setting.server.tls.profile == "none":
         return None
@@ -330,19 +339,6 @@ def _relay(tls: Parties, broker: RunningBroker) -> TLSRelay:
     from sim.live.tls_relay import TLSRelay
 
     return TLSRelay(tls.server, broker.host, broker.port)
-
-
-async def _listen(host: Host, port: int, secure: Callable[[Callable[[str], Any]], TLSStream] | None) -> asyncio.Server:
-    """Accept connections for the host's machine; with TLS the machine is told of those whose handshake is done."""
-
-    def accepted() -> asyncio.Protocol:
-        return host.accept(port) if secure is None else secure(lambda peer: host.accept(port, peer))
-
-    return await asyncio.get_running_loop().create_server(accepted, LOOPBACK, 0)
-
-
-def _port(listener: asyncio.Server) -> int:
-    return int(listener.sockets[0].getsockname()[1])
 
 
 def _schedule(
@@ -375,16 +371,19 @@ def _schedule(
             clock.at(on_s, vehicle.input, IgnitionChanged(True))
 
 
-async def _until(clock: Clock, horizon_s: float, stop: asyncio.Event | None, vehicle: Host | ClientHost, server: Host) -> bool:
+async def _until(
+    clock: Clock, setting: LiveSetting, stop: asyncio.Event | None, vehicle: Host | ClientHost, server: Host
+) -> bool:
     """Wait for the horizon, or the end of a client of the user's own; True where it was cut short."""
-    while clock.now() < horizon_s:
+    while clock.now() < setting.horizon_s:
+        setting.at(clock.now())
         if vehicle.failure is not None or server.failure is not None:
             return True
         if isinstance(vehicle, ClientHost) and vehicle.over:
             return False
         if stop is not None and stop.is_set():
             return True
-        wait_s = min(0.5, max(0.01, horizon_s - clock.now()))
+        wait_s = min(0.5, max(0.01, setting.horizon_s - clock.now()))
         if stop is None:
             await asyncio.sleep(wait_s)
         else:

@@ -110,7 +110,7 @@ class History:
     horizon_s: float
     inbound: bool = True
     arrivals: Arrivals | None = None  # None: TCP is taken to go on at once
-    rebinds_s: tuple[float, ...] = ()  # when the NAT forgot its mappings
+    rebinds_s: tuple[float, ...] = ()  # when the NAT, or the balancer, forgot its mappings
     parked: Parked = ()
 
     def of(self, purpose: str) -> list[Attempt]:

@@ -13,6 +13,17 @@ _WHAT = {
     "log_gap": "the drive log has a gap",
     "rebind": "the carrier's NAT forgot its mappings",
     "detach": "the vehicle was detached from the network",
+    "tower_outage": "a tower went out of service",
+    "region_outage": "all towers of a gateway went out of service",
+    "node_crash": "a node of the broker crashed",
+    "node_upgrade": "a node of the broker was restarted for an upgrade",
+    "store_failover": "the store of sessions failed over",
+    "store_crash": "the store of sessions crashed",
+    "balancer_change": "the balancer was changed",
+    "dns_outage": "name resolution failed",
+    "dns_stale": "name resolution gave an old address",
+    "api_errors": "requests to the API failed",
+    "certificate_expiry": "the server's certificate expired",
 }
 _NOTICED = {
     "address": "by its watch on the address",
@@ -47,6 +58,8 @@ _BY = {
 
 def event_in_words(event: Event) -> str:
     """What happened, as a clause: "the address changed from 10.1.1.100 to 10.2.5.200"."""
+    if event.kind in ("node_crash", "node_upgrade") and event.before:
+        return _WHAT[event.kind].replace("a node of the broker", f"node {event.before} of the broker")
     if event.kind != "reassignment":
         return _WHAT.get(event.kind, event.kind.replace("_", " "))
     if not event.after:

@@ -10,6 +10,7 @@ import polars as pl
 from sim.measure.attempt_history import attempts_of
 from sim.measure.drive_path import Event
 from sim.measure.message_chain import chain
+from sim.measure.session_chain import session_spans
 from sim.record.read import Run, read_run
 
 
@@ -75,7 +76,17 @@ def _section(run: Run, row: dict[str, Any], one: pl.Expr, mine: pl.Expr) -> str:
     events = [Event(*event) for event in disruptions.select("kind", "start_s", "end_s", "before", "after").iter_rows()]
     horizon_s = float(run.vehicles.filter(one)["horizon_s"][0])
     trace = None if run.trace is None else run.trace.filter(one)
-    steps = chain(row, attempts_of(run.connections.filter(one)), events, run.states.filter(one), trace, horizon_s)
+    states = run.states.filter(one)
+    entry = next(entry for entry in run.manifest["strategies"] if entry["name"] == row["strategy"])
+    spans = session_spans(
+        states,
+        run.connections.filter(one),
+        run.messages.filter(one),
+        run.timeline.filter(mine).sort("start_s"),
+        run.manifest.get("presets", []),
+        entry.get("config", {}),
+    )
+    steps = chain(row, attempts_of(run.connections.filter(one)), events, states, trace, spans, horizon_s)
     head = (
         f"{row['strategy']}: message {row['message']} ({row['kind']}, {row['size_bytes']} bytes, QoS {row['qos']})"
         f" of vehicle {row['vehicle']} in drive {row['replication']}: {_fate(row)}"

@@ -11,6 +11,7 @@ import polars as pl
 from sim.measure.attempt_history import Attempt
 from sim.measure.drive_path import Event
 from sim.measure.episode_words import event_in_words, notice_in_words, seconds
+from sim.measure.session_chain import SessionSpan
 from sim.record.causes import CAUSES
 
 Step = tuple[float, str]
@@ -19,6 +20,8 @@ Step = tuple[float, str]
 _MARKS = {
     "address_noticed": "the vehicle sees the change of its address",
     "heartbeat_accepted": "the server accepts a heartbeat",
+    "store_lost": "the server's store is out of reach",
+    "store_regained": "the server's store is back",
 }
 _VIA = {"mqtt": "over MQTT", "poll": "in the answer to a poll", "push": "on a transport the server opened", "post": "in a POST"}
 _RECEIVER = {"ota": "the vehicle's application", "diagnostics": "the vehicle's application", "probe": "the vehicle's application"}
@@ -39,21 +42,23 @@ def chain(
     events: Sequence[Event],
     states: pl.DataFrame,
     trace: pl.DataFrame | None,
+    spans: Sequence[SessionSpan],
     horizon_s: float,
 ) -> list[Step]:
     """Steps of one message (a row of messages) from its creation, or the death of the path it was sent on, to its end.
 
-    `attempts`, `events`, `states` and `trace` are those of its vehicle in its drive under its strategy.
+    `attempts`, `events`, `states`, `trace` and `spans` are those of its vehicle in its drive under its strategy.
     """
     born_s = float(message["created_s"])
     ends = [message[key] for key in ("handed_s", "delivered_s", "gone_s") if message[key] is not None]
     done_s = max(ends) if ends and message["outcome"] != "pending" else horizon_s
-    carrier = carrier_at(attempts, message["first_sent_s"])
+    carrier = carrier_at(attempts, message["first_sent_s"], states)
     from_s = born_s
     if carrier is not None and carrier.path_end_s is not None and carrier.path_end_s <= float(message["first_sent_s"]):
         from_s = min(born_s, carrier.path_end_s)
     steps = [
-        *_of_message(message, carrier, horizon_s),
+        *(() if message["uplink"] else _of_session(spans, from_s, done_s)),
+        *_of_message(message, carrier, trace, horizon_s),
         *_of_link(events, from_s, done_s),
         *_of_states(states, from_s, done_s),
         *_of_attempts(_relevant(attempts, message), carrier, from_s, done_s),
@@ -62,16 +67,32 @@ def chain(
     return sorted(steps, key=lambda step: step[0])
 
 
-def carrier_at(attempts: Sequence[Attempt], sent_s: float | None) -> Attempt | None:
-    """The connection that the sender took for up at `sent_s`: the latest ready one. None: there was none."""
+def carrier_at(attempts: Sequence[Attempt], sent_s: float | None, states: pl.DataFrame | None = None) -> Attempt | None:
+    """The connection on which the sender wrote at `sent_s`. None: there was none.
+
+    It is the latest ready one, or the one that is just being made: a broker sends what it kept as soon as it has accepted
+    CONNECT, which the vehicle learns later. When that was is in the broker's `states`; where they are not known, halfway
+    between CONNECT and CONNACK.
+    """
     if sent_s is None:
         return None
-    ready = [attempt for attempt in attempts if attempt.ready_s is not None and not attempt.failed and attempt.ready_s <= sent_s]
-    mqtt = [attempt for attempt in ready if attempt.purpose == "mqtt"]
-    return max(mqtt, key=lambda attempt: attempt.ready_s or 0.0, default=None)
+    mqtt = [attempt for attempt in attempts if attempt.purpose == "mqtt" and attempt.ready_s is not None and not attempt.failed]
+    return max((one for one in mqtt if _accepted_s(one, states) <= sent_s), key=lambda one: one.asked_s, default=None)
 
 
-def _of_message(message: Mapping[str, Any], carrier: Attempt | None, horizon_s: float) -> list[Step]:
+def _accepted_s(attempt: Attempt, states: pl.DataFrame | None) -> float:
+    """When the broker accepted a connection."""
+    opened_s, connack_s = attempt.opened_s, attempt.connack_s
+    if opened_s is None or connack_s is None:
+        return attempt.ready_s or math.inf
+    if states is not None:
+        accepted = states.filter((pl.col("state") == "session_accepting") & pl.col("time_s").is_between(opened_s, connack_s))
+        if accepted.height:
+            return float(accepted["time_s"][0])
+    return (opened_s + connack_s) / 2.0
+
+
+def _of_message(message: Mapping[str, Any], carrier: Attempt | None, trace: pl.DataFrame | None, horizon_s: float) -> list[Step]:
     born_s, sent_s = float(message["created_s"]), message["first_sent_s"]
     who = "vehicle" if message["uplink"] else "server"
     steps: list[Step] = [(born_s, f"created at the {who}")]
@@ -79,21 +100,46 @@ def _of_message(message: Mapping[str, Any], carrier: Attempt | None, horizon_s: 
         where = ""
         if carrier is not None and carrier.path_end_s is not None and carrier.path_end_s <= sent_s:
             where = f" on a dead transport (its path ended at {carrier.path_end_s:.3f} s)"
-        elif carrier is not None and carrier.noticed_s is not None and carrier.noticed_s <= sent_s and carrier.purpose == "mqtt":
+        elif carrier is not None and carrier.noticed_s is not None and carrier.noticed_s <= sent_s:
             where = " while the vehicle had given up its connection"
         steps.append((float(sent_s), f"sent{where}"))
     if message["handed_s"] is not None:
-        again = "redelivered" if message["sends"] > 1 else "delivered"
+        again = "redelivered" if _sent_again(message, carrier, trace) else "delivered"
         receiver = _RECEIVER.get(message["kind"], "the backend")
         steps.append((float(message["handed_s"]), f"{again} to {receiver} {_VIA.get(message['via'], '')}".rstrip()))
         if message["delivered_s"] is not None and message["delivered_s"] > message["handed_s"]:
             steps.append((float(message["delivered_s"]), "the response is at the server" + (", late" if message["late"] else "")))
     if message["outcome"] == "lost":
+        unseen = "" if message["gone_s"] is not None else " (when is not known)"
         gone_s = message["gone_s"] if message["gone_s"] is not None else horizon_s
-        steps.append((float(gone_s), f"lost, {message['cause']}: {CAUSES.get(message['cause'], 'the cause is not known')}"))
+        cause = CAUSES.get(message["cause"], "the cause is not known")
+        steps.append((float(gone_s), f"lost, {message['cause']}: {cause}{unseen}"))
     elif message["outcome"] == "pending":
         steps.append((horizon_s, "still pending at the end of the run" + ("" if sent_s is not None else ", never sent")))
     return steps
+
+
+def _sent_again(message: Mapping[str, Any], carrier: Attempt | None, trace: pl.DataFrame | None) -> bool:
+    """Whether what was handed over first had been sent before: a later copy, on the way or of a lost PUBACK, says nothing."""
+    handed_s = float(message["handed_s"])
+    if message["sends"] < 2:
+        return False
+    if trace is not None and trace.height:
+        sent = trace.filter(
+            (pl.col("message") == message["message"]) & (pl.col("kind") == "send_packet") & (pl.col("time_s") < handed_s)
+        )
+        if sent.height:
+            return sent.height > 1
+    if carrier is None:
+        return True
+    # a transport delivers what was written to it while its path lives and it is not given up
+    lived = carrier.path_end_s is None or carrier.path_end_s > float(message["first_sent_s"])
+    return not (lived and (carrier.noticed_s is None or handed_s <= carrier.noticed_s))
+
+
+def _of_session(spans: Sequence[SessionSpan], from_s: float, done_s: float) -> list[Step]:
+    """What the session did meanwhile, and what it had done before and still held."""
+    return [(span.start_s, span.text) for span in spans if span.start_s <= done_s and span.end_s > from_s]
 
 
 def _of_link(events: Sequence[Event], from_s: float, done_s: float) -> list[Step]:
@@ -123,17 +169,23 @@ def _of_attempts(attempts: Sequence[Attempt], carrier: Attempt | None, from_s: f
     steps: list[Step] = []
     if carrier is not None and carrier.noticed_s is not None and from_s <= carrier.noticed_s <= done_s:
         steps.append((carrier.noticed_s, f"the vehicle gives the connection up {notice_in_words(carrier)}"))
-    inside = [attempt for attempt in attempts if from_s <= attempt.asked_s <= done_s]
+    inside = [one for one in attempts if one.asked_s <= done_s and (one.asked_s >= from_s or _under_way(one, from_s))]
     failed = [attempt for attempt in inside if attempt.failed]
     hidden = failed[SHOWN_FAILURES : max(len(failed) - 1, SHOWN_FAILURES)]
     for attempt in inside:
-        if attempt is carrier or any(attempt is other for other in hidden):
+        if any(attempt is other for other in hidden):
             continue
         steps += [step for step in _of_attempt(attempt) if step[0] <= done_s]
     if hidden:
         last_s = hidden[-1].noticed_s if hidden[-1].noticed_s is not None else hidden[-1].asked_s
         steps.append((hidden[0].asked_s, f"{len(hidden)} more attempts fail, until {last_s:.3f} s"))
     return steps
+
+
+def _under_way(attempt: Attempt, at_s: float) -> bool:
+    """Whether an attempt had begun and was neither ready nor given up."""
+    over_s = attempt.noticed_s if attempt.failed else attempt.ready_s
+    return attempt.asked_s < at_s and (over_s is None or over_s > at_s)
 
 
 def _of_attempt(attempt: Attempt) -> Iterable[Step]:

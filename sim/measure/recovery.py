@@ -3,6 +3,7 @@
 An episode starts
 - with every reassignment, at the end of the old address;
 - with every rebind of the NAT, which cuts what is connected;
+- with every crash or upgrade of a broker's node, and every change of the balancer, that ends the vehicle's connection;
 - with every other disruption that loses packets for more than a second (TCP's retransmission hides shorter ones).
 None starts while the vehicle is parked, and parking cuts one short (`cut`): how long the rest would have taken depends on
 how long the vehicle stands, so it is counted apart and is in no other number.
@@ -29,9 +30,12 @@ from sim.measure.episode_labels import LABELS, Span, durations, label_spans
 from sim.measure.stats import rank_quantile
 from sim.parking import is_parked
 
+#: Faults of the server side that end connections: those of one node, or all.
+CUTTING_KINDS = ("node_crash", "node_upgrade", "balancer_change")
 LOSSY_KINDS = ("radio_link_failure", "silence", "coverage_gap", "log_gap", "detach")
 #: Shorter losses are bridged by TCP: RTO 200 ms, then doubled, so a packet is sent again within a second.
 HIDDEN_S = 1.0
+_SAME_S = 1e-6  # records are compared in microseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +70,30 @@ class Episode:
 
 
 def starts_episode(event: Event) -> bool:
-    """Whether a disruption is the death of a path."""
-    return event.kind in ("reassignment", "rebind") or (event.kind in LOSSY_KINDS and event.end_s - event.start_s > HIDDEN_S)
+    """Whether a disruption is, or may be, the death of a path; see `_cuts` for those that are not for everybody."""
+    sure = event.kind in ("reassignment", "rebind", *CUTTING_KINDS)
+    return sure or (event.kind in LOSSY_KINDS and event.end_s - event.start_s > HIDDEN_S)
+
+
+def _cuts(history: History, event: Event) -> bool:
+    """Whether a fault of the server side ended the connection that the vehicle had; it may have been at another node."""
+    if event.kind not in CUTTING_KINDS:
+        return True
+    up = _up_at(history, event.start_s)
+    if up is None:
+        return False
+    ended = up.peer_ended_s is not None and abs(up.peer_ended_s - event.start_s) <= _SAME_S
+    forgotten = up.path_end_s is not None and abs(up.path_end_s - event.start_s) <= _SAME_S
+    return ended or forgotten
 
 
 def episodes_of(
     history: History, events: Sequence[Event], messages: pl.DataFrame, replication: int = 0, vehicle: int = 0
 ) -> list[Episode]:
     """The episodes of one vehicle in one drive under one strategy, by start; `messages` are its own (for the catch-up)."""
+    cutting = [event for event in events if starts_episode(event) and _cuts(history, event)]
     deaths = sorted(
-        (event for event in events if starts_episode(event) and not is_parked(history.parked, event.start_s)),
+        (event for event in cutting if not is_parked(history.parked, event.start_s)),
         key=lambda event: (event.start_s, event.end_s),
     )
     backlog = _Backlog(messages)
@@ -87,8 +105,10 @@ def episodes_of(
         ended_by: Attempt | None = None
         inside: list[Event] = []
         while number < len(deaths) and (not inside or deaths[number].start_s <= min(end_s, off_s)):
-            inside.append(deaths[number])
-            clear_s = history.path.usable_from(max(clear_s, deaths[number].end_s))
+            death = deaths[number]
+            inside.append(death)
+            # other nodes may serve while one is down
+            clear_s = history.path.usable_from(max(clear_s, death.start_s if death.kind in CUTTING_KINDS else death.end_s))
             end_s, ended_by = history.flows_from(start_s, clear_s)
             number += 1
         cut = off_s < min(end_s, history.horizon_s)

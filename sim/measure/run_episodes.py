@@ -16,6 +16,8 @@ from sim.record.read import Run
 
 Drive = tuple[int, int]  # replication, vehicle
 
+#: After these nothing on the way knows the connections any more that stood before.
+FORGETTING_KINDS = ("rebind", "balancer_change")
 #: Behind carrier-grade NAT nobody can connect to the vehicle, so a strategy that needs that never recovers.
 CLOSED_ACCESS = ("cgnat",)
 
@@ -44,7 +46,7 @@ def run_episodes(run: Run) -> dict[str, list[Episode]]:
             mine_here = messages.get(drive, run.messages.clear())
             attempts_here = attempts_of(attempts.get(drive, connections.clear()))
             happened = events.get(drive, [])
-            rebinds_s = tuple(event.start_s for event in happened if event.kind == "rebind")
+            rebinds_s = tuple(event.start_s for event in happened if event.kind in FORGETTING_KINDS)
             history = History(
                 channel, attempts_here, paths[drive], float(horizon_s), inbound, Arrivals(mine_here), rebinds_s, parked[drive]
             )

@@ -49,10 +49,14 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Mean of a - b over the drives both have, its interval, and what it says about a."""
+    """Mean of a - b over the drives both have, its interval, and what it says about a.
+
+    `p_value` is that of "there is no difference", two-sided; None where nothing can be said.
+    """
 
     interval: Interval
     verdict: Verdict
+    p_value: float | None = None
 
 
 def quantile(ordered: npt.NDArray[np.float64], q: float) -> float:
@@ -83,7 +87,7 @@ def resample_indices(seed: int, n: int, resamples: int = RESAMPLES) -> npt.NDArr
     return np.ascontiguousarray(indices)
 
 
-def mean_interval(values: Sequence[float | None], seed: int) -> Interval:
+def mean_interval(values: Sequence[float | None], seed: int, confidence: float = CONFIDENCE) -> Interval:
     """Mean over drives with its percentile bootstrap interval.
 
     `values` has one entry a drive: None where it has no data (left out), inf where it lies beyond the horizon (then the
@@ -101,11 +105,18 @@ def mean_interval(values: Sequence[float | None], seed: int) -> Interval:
         return Interval(mean, None, None, 1, ONE_DRIVE)
     if nothing_varies(present):
         return Interval(mean, None, None, n, NOTHING_VARIED)
-    low, high = _bootstrap(np.array(present), seed)
-    return Interval(mean, low, high, n)
+    means = _resampled_means(np.array(present), seed)
+    tail = (1.0 - confidence) / 2.0
+    return Interval(mean, quantile(means, tail), quantile(means, 1.0 - tail), n)
 
 
-def paired_difference(a: Sequence[float | None], b: Sequence[float | None], better: Direction, seed: int) -> Difference:
+def paired_difference(
+    a: Sequence[float | None],
+    b: Sequence[float | None],
+    better: Direction,
+    seed: int,
+    confidence: float = CONFIDENCE,
+) -> Difference:
     """Paired difference a - b over drives; `a[i]` and `b[i]` are of the same drive, None where there is no data.
 
     The verdict is about a: `better` or `worse` where the interval excludes 0. Where all drives gave the same difference
@@ -115,18 +126,21 @@ def paired_difference(a: Sequence[float | None], b: Sequence[float | None], bett
         raise ValueError("paired values must be of the same drives")
     pairs = [(x, y) for x, y in zip(a, b, strict=True) if x is not None and y is not None]
     pairs = [(x, y) for x, y in pairs if math.isfinite(x) and math.isfinite(y)]
-    interval = mean_interval([x - y for x, y in pairs], seed)
+    differences = [x - y for x, y in pairs]
+    interval = mean_interval(differences, seed, confidence)
+    p_value = None if interval.low is None else _p_value(np.array(differences), seed)
     if interval.low is not None and interval.high is not None:
         sign = 1 if interval.low > 0 else -1 if interval.high < 0 else 0
     elif interval.note == NOTHING_VARIED and interval.mean is not None:
         # a difference within rounding of the values themselves is none
         scale = max(abs(value) for pair in pairs for value in pair)
         sign = 0 if abs(interval.mean) <= _SAME * scale else 1 if interval.mean > 0 else -1
+        p_value = 1.0 if sign == 0 else 0.0
     else:
         sign = 0
     if sign == 0:
-        return Difference(interval, "no evidence")
-    return Difference(interval, "better" if (sign > 0) == (better == "higher") else "worse")
+        return Difference(interval, "no evidence", p_value)
+    return Difference(interval, "better" if (sign > 0) == (better == "higher") else "worse", p_value)
 
 
 def nothing_varies(values: Sequence[float]) -> bool:
@@ -135,11 +149,23 @@ def nothing_varies(values: Sequence[float]) -> bool:
     return high - low <= _SAME * max(abs(low), abs(high))
 
 
-def _bootstrap(values: npt.NDArray[np.float64], seed: int) -> tuple[float, float]:
+def _resampled_means(values: npt.NDArray[np.float64], seed: int) -> npt.NDArray[np.float64]:
+    """Means of the resamples, sorted."""
     indices = resample_indices(seed, len(values))
     total = np.zeros(indices.shape[1])
     for row in indices:  # element by element in a fixed order: a sum over an axis may be reordered by the processor
         total += values[row]
-    means = np.sort(total / len(values))
-    tail = (1.0 - CONFIDENCE) / 2.0
-    return quantile(means, tail), quantile(means, 1.0 - tail)
+    return np.sort(total / len(values))
+
+
+def _p_value(differences: npt.NDArray[np.float64], seed: int) -> float:
+    """Two-sided, by inversion of the bootstrap's interval (Efron & Tibshirani 15.4), never below that of the sign test.
+
+    So few drives cannot say more: that n differences have one sign happens by chance with 2^(1 - n).
+    """
+    means = _resampled_means(differences, seed)
+    n = len(means)
+    not_below = n - int(np.searchsorted(means, 0.0, side="left"))
+    not_above = int(np.searchsorted(means, 0.0, side="right"))
+    tail = (min(not_below, not_above) + 1) / (n + 1)
+    return min(max(2.0 * tail, 2.0 ** (1 - len(differences))), 1.0)

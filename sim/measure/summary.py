@@ -7,19 +7,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from sim.measure.attempts import attempts, connection_stats
 from sim.measure.cost import DAYS_A_MONTH, HOURS_A_DAY, cost
-from sim.measure.delivery import by_kind, check_ledger, overall, with_horizon
+from sim.measure.delivery import WORKLOAD_KINDS, by_kind, check_ledger, overall, with_horizon
 from sim.measure.drive_facts import drive_facts
 from sim.measure.episode_words import episode_in_words
 from sim.measure.metrics_catalog import METRICS, metric, per_drive
+from sim.measure.multiple import holm
 from sim.measure.objectives import bound_in_words, judge
+from sim.measure.pooled import pooled_quantile
 from sim.measure.reachability import reachability, share
 from sim.measure.recovery import Episode, recovery, worst
 from sim.measure.run_episodes import run_episodes
 from sim.measure.stats import CONFIDENCE, RESAMPLES, mean_interval, paired_difference
+from sim.measure.support import run_warnings
 from sim.measure.update import image_bytes, update
 from sim.record.causes import KINDS
 from sim.record.read import Run
@@ -107,18 +111,21 @@ def metrics(run: Run, episodes: Mapping[str, Sequence[Episode]] | None = None) -
             "reachability": reachability(records.messages, vectors[name]["reachability"], within_s, seed),
             "worst_episode": _worst(records.episodes),
             "intervals": _intervals(vectors[name], seed),
+            "pooled_intervals": _pooled_intervals(records, int(manifest["replications"]), seed),
         }
     comparisons = _comparisons(pooled, vectors, seed)
+    objectives = [_objective(objective, vectors, seed) for objective in manifest.get("objectives", [])]
     content = {
         "scenario": manifest["scenario"],
         "run_id": manifest["run_id"],
         "seed": seed,
         "replications": int(manifest["replications"]),
-        "objectives": [_objective(objective, vectors, seed) for objective in manifest.get("objectives", [])],
+        "objectives": objectives,
         "drive": drive_facts(run),
         "strategies": pooled,
         "comparisons": comparisons,
         "comparison_count": len(comparisons),
+        "warnings": run_warnings(int(manifest["replications"]), objectives, comparisons),
         "method": {
             "confidence": CONFIDENCE,
             "resamples": RESAMPLES,
@@ -166,10 +173,31 @@ def _intervals(vectors: Mapping[str, Sequence[float | None]], seed: int) -> dict
     return table
 
 
+def _pooled_intervals(records: StrategyRecords, drives: int, seed: int) -> dict[str, dict[str, Any]]:
+    """Quantiles over all messages of all drives, and over all recoveries, with intervals; `mean` holds the quantile."""
+    numbers = range(drives)
+    work = records.messages.filter(pl.col("kind").is_in(WORKLOAD_KINDS))
+    latency = (work["delivered_s"] - work["created_s"]).fill_null(math.inf).to_numpy()
+    replication = work["replication"].to_numpy()
+    latencies = [latency[replication == number] for number in numbers]
+    lengths = [
+        np.array([math.inf if one.censored else one.length_s for one in records.episodes if one.replication == number])
+        for number in numbers
+    ]
+    wanted = {f"all.latency_s.p{percent}": (latencies, percent) for percent in (50, 95, 99)}
+    wanted["recovery_s.p95"] = (lengths, 95)
+    found = {name: pooled_quantile(values, percent, seed) for name, (values, percent) in wanted.items()}
+    return {name: asdict(interval) for name, interval in found.items() if interval.n}
+
+
 def _comparisons(
     pooled: Mapping[str, Mapping[str, Any]], vectors: Mapping[str, Mapping[str, Sequence[float | None]]], seed: int
 ) -> list[dict[str, Any]]:
-    """Every strategy (a) against the first that is no baseline (b), drive by drive: difference a - b, verdict about a."""
+    """Every strategy (a) against the first that is no baseline (b), drive by drive: difference a - b, verdict about a.
+
+    The interval and the verdict are of each comparison alone; `holds` says whether the verdict stands after Holm's correction for
+    all of them (`p_holm`).
+    """
     if not pooled:
         return []
     reference = next((name for name, numbers in pooled.items() if not numbers["baseline"]), next(iter(pooled)))
@@ -188,10 +216,14 @@ def _comparisons(
                         "low": interval.low,
                         "high": interval.high,
                         "verdict": result.verdict,
+                        "p": result.p_value,
                         "n": interval.n,
                         "note": interval.note,
                     }
                 )
+    for row, adjusted in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        row["p_holm"] = adjusted
+        row["holds"] = row["verdict"] != "no evidence" and adjusted is not None and adjusted <= 1.0 - CONFIDENCE
     return rows
 
 

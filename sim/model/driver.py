@@ -40,6 +40,7 @@ from sim.machine import (
     PacketReceived,
     ResolveName,
     SendPacket,
+    ServerChanged,
     TransportAccepted,
     TransportLost,
     TransportOpened,
@@ -52,6 +53,7 @@ from sim.model.network import Network, Transport
 from sim.protocols.http import BodyPart, HTTPRequest, HTTPResponse
 from sim.record.journal import SERVER, VEHICLE, Journal
 from sim.record.recorder import Recorder
+from sim.server.timeline import Change
 
 # order of equal times
 _CHANGE: Final = 0
@@ -69,6 +71,7 @@ _LOST: Final = 5
 _WRITE_BLOCKED: Final = 6
 _WRITE_RESUMED: Final = 7
 _ADDRESS_CHANGED: Final = 8
+_SERVER_CHANGED: Final = 9
 _IGNITION_CHANGED: Final = 10
 
 Item = tuple[Any, ...]  # (instant, order, serial, what, a, b): something posted
@@ -94,7 +97,7 @@ class Driver:
     __slots__ = (
         "_agenda", "_armed", "_behind_nat", "_by_id", "_created_s", "_creations", "_env", "_fold", "_folded", "_horizon_s",
         "_item_callbacks", "_journal", "_listeners", "_machines", "_next_accepted_id", "_next_creation", "_serial", "_server",
-        "_server_due_s", "_slot_a", "_slot_at", "_slot_b", "_slot_serial", "_slot_what", "_tracing",
+        "_server_changes", "_server_due_s", "_slot_a", "_slot_at", "_slot_b", "_slot_serial", "_slot_what", "_tracing",
         "_vehicle", "_vehicle_due_s", "_vehicle_host", "_wake_callbacks", "events", "handled", "network",
         "record",
     )  # fmt: skip
@@ -112,9 +115,11 @@ class Driver:
         behind_nat: bool,
         horizon_s: float,
         fold: bool = True,
+        server_changes: tuple[tuple[float, Change, int], ...] = (),
     ) -> None:
         """`machines` = (vehicle, server). `creations` in the order of time.
 
+        `server_changes`: what the server's machine is told of the server side, in the order of time.
         `listeners`: each (address, port) at which the server listens; `vehicle_host`: the name in the vehicle's certificate.
         """
         self._env = env
@@ -138,6 +143,7 @@ class Driver:
         self._tracing = self._journal.tracing
         self._horizon_s = horizon_s
         self._fold = fold
+        self._server_changes = server_changes
         self._agenda: list[Item] = []
         self._folded = False
         self._slot_at = NEVER  # the item in the slot; NEVER: it is empty
@@ -159,6 +165,8 @@ class Driver:
             # a drive that begins with a parking: the vehicle was connected before, and its session stands
             self._post(max(off_s, start_s), _IGNITION_CHANGED, False, None, _CHANGE)
             self._post(on_s, _IGNITION_CHANGED, True, None, _CHANGE)
+        if self._server_changes:
+            self._post_server_change(iter([each for each in self._server_changes if each[0] >= start_s]))
         self._vehicle_due_s = self._vehicle.next_deadline()
         self._server_due_s = self._server.next_deadline()
         self._arm()
@@ -338,8 +346,8 @@ class Driver:
             transport.told_gone[end] = True
             self._post(flow.sender_gone_s, _LOST, (transport, end), "timed_out")
         reset = self.network.reset_by_path(transport, not end, now)
-        if reset is not None and not transport.told_reset:
-            transport.told_reset = True
+        if reset is not None and not transport.told_reset & (1 << end):
+            transport.told_reset |= 1 << end
             self._post(reset[0], _LOST, (transport, end), reset[1])
         if not flow.blocked:
             resumes_s = self.network.buffer_full_until(flow, now)
@@ -378,10 +386,10 @@ class Driver:
     def _answer_late(self, now: float, transport: Transport, end: int) -> None:
         """Data reached a closed end: its kernel answers with RST (RFC 9293 3.10.7.1)."""
         other = 1 - end
-        if transport.open[other] and not transport.told_reset:
+        if transport.open[other] and not transport.told_reset & (1 << other):
             at = self.network.reset_reply(transport, other == 0, now)
             if at < NEVER:
-                transport.told_reset = True
+                transport.told_reset |= 1 << other
                 self._post(at, _LOST, (transport, other), "reset")
 
     def _lost(self, now: float, who: tuple[Transport, int], reason: str) -> None:
@@ -435,6 +443,7 @@ class Driver:
         row.tcp_s = opening.tcp_s  # taken back by _end_row where the opener gives up before
         self._post(opening.opened_s, _OPENED, transport, opening.resumed)
         self._post(opening.accepted_s, _ACCEPTED, transport, None)
+        self._post(opening.lost_s, _LOST, (transport, int(end)), "reset")
         flow = transport.down if end else transport.up
         if flow.sender_gone_s < NEVER:
             self._post(flow.sender_gone_s, _LOST, (transport, int(end)), "timed_out")
@@ -455,7 +464,8 @@ class Driver:
         transport.open[end] = True
         self._by_id[side][transport.ids[end]] = transport
         address = self.network.timeline.addresses[transport.address] if transport.address >= 0 else ""
-        self._input(side, now, TransportAccepted(transport.ids[end], transport.port, self._vehicle_host if end else "", address))
+        peer = self._vehicle_host if end else ""
+        self._input(side, now, TransportAccepted(transport.ids[end], transport.port, peer, address, transport.node))
         if not transport.open[transport.opener]:
             # the opener gave up while its last flight was on the way; its RST is not far behind
             self._post(now, _LOST, (transport, end), "reset")
@@ -473,9 +483,9 @@ class Driver:
             told_s = self.network.close(transport, end == 0, now, abort=action.abort)
             if told_s < NEVER:
                 self._post(told_s, _LOST, (transport, 1 - end), "reset" if action.abort else "closed")
-            elif not transport.told_reset:
+            elif not transport.told_reset & (2 - end):
                 told_s = self.network.reset_by_closed_end(transport, end == 0, now)
-                transport.told_reset = told_s < NEVER
+                transport.told_reset |= (2 - end) if told_s < NEVER else 0
                 self._post(told_s, _LOST, (transport, 1 - end), "reset")
 
     def _resolve(self, side: int, now: float, action: ResolveName) -> None:
@@ -534,6 +544,37 @@ class Driver:
     def _ignition_changed(self, now: float, on: bool, _b: Any) -> None:
         self._input(VEHICLE, now, IgnitionChanged(on))
 
+    def _post_server_change(self, changes: Iterator[tuple[float, Change, int]]) -> None:
+        """Only the next one is posted, as of the address."""
+        for at, what, node in changes:
+            self._post(at, _SERVER_CHANGED, (what, node), changes, _CHANGE)
+            return
+
+    def _server_changed(self, now: float, change: tuple[Change, int], changes: Iterator[tuple[float, Change, int]]) -> None:
+        self._post_server_change(changes)
+        what, node = change
+        if what is Change.BALANCER_CHANGED:
+            for transport in [each for each in self._by_id[SERVER].values() if each.opener == VEHICLE]:
+                self._lost(now, (transport, 1), "reset")
+                self._tell_vehicle(now, transport)
+        elif what is Change.NODE_FAILED:
+            gone = [each for each in self._by_id[SERVER].values() if each.opener == VEHICLE and each.node == node]
+            for transport in gone:
+                transport.open[1] = False
+                del self._by_id[SERVER][transport.ids[1]]
+                self._end_row(transport, 1, now, "node")
+                self.network.release(transport, False, now)
+                if transport.mapping_end_s > now:
+                    self._tell_vehicle(now, transport)
+            self._input(SERVER, now, ServerChanged("node_failed", node, tuple(transport.ids[1] for transport in gone)))
+        else:
+            self._input(SERVER, now, ServerChanged(_TOLD[what], node))
+
+    def _tell_vehicle(self, now: float, transport: Transport) -> None:
+        """The server's end has closed without its machine; the kernel sends FIN."""
+        if transport.open[0]:
+            self._post(self.network.close(transport, False, now, abort=False), _LOST, (transport, 0), "closed")
+
     # --- the end --------------------------------------------------------------------------------------------------------
 
     def finish(self) -> None:
@@ -574,6 +615,14 @@ class Driver:
         return found
 
 
+#: change of the server side -> what its machine is told
+_TOLD: Final[dict[Change, str]] = {
+    Change.SAVED: "sessions_saved",
+    Change.NODE_STARTED: "node_started",
+    Change.STORE_FAILED: "store_failed",
+    Change.STORE_RECOVERED: "store_recovered",
+}
+
 #: what was posted -> what happens then
 _OCCURRENCES: Final[dict[int, Callable[..., None]]] = {
     _AT_VEHICLE: Driver._at_vehicle,
@@ -585,6 +634,7 @@ _OCCURRENCES: Final[dict[int, Callable[..., None]]] = {
     _WRITE_BLOCKED: Driver._write_blocked,
     _WRITE_RESUMED: Driver._write_resumed,
     _ADDRESS_CHANGED: Driver._address_changed,
+    _SERVER_CHANGED: Driver._server_changed,
     _IGNITION_CHANGED: Driver._ignition_changed,
 }
 

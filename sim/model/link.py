@@ -11,7 +11,7 @@ tail. Simplification: half the RTT each way.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -557,17 +557,33 @@ class Link:
             begin = end
         return min(1.0, after / whole) if whole > 0.0 else 1.0
 
-    def connect(self, address: int, now: float, *, up: bool = True) -> float:
-        """When a TCP connection asked for at `now` stands at the opener (SYN, SYN-ACK), inf where never (RFC 9293 3.5)."""
+    def connect(self, address: int, now: float, *, up: bool = True, answers: Callable[[float], bool] | None = None) -> float:
+        """When a TCP connection asked for at `now` stands at the opener (SYN, SYN-ACK), inf where never (RFC 9293 3.5).
+
+        `answers(at)`: whether somebody answers a SYN that arrives at `at`; None: always.
+        """
         for after in syn_instants(self._tcp):
             at = now + after
             if self.address_at(at) == address and self._state == _HELD:
                 at = self._end
             rtt = self.rtt_at(at)
             crossed = at if up else at + 0.5 * rtt
-            if self.clear_until(crossed, address) > at + rtt:
+            if self.clear_until(crossed, address) > at + rtt and (answers is None or answers(at + 0.5 * rtt)):
                 return at + rtt
         return NEVER
+
+    def resent(self, address: int, sent: float, from_s: float) -> float:
+        """When a packet that was sent at `sent`, and is resent while nobody answers, arrives first at `from_s` or later."""
+        if from_s == NEVER:
+            return NEVER
+        half = 0.5 * self.rtt_at(sent)
+        for after in retransmissions(self._tcp, rto_s(self._tcp, 2.0 * half)):
+            at = sent + after
+            if at > from_s + self._tcp.rto_max_s:
+                return NEVER
+            if at + half >= from_s and self._passes(address, at):
+                return at + half
+        raise AssertionError("retransmissions() is endless")
 
     def once(self, address: int, up: bool, now: float) -> float:
         """Arrival of a single packet that is not retransmitted (UDP, RST), inf where it is lost."""

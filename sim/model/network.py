@@ -15,6 +15,7 @@ from sim.drive.config import Network as NetworkSettings
 from sim.drive.timeline import LinkTimeline
 from sim.machine import NEVER
 from sim.model.link import Flow, Link
+from sim.model.server_side import NO_NODE, ServerSide
 from sim.protocols.dns import Cache
 from sim.protocols.server import Server
 from sim.protocols.tcp import HEADER_BYTES, syn_gives_up_s
@@ -29,8 +30,8 @@ class Transport:
     """A TCP(+TLS) connection between the vehicle and a machine of the server. Index 0 is the vehicle's end, 1 the server's."""
 
     __slots__ = (
-        "address", "down", "ids", "last_used_s", "mapping_end_s", "open", "opener", "path_end_s", "port", "refused_s", "row",
-        "told_gone", "told_reset", "up", "user_timeout_s",
+        "address", "down", "ends_s", "ids", "last_used_s", "mapping_end_s", "node", "open", "opener", "path_end_s", "port",
+        "refused_s", "refuses_from_s", "row", "told_gone", "told_reset", "up", "user_timeout_s",
     )  # fmt: skip
 
     def __init__(
@@ -46,10 +47,13 @@ class Transport:
         self.ids = [-1, -1]
         self.open = [False, False]
         self.told_gone = [False, False]
-        self.told_reset = False
+        self.told_reset = 0  # of the two ends those with a reset under way: 1 the vehicle's, 2 the server's
         self.last_used_s = -NEVER
-        self.mapping_end_s = NEVER  # when the NAT forgets it
-        self.refused_s = NEVER  # when uplink meets a NAT that knows it no more
+        self.node = NO_NODE  # of the broker
+        self.ends_s = NEVER  # when its node, or the balancer, ends it
+        self.mapping_end_s = NEVER  # when the NAT, the balancer or its node forgets it without a word
+        self.refuses_from_s = NEVER  # from when whoever forgot it answers with RST
+        self.refused_s = NEVER  # when uplink meets that
         self.path_end_s = NEVER
 
 
@@ -63,23 +67,28 @@ class Opening:
     resumed: bool = False
     failed_s: float = NEVER
     reason: str = ""
+    lost_s: float = NEVER  # when the opener is told that the other end has gone meanwhile
 
 
 class Network:
     """The network of one vehicle."""
 
     __slots__ = (
+        "_balancer_idle_s",
         "_cache",
         "_down_cells",
         "_idle_timeout_s",
         "_mss",
+        "_nat_idle_s",
         "_one_segment",
         "_one_segment_overhead",
         "_radio_until",
         "_returns",
         "_server",
         "_settings",
+        "_side",
         "_ticket_died",
+        "_ticket_node",
         "_ticket_s",
         "_tls_bytes",
         "_two_segments",
@@ -93,9 +102,12 @@ class Network:
 
     def __init__(
         self, timeline: LinkTimeline, server: Server, settings: NetworkSettings, record: Recorder, *, queue_bytes: int,
-        refuse: Callable[[int], float] | None = None,
+        refuse: Callable[[int], float] | None = None, side: ServerSide | None = None,
     ) -> None:  # fmt: skip
-        """`refuse(i)` is a draw in (0, 1) for the vehicle's i-th connection, against server.refuse_share."""
+        """`refuse(i)` is a draw in (0, 1) for the vehicle's i-th connection, against server.refuse_share.
+
+        `side`: the server side, where it has more than one node that never fails.
+        """
         self.timeline = timeline
         self.link = Link(timeline, server.tcp, queue_bytes=queue_bytes)
         self.record = record
@@ -104,12 +116,16 @@ class Network:
         self.refuse = refuse
         self._tls_bytes = RECORD_OVERHEAD_BYTES if server.tls.profile != "none" else 0
         self._mss = server.tcp.mss_bytes
-        self._idle_timeout_s = settings.cgnat.idle_timeout_s if settings.access == "cgnat" else NEVER
+        self._side = side
+        self._nat_idle_s = settings.cgnat.idle_timeout_s if settings.access == "cgnat" else NEVER
+        self._balancer_idle_s = server.balancer.idle_timeout_s if server.balancer is not None else NEVER
+        self._idle_timeout_s = min(self._nat_idle_s, self._balancer_idle_s)
         self._cache = Cache()
         if server.dns.cached:
             self._cache.put(-1e9, server.name, server.address, NEVER)
         self._ticket_s = -NEVER
         self._ticket_died = False
+        self._ticket_node = NO_NODE
         self._up_cells: dict[str, list[int]] = {}
         self._down_cells: dict[str, list[int]] = {}
         # whether an address that was left for another one ever comes back
@@ -199,7 +215,7 @@ class Network:
             else:
                 self.link.unsent_bytes = 0
                 if up:
-                    transport.refused_s = min(transport.refused_s, arrival)
+                    transport.refused_s = min(transport.refused_s, self._refused(transport, now, arrival))
             if not gone:
                 self.release(transport, up, transport.mapping_end_s)  # what follows is not acknowledged and so never sent
             self.link.unanswered(flow, wire, now, user_timeout_s)
@@ -218,15 +234,16 @@ class Network:
     def reset_by_path(self, transport: Transport, up: bool, now: float) -> tuple[float, str] | None:
         """(instant, reason) at which something on the path answers a packet sent at `now` with a reset; None: silence.
 
-        A NAT whose mapping has expired or was forgotten answers uplink with RST (`cgnat.after_expiry`); the network answers
+        A NAT whose mapping has expired or was forgotten answers uplink with RST (`cgnat.after_expiry`), and so does a balancer
+        or a host that knows nothing of the flow any more (`balancer.after_idle`), in both directions; the network answers
         downlink to an address that is nobody's with RST where `reassignment.old_path` is `reset`. ICMP does not end an
         established connection (RFC 1122 4.2.3.9: soft error), so `icmp` is silence here.
         """
         if up and transport.refused_s < NEVER:
-            answered_s = NEVER
-            if self._settings.cgnat.after_expiry == "reset":
-                answered_s = self.link.once(transport.address, False, transport.refused_s)
+            answered_s = self.link.once(transport.address, False, transport.refused_s)
             return (answered_s, "reset") if answered_s < NEVER else None
+        if not up and self._balancer_refuses(transport, now):
+            return now, "reset"
         rtt = self.link.rtt_at(now)
         if not up and self._settings.reassignment.old_path == "reset" and self.link.address_at(now) != transport.address:
             return now + rtt, "reset"
@@ -235,6 +252,28 @@ class Network:
     def _meets_forgetful_nat(self, transport: Transport, up: bool, arrival: float) -> bool:
         """Whether a packet under way at a rebind is lost: the NAT stands at the server's end of the path."""
         return up or arrival - 0.5 * self.link.rtt_at(arrival) > transport.mapping_end_s
+
+    def _refused(self, transport: Transport, now: float, arrival: float) -> float:
+        """When uplink on a forgotten flow, sent at `now` and at the server's end of the path at `arrival`, is refused there."""
+        idle_s = now - transport.last_used_s
+        if idle_s > self._nat_idle_s:
+            return arrival if self._settings.cgnat.after_expiry == "reset" else NEVER
+        if arrival > transport.mapping_end_s:
+            from_s = transport.refuses_from_s
+            if arrival >= from_s:
+                return arrival
+            return self.link.resent(transport.address, arrival - 0.5 * self.link.rtt_at(arrival), from_s)
+        balancer = self._server.balancer
+        return arrival if balancer is not None and balancer.after_idle == "reset" else NEVER
+
+    def _balancer_refuses(self, transport: Transport, now: float) -> bool:
+        """Whether the balancer answers a packet of the node with RST: it knows nothing of the flow."""
+        balancer = self._server.balancer
+        if balancer is None or balancer.after_idle != "reset" or transport.opener:
+            return False
+        if now - transport.last_used_s > self._balancer_idle_s:
+            return True
+        return self._side is not None and self._side.forgotten_by_balancer(transport.mapping_end_s) <= now
 
     def _mapping_gone(self, transport: Transport, now: float) -> bool:
         """Whether the NAT knows nothing of the transport (any more)."""
@@ -322,11 +361,20 @@ class Network:
         self._radio(now)
         self._book(True, "handshake", 2, 2 * _SYN_BYTES, transport.row)
         self._book(False, "handshake", 1, _SYN_BYTES, transport.row)
-        opening.tcp_s = link.connect(transport.address, now)
+        side = self._side
+        if side is None:
+            opening.tcp_s = link.connect(transport.address, now)
+        else:
+            opening.tcp_s = link.connect(transport.address, now, answers=self._answers(side, transport, index))
         if opening.tcp_s == NEVER:
             opening.failed_s, opening.reason = now + syn_gives_up_s(self._server.tcp), "timed_out"
             return opening
         refused = self.refuse is not None and self.refuse(index) < self._server.refuse_share
+        if side is not None:
+            arrival = opening.tcp_s - 0.5 * link.rtt_at(opening.tcp_s)
+            mqtt = transport.port == self._server.mqtt_port
+            transport.node = side.node_at(index, transport.row.address, arrival) if mqtt else NO_NODE
+            refused = refused or side.refuses(mqtt, index, transport.node, arrival)
         if not known or refused:
             opening.failed_s, opening.reason = opening.tcp_s, "refused"
             opening.tcp_s = NEVER
@@ -334,8 +382,27 @@ class Network:
         # Simplification: a rebind while the TCP handshake runs is not felt; one in the TLS handshake is felt by what follows it
         rebinds_s = self.timeline.rebinds_s
         transport.mapping_end_s = next((at for at in rebinds_s if at > opening.tcp_s), NEVER) if rebinds_s else NEVER
+        if self._settings.cgnat.after_expiry == "reset":
+            transport.refuses_from_s = transport.mapping_end_s
+        if side is not None:
+            transport.ends_s = side.ends(transport.node, arrival)
+            forgotten_s, refuses_from_s = side.forgets(transport.node, arrival)
+            if forgotten_s < transport.mapping_end_s:
+                transport.mapping_end_s, transport.refuses_from_s = forgotten_s, refuses_from_s
         self._shake_hands(transport, opening, vehicle_is_client=True)
+        gone_s = min(transport.ends_s, transport.mapping_end_s) if side is not None else NEVER
+        if NEVER > opening.accepted_s >= gone_s:
+            opening.accepted_s = NEVER  # in the middle of the handshake
+            if transport.ends_s == gone_s:
+                opening.lost_s = link.once(transport.address, False, gone_s)
         return opening
+
+    def _answers(self, side: ServerSide, transport: Transport, index: int) -> Callable[[float], bool]:
+        """Whether somebody answers a SYN of this transport that arrives at an instant."""
+        mqtt, address = transport.port == self._server.mqtt_port, transport.row.address
+        if side.nobody_there(transport.row.target.rpartition(":")[0]):
+            return lambda at: False
+        return lambda at: side.answers(mqtt, index, address, at)
 
     def open_from_server(self, transport: Transport, target: str, peer: str, host: str, now: float) -> Opening:
         """The server connects to the vehicle's address `target` (text)."""
@@ -402,27 +469,42 @@ class Network:
         up = vehicle_is_client
         client_flow, server_flow = (transport.up, transport.down) if up else (transport.down, transport.up)
         opening.resumed = vehicle_is_client and can_resume(tls, ticket_age_s=asked_s - self._ticket_s, died=self._ticket_died)
+        side, wait_s, expired = self._side, 0.0, False
+        if side is not None:
+            if opening.resumed:
+                opening.resumed = side.takes_ticket(transport.node, self._ticket_node, self._ticket_s, asked_s)
+            if vehicle_is_client and transport.node != NO_NODE:
+                wait_s = side.wait_s(transport.node, asked_s)
+            # who resumes sees no certificate (RFC 8446 2.2)
+            expired = not opening.resumed and (vehicle_is_client or tls.mutual) and side.expired(asked_s)
         costs = handshake(tls, resumed=opening.resumed)
         if costs is None:
             opening.opened_s = asked_s
             opening.accepted_s = link.once(transport.address, up, asked_s)
             if opening.accepted_s == NEVER:  # the handshake's ACK is lost; the first data carries it
                 opening.accepted_s = link.carry(client_flow, transport.address, up, HEADER_BYTES, asked_s, reserve=False)
+            opening.accepted_s += wait_s
             client_flow.last_arrival_s = max(client_flow.last_arrival_s, opening.accepted_s)
             return
         slow = tls.vehicle_slowdown
         client_cpu = costs.client_cpu_s * (slow if up else 1.0)
         server_cpu = costs.server_cpu_s * (1.0 if up else slow)
         hello = self._flight(client_flow, transport, up, costs.client_hello_bytes, asked_s + 0.5 * client_cpu)
-        answer = self._flight(server_flow, transport, not up, costs.server_flight_bytes, hello + 0.5 * server_cpu)
+        answer = self._flight(server_flow, transport, not up, costs.server_flight_bytes, hello + wait_s + 0.5 * server_cpu)
         opening.opened_s = answer + 0.5 * client_cpu
+        if expired and vehicle_is_client:
+            opening.failed_s, opening.reason = opening.opened_s, "tls_failed"
+            return
         finished = self._flight(client_flow, transport, up, costs.client_flight_bytes, opening.opened_s)
+        if expired:  # it is the server's that the vehicle refuses
+            opening.failed_s, opening.reason = link.once(transport.address, True, finished), "tls_failed"
+            return
         opening.accepted_s = finished + 0.5 * server_cpu
         client_flow.last_arrival_s = max(client_flow.last_arrival_s, opening.accepted_s)
         if opening.accepted_s < NEVER and vehicle_is_client:
             tickets = self._flight(server_flow, transport, not up, costs.tickets_bytes, opening.accepted_s)
             if tls.resumption != "off" and tickets < NEVER:
-                self._ticket_s, self._ticket_died = tickets, False
+                self._ticket_s, self._ticket_died, self._ticket_node = tickets, False, transport.node
 
     def _flight(self, flow: Flow, transport: Transport, up: bool, n_bytes: int, now: float) -> float:
         if now == NEVER:
@@ -453,7 +535,7 @@ class Network:
         cached = self._cache.get(now, name)
         if cached is not None:
             return now, cached
-        dns, link = self._server.dns, self.link
+        dns, link, side = self._server.dns, self.link, self._side
         address = link.address_at(now)
         if address < 0:
             return now, ""  # no route: the resolver fails at once
@@ -462,10 +544,15 @@ class Network:
             self._book(True, "handshake", 1, dns.query_bytes, None)
             self._radio(at)
             there = link.once(address, True, at)
+            if side is not None and not side.dns_answers(there):
+                continue
             back = link.once(address, False, there) if there < NEVER else NEVER
             if back < at + dns.retry_s:
                 self._book(False, "handshake", 1, dns.answer_bytes, None)
                 known = self._server.address if name == self._server.name else ""
+                stale = side.dns_stale(there) if side is not None and known else None
+                if stale is not None:
+                    known = stale.detail
                 self._cache.put(back, name, known, dns.ttl_s if known else dns.negative_ttl_s)
                 return back, known
         return now + (dns.retries + 1) * dns.retry_s, ""

@@ -13,12 +13,18 @@ import simpy
 from sim.drive.config import Network as NetworkSettings
 from sim.drive.timeline import LinkTimeline
 from sim.model.driver import Driver
+from sim.model.failing_api import FailingAPI
 from sim.model.network import Network
+from sim.model.server_side import ServerSide
+from sim.protocols.broker_limits import NO_LIMITS, BrokerLimits
 from sim.protocols.mqtt_broker import MQTTBroker
 from sim.protocols.server import Server
+from sim.protocols.session_store import SessionStore
 from sim.record.causes import UNATTRIBUTED
 from sim.record.recorder import Recorder
+from sim.server.timeline import NOTHING, Change, ServerTimeline
 from sim.strategies.build import build_machines
+from sim.strategies.cluster import Cluster
 from sim.strategies.context import Context
 from sim.strategies.data_centre import DataCentre
 from sim.strategies.sources import creations
@@ -101,21 +107,41 @@ def make_context(setting: Setting, timeline: LinkTimeline, replication: int, veh
 def prepare(
     env: simpy.Environment, setting: Setting, timeline: LinkTimeline, use: str, config: Any, *, user: Any = None,
     replication: int = 0, vehicle: int = 0, fold: bool = True, trace: bool = False, tick_phase: float | None = None,
+    happens: ServerTimeline = NOTHING,
 ) -> tuple[Driver, Context]:  # fmt: skip
-    """Build one vehicle in `env` and start it. `tick_phase`: of the broker's tick, None: drawn as all phases are."""
+    """Build one vehicle in `env` and start it. `tick_phase`: of the broker's tick, None: drawn as all phases are.
+
+    `happens`: to the server side.
+    """
     context = make_context(setting, timeline, replication, vehicle)
     record = Recorder(trace=trace)
     refuse: Callable[[int], float] | None = None
     if setting.server.refuse_share > 0.0:
         refuse = Stream(setting.seed, replication, vehicle, "refuse").uniform
-    network = Network(timeline, setting.server, setting.network, record, queue_bytes=setting.queue_bytes, refuse=refuse)
-    vehicle_machine, backend = build_machines(use, config, context, user)
     server = setting.server
+    side: ServerSide | None = None
+    if happens is not NOTHING or len(server.nodes.names) > 1:
+        draws = [Stream(setting.seed, replication, vehicle, purpose).uniform for purpose in ("server/node", "server/api")]
+        side = ServerSide(server, happens, *draws)
+    network = Network(timeline, server, setting.network, record, queue_bytes=setting.queue_bytes, refuse=refuse, side=side)
+    vehicle_machine, backend = build_machines(use, config, context, user)
     listeners = {(server.address, server.https_port)}
     if getattr(backend, "uses_broker", True):
-        broker = MQTTBroker(server.broker.behaviour(), context.phase("broker_tick") if tick_phase is None else tick_phase)
-        backend = DataCentre(backend, broker, server.mqtt_port)
+        limits = NO_LIMITS
+        if server.nodes.memory_bytes is not None:
+            limits = BrokerLimits(stored_bytes=server.nodes.memory_bytes // (server.nodes.others + 1))
+        phase = context.phase("broker_tick") if tick_phase is None else tick_phase
+        broker = MQTTBroker(server.broker.behaviour(), phase, limits)
+        if side is None:
+            backend = DataCentre(backend, broker, server.mqtt_port)
+        else:
+            store = SessionStore(server.store, len(server.nodes.names), broker)
+            backend = Cluster(backend, broker, server.mqtt_port, store)
         listeners.add((server.address, server.mqtt_port))
+    told = _told(happens, backend)
+    failing = tuple(span for span in happens.api_errors if not span.how)
+    if failing:
+        backend = FailingAPI(backend, failing, Stream(setting.seed, replication, vehicle, "server/request").uniform)
     probes = setting.workload.probes
     mean_gap_s = probes.mean_gap_s if probes is not None else math.inf
 
@@ -125,10 +151,17 @@ def prepare(
     driver = Driver(
         env, network, (vehicle_machine, backend), creations(context, probe_gap), record,
         listeners=frozenset(listeners), vehicle_host=context.host, behind_nat=setting.network.access == "cgnat",
-        horizon_s=timeline.end_s + setting.drain_s, fold=fold,
+        horizon_s=timeline.end_s + setting.drain_s, fold=fold, server_changes=told,
     )  # fmt: skip
     driver.start(context.start_s)
     return driver, context
+
+
+def _told(happens: ServerTimeline, server: Any) -> tuple[tuple[float, Change, int], ...]:
+    """What a server's machine is told: of nodes and store only where it has some."""
+    if isinstance(server, Cluster):
+        return happens.changes
+    return tuple(change for change in happens.changes if change[1] is Change.BALANCER_CHANGED)
 
 
 def run_until(env: simpy.Environment, until_s: float) -> None:
@@ -169,14 +202,17 @@ def complete(driver: Driver, context: Context, timeline: LinkTimeline, horizon_s
 
 def simulate(
     setting: Setting, timeline: LinkTimeline, use: str, config: Any, *, user: Any = None, replication: int = 0, vehicle: int = 0,
-    fold: bool = True, trace: bool = False, tick_phase: float | None = None,
+    fold: bool = True, trace: bool = False, tick_phase: float | None = None, happens: ServerTimeline = NOTHING,
 ) -> VehicleRun:  # fmt: skip
-    """Run one vehicle with one strategy over `timeline`, to the end of the drive and the drain after it."""
+    """Run one vehicle with one strategy over `timeline`, to the end of the drive and the drain after it.
+
+    `happens`: to the server side meanwhile.
+    """
     horizon_s = timeline.end_s + setting.drain_s
     env = simpy.Environment(initial_time=-(START_LEAD_S + START_SPREAD_S) - 1.0)
     driver, context = prepare(
         env, setting, timeline, use, config, user=user, replication=replication, vehicle=vehicle, fold=fold, trace=trace,
-        tick_phase=tick_phase,
+        tick_phase=tick_phase, happens=happens,
     )  # fmt: skip
     run_until(env, horizon_s)
     return complete(driver, context, timeline, horizon_s)

@@ -71,6 +71,18 @@ class BrokerBehaviour:
         65535, "MQTT 5: QoS 1 and 2 messages taken from a client without acknowledging them", "MQTT 5 3.2.2.3.3", at_least=1
     )
     topic_alias_maximum: int = setting(0, "MQTT 5: topic aliases a client may use", "MQTT 5 3.2.2.3.8", at_least=0)
+    keep_alive_max_s: float = setting(
+        0.0, "MQTT 5: a longer keep alive is answered with this one (Server Keep Alive); 0: none is", "MQTT 5 3.2.2.3.14",
+        at_least=0.0, at_most=65535.0,
+    )  # fmt: skip
+    flapping_limit: int = setting(
+        0,
+        "disconnections within `flapping_window` after which a client is banned; 0: none is",
+        "failure-modes F4: off",
+        at_least=0,
+    )
+    flapping_window_s: float = setting(60.0, "the window in which they are counted", "failure-modes F4: EMQX 1 min", above=0.0)
+    flapping_ban_s: float = setting(300.0, "how long a ban lasts", "failure-modes F4: EMQX 5 min", at_least=0.0)
 
 
 PRESETS: dict[str, tuple[BrokerBehaviour, str]] = {
@@ -188,6 +200,9 @@ class Broker:
     """A preset and what is changed in it. A field that is null keeps the preset's value."""
 
     preset: PresetName = setting("mosquitto", "whose behaviour; `python -m sim list` shows them")
+    config: str | None = setting(
+        None, "a mosquitto.conf, relative to this file: what it says holds where the scenario says nothing (docs/faults.md)"
+    )
     mqtt5: bool | None = setting(None, "see the presets")
     mqtt5_refusal: Literal["connack", "close", "silence"] | None = setting(None, "see the presets")
     raises_qos: bool | None = setting(None, "see the presets")
@@ -217,12 +232,16 @@ class Broker:
     takeover_reason: bool | None = setting(None, "see the presets")
     receive_maximum: int | None = setting(None, "see the presets", at_least=1)
     topic_alias_maximum: int | None = setting(None, "see the presets", at_least=0)
+    keep_alive_max_s: float | None = setting(None, "see the presets", at_least=0.0, at_most=65535.0)
+    flapping_limit: int | None = setting(None, "see the presets", at_least=0)
+    flapping_window_s: float | None = setting(None, "see the presets", above=0.0)
+    flapping_ban_s: float | None = setting(None, "see the presets", at_least=0.0)
 
     def behaviour(self) -> BrokerBehaviour:
         """Return the preset with the overrides applied."""
         changes = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
-            if field.name != "preset" and getattr(self, field.name) is not None
+            if field.name not in ("preset", "config") and getattr(self, field.name) is not None
         }
         return dataclasses.replace(PRESETS[self.preset][0], **changes)

@@ -27,22 +27,35 @@ class DNS:
 class Zone:
     """Authoritative A records with the instant from which each holds, so that a propagating update is old and new at once."""
 
-    __slots__ = ("_records",)
+    __slots__ = ("_records", "updates")
 
     def __init__(self) -> None:
         self._records: dict[str, list[tuple[float, str, float]]] = {}
+        self.updates = 0
 
     def update(self, now: float, name: str, address: str, ttl_s: float, propagation_s: float = 0.0) -> None:
-        """Set the address of `name`; resolvers see it from now + propagation_s on (RFC 2136)."""
-        self._records.setdefault(name, []).append((now + propagation_s, address, ttl_s))
+        """Set the address of `name`, "" for none; resolvers see it from now + propagation_s on (RFC 2136)."""
+        records = self._records.setdefault(name, [])
+        while len(records) > 1 and records[1][0] <= now:
+            del records[0]  # nobody will see it again
+        records.append((now + propagation_s, address, ttl_s))
+        self.updates += 1
 
     def answer(self, now: float, name: str) -> tuple[str, float] | None:
         """Return (address, ttl in s) as seen at `now`, None where the name does not exist (yet)."""
         newest: tuple[str, float] | None = None
         for since_s, address, ttl_s in self._records.get(name, ()):
             if since_s <= now:
-                newest = (address, ttl_s)
+                newest = (address, ttl_s) if address else None
         return newest
+
+    def newest(self, name: str) -> tuple[str, float] | None:
+        """The same as its primary server has it, where an update is seen at once."""
+        return self.answer(math.inf, name)
+
+    def has_below(self, now: float, name: str) -> bool:
+        """Whether there are names that end in this one: then it exists, too (RFC 8020)."""
+        return any(known.endswith("." + name) and self.answer(now, known) is not None for known in self._records)
 
 
 class Cache:

@@ -26,7 +26,7 @@ class MQTT5Connection:
 
     __slots__ = (
         "_alias_maximum", "_aliases_in", "_aliases_out", "_client_alias_maximum", "_client_packet_bytes",
-        "connack", "keep_alive_s", "receive_maximum", "says_why",
+        "connack", "keep_alive_s", "receive_maximum", "says_why", "under_way",
     )  # fmt: skip
 
     def __init__(
@@ -37,12 +37,14 @@ class MQTT5Connection:
         self._client_alias_maximum: int = min(asked.get("topic_alias_maximum", 0), MOST_ALIASES)
         self._alias_maximum = behaviour.topic_alias_maximum
         self.receive_maximum = behaviour.receive_maximum
+        self.under_way: set[int] = set()  # QoS 2 of the client without PUBCOMP, of this connection alone (4.9)
         self.says_why = asked.get("request_problem_information", 1) == 1  # 3.1.2.11.7
         self._aliases_in: dict[int, str] = {}
         self._aliases_out: dict[str, int] = {}
         self.keep_alive_s = connect.keep_alive_s
-        if 0 < limits.keep_alive_max_s < connect.keep_alive_s:
-            self.keep_alive_s = limits.keep_alive_max_s
+        most_s = limits.keep_alive_max_s or int(behaviour.keep_alive_max_s)
+        if 0 < most_s < connect.keep_alive_s:
+            self.keep_alive_s = most_s
         self.connack = self._connack(connect, client_id, granted_expiry_s, behaviour)
 
     def _connack(

@@ -25,18 +25,29 @@ from sim.machine import (
 )
 from sim.protocols.broker_limits import NO_LIMITS, BrokerLimits
 from sim.protocols.broker_presets import BrokerBehaviour
+from sim.protocols.durable_session import DurableSession
+from sim.protocols.flapping import Flapping
 from sim.protocols.mqtt_packets import V5, ConnAck, Connect, Malformed, PubAck, Publish
 from sim.protocols.mqtt_reasons import (
     BAD_AUTHENTICATION_METHOD,
+    BANNED,
     CLIENT_IDENTIFIER_NOT_VALID,
     QOS_NOT_SUPPORTED,
     QUOTA_EXCEEDED,
     V311_RETURN_CODES,
     V311_UNACCEPTABLE_VERSION,
 )
-from sim.protocols.mqtt_session import MQTTSession, Out, State
-from sim.protocols.mqtt_subscriptions import OptionedSubscriber, SharedGroup, filter_matches, levels_match, shared_filter
+from sim.protocols.mqtt_session import Out, State
+from sim.protocols.mqtt_subscriptions import (
+    NO_LOCAL,
+    OptionedSubscriber,
+    SharedGroup,
+    filter_matches,
+    levels_match,
+    shared_filter,
+)
 from sim.protocols.retained import RetainedMessages
+from sim.protocols.saved_session import SavedSession
 from sim.protocols.stored_messages import StoredBytes
 from sim.protocols.unconnected import Unconnected
 
@@ -58,10 +69,12 @@ class MQTTBroker:
     __slots__ = (
         "_behaviour",
         "_by_transport",
+        "_flapping",
         "_limits",
         "_local",
         "_matches",
         "_packet_limit_bytes",
+        "_publisher",
         "_raises_qos",
         "_retained",
         "_serial",
@@ -80,15 +93,17 @@ class MQTTBroker:
         self._packet_limit_bytes = behaviour.packet_limit_bytes
         self._raises_qos = behaviour.raises_qos
         self._tick_phase = tick_phase
-        self._sessions: dict[str, MQTTSession] = {}
-        self._by_transport: dict[int, MQTTSession | None] = {}
+        self._flapping = Flapping(behaviour) if behaviour.flapping_limit else None
+        self._sessions: dict[str, DurableSession] = {}
+        self._by_transport: dict[int, DurableSession | None] = {}
         self._local: list[tuple[str, Subscriber]] = []
         self._retained = RetainedMessages(limits.retained, limits.retained_bytes)
+        self._publisher = ""  # client id, while its retained message is routed
         self._stored = StoredBytes(limits.stored_bytes) if limits is not NO_LIMITS else None
         self._turns: dict[str, int] = {}  # of shared subscriptions
         self._unconnected: dict[int, Unconnected] = {}  # transports whose CONNECT has to come within a time
         self._matches: dict[str, list[tuple[Subscriber, int]]] = {}  # topic -> where it goes, until a subscription changes
-        self.heap: list[tuple[float, int, MQTTSession | Unconnected]] = []  # lazy: a session's entry may be early, never late
+        self.heap: list[tuple[float, int, DurableSession | Unconnected]] = []  # lazy: a session's entry may be early, never late
         self._serial = 0
         self._ties = 0  # order of equal deadlines: that of arming
 
@@ -133,9 +148,34 @@ class MQTTBroker:
         for session in self._sessions.values():
             yield from session.held()
 
-    def session(self, client_id: str) -> MQTTSession | None:
+    def session(self, client_id: str) -> DurableSession | None:
         """The session of a client id, for tests and inspection."""
         return self._sessions.get(client_id)
+
+    # --- what outlives a node -------------------------------------------------------------------------------------------
+
+    def client_ids(self) -> list[str]:
+        """Of all sessions, connected or not."""
+        return list(self._sessions)
+
+    def restore(self, now: float, client_id: str, saved: SavedSession, out: Out) -> None:
+        """Have a session again as it was written down; there is none of that client."""
+        session = self._new_session(client_id)
+        session.restore(now, saved, out)
+        self._settle(session)
+
+    def forget(self, now: float, client_id: str, cause: str, out: Out) -> None:
+        """A session is gone with its node; nobody is told. `cause` as in DurableSession.forget."""
+        session = self._sessions[client_id]
+        self._by_transport.pop(session.transport, None)
+        session.forget(now, cause, out)
+        self._settle(session)
+
+    def hold_connack(self, client_id: str, delay_s: float) -> None:
+        """The CONNACK that is under way to this client comes later."""
+        session = self._sessions.get(client_id)
+        if session is not None:
+            session.hold_connack(delay_s)
 
     # --- connections ----------------------------------------------------------------------------------------------------
 
@@ -148,14 +188,20 @@ class MQTTBroker:
             return
         if session.transport != event.transport:
             return  # the session was taken over; what the old connection still says does not count
-        session.receive(now, packet, out)
         kind = type(packet)
+        if kind is Publish and packet.retain:
+            self._publisher = session.client_id
+            session.receive(now, packet, out)
+            self._publisher = ""
+        else:
+            session.receive(now, packet, out)
         if kind is PubAck or (kind is Publish and session.transport >= 0):
             return  # neither changes subscriptions nor deadlines
         if session.retained_wanted is not None:
             self._send_retained(now, session, out)
         if session.transport < 0:
             self._by_transport.pop(event.transport, None)
+            self._counted(now, session)
         self._settle(session)
 
     def _first_packet(self, now: float, transport: int, packet: Any, out: Out) -> None:
@@ -182,29 +228,43 @@ class MQTTBroker:
             return
         client_id = packet.client_id or self._new_client_id(transport)
         session = self._sessions.get(client_id)
-        code = self._refusal(packet, session is None)
+        code = self._refusal(packet)
+        if not code and session is None and len(self._sessions) >= self._limits.sessions and not self._make_room(now, out):
+            code = QUOTA_EXCEEDED
+        if self._flapping is not None and self._flapping.banned(now, client_id):
+            code = BANNED
         if code:
             self._refuse(transport, packet.version, code, out)
             return
         if session is None:
-            session = MQTTSession(
-                client_id,
-                self._behaviour,
-                self.publish,
-                tick_phase=self._tick_phase,
-                serial=self._serial,
-                limits=self._limits,
-                stored=self._stored,
-            )
-            self._serial += 1
-            self._sessions[client_id] = session
+            session = self._new_session(client_id)
         elif session.transport >= 0:
             if self._behaviour.takeover_blocks:
                 return  # no CONNACK while the old connection is believed alive (brokers 3: hbmqtt)
             self._by_transport.pop(session.transport, None)
+            self._counted(now, session)
         self._by_transport[transport] = session
         session.attach(now, transport, packet, out)
         self._settle(session)
+
+    def _counted(self, now: float, session: DurableSession) -> None:
+        """A connection of this client has ended."""
+        if self._flapping is not None:
+            self._flapping.disconnected(now, session.client_id)
+
+    def _new_session(self, client_id: str) -> DurableSession:
+        session = DurableSession(
+            client_id,
+            self._behaviour,
+            self.publish,
+            tick_phase=self._tick_phase,
+            serial=self._serial,
+            limits=self._limits,
+            stored=self._stored,
+        )
+        self._serial += 1
+        self._sessions[client_id] = session
+        return session
 
     def _new_client_id(self, transport: int) -> str:
         """MQTT 3.1.1 3.1.3.1: the server must assign one that is not in use."""
@@ -213,7 +273,20 @@ class MQTTBroker:
             client_id += "-"
         return client_id
 
-    def _refusal(self, connect: Connect, new: bool) -> int:
+    def _make_room(self, now: float, out: Out) -> bool:
+        """Give up the session that has been without a connection the longest; False where there is none.
+
+        Both standards let a server do so (4.1). Otherwise clients that leave sessions behind would shut out all others.
+        """
+        away = [session for session in self._sessions.values() if session.state is State.OFFLINE]
+        if not away:
+            return False
+        longest = min(away, key=lambda session: session.last_heard_s)
+        longest.make_room(now, out)
+        self._settle(longest)
+        return True
+
+    def _refusal(self, connect: Connect) -> int:
         """Reason code with which a CONNECT is refused; 0: it is not."""
         if not connect.client_id and connect.version != V5 and not connect.clean_start:
             return CLIENT_IDENTIFIER_NOT_VALID  # [MQTT-3.1.3-8]; MQTT 5 has no such rule
@@ -221,7 +294,7 @@ class MQTTBroker:
             return BAD_AUTHENTICATION_METHOD  # MQTT 5 4.12
         if connect.version == V5 and connect.will is not None and connect.will.qos > self._behaviour.qos_max:
             return QOS_NOT_SUPPORTED  # [MQTT-3.2.2-12]
-        return QUOTA_EXCEEDED if new and len(self._sessions) >= self._limits.sessions else 0
+        return 0
 
     def _refuse(self, transport: int, version: int, code: int, out: Out) -> None:
         """CONNACK with the reason, where the version has a word for it, then close (3.1.1 3.2.2.3, 5 [MQTT-3.2.2-7])."""
@@ -246,6 +319,7 @@ class MQTTBroker:
                 waiting.connected()
         if session is not None and session.transport == event.transport:
             session.detach(now, out)
+            self._counted(now, session)
             self._settle(session)
 
     def _on_blocked(self, now: float, event: WriteBlocked, out: Out) -> None:
@@ -258,7 +332,7 @@ class MQTTBroker:
         if session is not None and session.transport == event.transport:
             session.write_resumed(now, out)
 
-    def _settle(self, session: MQTTSession | Unconnected) -> None:
+    def _settle(self, session: DurableSession | Unconnected) -> None:
         """After a call of a session: know its subscriptions and its deadline; forget it where it has ended."""
         if session.subscriptions_changed:
             session.subscriptions_changed = False
@@ -297,7 +371,7 @@ class MQTTBroker:
     def publish(self, now: float, message: Message, qos: int, retain: bool, out: Out) -> None:
         """Route a message to everybody subscribed to its topic (MQTT 3.1.1 3.3.4)."""
         topic = message.topic
-        if retain and not self._retained.put(message, qos):
+        if retain and not self._retained.put(message, qos, self._publisher):
             out.append(Note("retained_full", -1, topic))
         matches = self._matches.get(topic)
         if matches is None:
@@ -345,12 +419,13 @@ class MQTTBroker:
         found += [(subscriber, 2) for name, subscriber in self._local if filter_matches(name, topic)]
         return found
 
-    def _send_retained(self, now: float, session: MQTTSession, out: Out) -> None:
+    def _send_retained(self, now: float, session: DurableSession, out: Out) -> None:
         """Retained messages for the filters just subscribed to (3.3.1.3), one copy of each, with all their identifiers."""
         wanted, session.retained_wanted = session.retained_wanted or [], None
-        for message, qos, names in self._retained.matching(wanted, now):
+        options = session.options or {}
+        no_local = [name for name in wanted if options.get(name, (0, ()))[0] & NO_LOCAL]
+        for message, qos, names in self._retained.matching(wanted, now, no_local, session.client_id):
             granted = max(session.subscriptions.get(name, 0) for name in names)
-            options = session.options or {}
             identifiers = tuple(one for name in names for one in options.get(name, (0, ()))[1])
             session.deliver(now, message, min(qos, granted), True, identifiers, out)
 

@@ -59,6 +59,7 @@ from sim.protocols.mqtt_reasons import (
     SUCCESS,
 )
 from sim.protocols.mqtt_subscriptions import refusal, shared_filter
+from sim.protocols.saved_session import Inflight
 from sim.protocols.stored_messages import InflightMessages, MessageQueue, StoredBytes
 
 
@@ -75,7 +76,7 @@ class State(Enum):
 
 
 TRANSITIONS: Final[dict[State, frozenset[State]]] = {
-    State.ABSENT: frozenset({State.ACCEPTING}),
+    State.ABSENT: frozenset({State.ACCEPTING, State.OFFLINE}),
     State.ACCEPTING: frozenset({State.CONNECTED, State.OFFLINE, State.ENDED, State.ACCEPTING}),
     State.CONNECTED: frozenset({State.OFFLINE, State.ENDED, State.ACCEPTING}),
     State.OFFLINE: frozenset({State.ACCEPTING, State.ENDED}),
@@ -84,18 +85,6 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
 
 Out = list[Any]
 _STATE_NOTES: Final = {state: "session_" + state.value for state in State}
-
-
-class Inflight:
-    """A message sent and not yet acknowledged; `released` once PUBREC was received (QoS 2)."""
-
-    __slots__ = ("message", "qos", "released", "retain")
-
-    def __init__(self, message: Message, qos: int, retain: bool) -> None:
-        self.message = message
-        self.qos = qos
-        self.retain = retain
-        self.released = False
 
 
 class MQTTSession:
@@ -281,6 +270,15 @@ class MQTTSession:
         if self._session_expiry_s < math.inf:
             self.deadlines.set("session_expiry", now + self._session_expiry_s)
 
+    @property
+    def last_heard_s(self) -> float:
+        """When a packet of the client came."""
+        return self._last_packet_at
+
+    def make_room(self, now: float, out: Out) -> None:
+        """End a session without a connection, because the broker can keep no more (MQTT 3.1.1 and 5, 4.1)."""
+        self._end("session_expired", now, out)
+
     def _publish_will(self, now: float, out: Out) -> None:
         will, self.will = self.will, None
         if will is not None:
@@ -362,9 +360,10 @@ class MQTTSession:
         qos = packet.qos
         if qos > self._behaviour.qos_max and self._limits.insists_on_qos_max:
             return QOS_NOT_SUPPORTED  # 3.2.2.3.4
-        under_way = self._incoming_qos2
-        if qos == 2 and len(under_way) >= v5.receive_maximum and packet.packet_id not in under_way:
-            return RECEIVE_MAXIMUM_EXCEEDED  # [MQTT-3.3.4-7]
+        if qos == 2 and self._behaviour.qos_max == 2:
+            v5.under_way.add(packet.packet_id)
+            if len(v5.under_way) > v5.receive_maximum:
+                return RECEIVE_MAXIMUM_EXCEEDED  # [MQTT-3.3.4-7]
         return packet.message if packet.properties is None else v5.incoming(now, packet)
 
     def _on_puback(self, now: float, packet: PubAckWithReason, out: Out) -> None:
@@ -390,6 +389,8 @@ class MQTTSession:
     def _on_pubrel(self, now: float, packet: PubRel, out: Out) -> None:
         known = packet.packet_id in self._incoming_qos2
         self._incoming_qos2.discard(packet.packet_id)
+        if self._v5 is not None:
+            self._v5.under_way.discard(packet.packet_id)
         if known or self._v5 is None:
             out.append(SendPacket(self.transport, PubComp(packet.packet_id)))
         else:

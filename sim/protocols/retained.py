@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sim.machine import Message
 from sim.protocols.mqtt_subscriptions import levels_match
 from sim.protocols.stored_messages import stored_bytes
@@ -15,11 +17,14 @@ class RetainedMessages:
     def __init__(self, most: int, most_bytes: int) -> None:
         self._most = most
         self._most_bytes = most_bytes
-        self._messages: dict[str, tuple[Message, int]] = {}
+        self._messages: dict[str, tuple[Message, int, str]] = {}
         self._bytes = 0
 
-    def put(self, message: Message, qos: int) -> bool:
-        """Replace what the topic had; without payload remove it [MQTT-3.3.1-10]. False: no room, the topic has none now."""
+    def put(self, message: Message, qos: int, publisher: str = "") -> bool:
+        """Replace what the topic had; without payload remove it [MQTT-3.3.1-10]. False: no room, the topic has none now.
+
+        `publisher` is the client id, for No Local; "" where the message is no client's.
+        """
         before = self._messages.pop(message.topic, None)
         if before is not None:
             self._bytes -= stored_bytes(before[0])
@@ -28,12 +33,17 @@ class RetainedMessages:
         size = stored_bytes(message)
         if len(self._messages) >= self._most or self._bytes + size > self._most_bytes:
             return False
-        self._messages[message.topic] = (message, qos)
+        self._messages[message.topic] = (message, qos, publisher)
         self._bytes += size
         return True
 
-    def matching(self, filters: list[str], now: float) -> list[tuple[Message, int, list[str]]]:
-        """The messages that match any of the filters, each once, with those that it matches; expired ones are removed."""
+    def matching(
+        self, filters: list[str], now: float, no_local: Collection[str] = (), subscriber: str = ""
+    ) -> list[tuple[Message, int, list[str]]]:
+        """The messages that match any of the filters, each once, with those that it matches; expired ones are removed.
+
+        Those of the filters that are in `no_local` match nothing that the subscriber has published itself [MQTT-3.8.3-3].
+        """
         found: dict[str, tuple[Message, int, list[str]]] = {}
         for name in dict.fromkeys(filters):
             if "+" not in name and "#" not in name:
@@ -41,10 +51,10 @@ class RetainedMessages:
             else:
                 candidates = [topic for topic in self._messages if levels_match(name, topic.split("/"))]
             for topic in candidates:
-                message, qos = self._messages[topic]
+                message, qos, publisher = self._messages[topic]
                 if message.expires_s <= now:  # MQTT 5 3.3.2.3.3
                     self._bytes -= stored_bytes(message)
                     del self._messages[topic]
-                else:
+                elif name not in no_local or publisher != subscriber:
                     found.setdefault(topic, (message, qos, []))[2].append(name)
         return list(found.values())

@@ -1,4 +1,4 @@
-"""Settings of what stands at the fixed address: broker, TLS, DNS, TCP."""
+"""Settings of what stands at the fixed address: broker, TLS, DNS, TCP, balancer, nodes, store."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from sim.protocols.broker_presets import Broker
 from sim.protocols.dns import DNS
 from sim.protocols.tcp_settings import TCP
 from sim.protocols.tls import TLS
+from sim.server.config import Balancer, Nodes, Store
 from sim.settings import setting
 
 #: The seed's configuration has one name of the server, `Server.name`, its test command the other.
@@ -33,3 +34,6 @@ class Server:
     tls: TLS = setting(factory=TLS, doc="TLS handshakes, in all directions")
     dns: DNS = setting(factory=DNS, doc="name resolution")
     tcp: TCP = setting(factory=TCP, doc="TCP on both ends")
+    balancer: Balancer | None = setting(None, "the load balancer with the fixed address; null: the one node has it")
+    nodes: Nodes = setting(factory=Nodes, doc="the broker's nodes")
+    store: Store = setting(factory=Store, doc="where MQTT sessions are kept")

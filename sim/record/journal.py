@@ -18,6 +18,8 @@ from sim.machine import (
     PacketReceived,
     ResolveName,
     SendPacket,
+    ServerChanged,
+    StoreChanged,
     TransportLost,
 )
 from sim.record.recorder import Connection, Recorder, describe
@@ -178,6 +180,10 @@ class Journal:
             detail = event.address or ""
         elif type(event) is IgnitionChanged:
             detail = "on" if event.on else "off"
+        elif type(event) is ServerChanged:
+            detail = event.what + (f" node {event.node}" if event.node >= 0 else "")
+        elif type(event) is StoreChanged:
+            detail = event.reason or f"{len(event.kept.messages)} messages"
         self.record.note_trace(now, SIDES[side], name_of(type(event)), getattr(event, "transport", -1), message, detail)
 
     def trace_send(self, side: int, now: float, action: SendPacket) -> None:

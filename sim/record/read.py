@@ -12,7 +12,8 @@ import polars.selectors as cs
 
 from sim.record.schema import TABLES
 
-_TYPES: dict[str, pl.DataType] = {
+#: Kind of a column -> its type.
+POLARS_TYPES: dict[str, pl.DataType] = {
     "f8": pl.Float64(),
     "i4": pl.Int32(),
     "i8": pl.Int64(),
@@ -29,7 +30,7 @@ class RunFolderError(Exception):
 
 def table_schema(name: str) -> dict[str, pl.DataType]:
     """Column name -> polars type of a table of `sim.record.schema`."""
-    return {column.name: _TYPES[column.kind] for column in TABLES[name]}
+    return {column.name: POLARS_TYPES[column.kind] for column in TABLES[name]}
 
 
 class Run:

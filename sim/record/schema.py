@@ -88,12 +88,16 @@ DISRUPTIONS = (
     Column("replication", "i4", "number of the drive, from 0"),
     Column("vehicle", "i4", "number of the vehicle"),
     Column(
-        "kind", "s", "handover | radio_link_failure | silence | coverage_gap | log_gap | reassignment | detach | held | rebind"
+        "kind",
+        "s",
+        "handover | radio_link_failure | silence | coverage_gap | log_gap | reassignment | detach | held | rebind |"
+        " tower_outage | region_outage; of the server side, the same for every vehicle: node_crash | node_upgrade |"
+        " store_failover | store_crash | balancer_change | dns_outage | dns_stale | api_errors | certificate_expiry",
     ),
     Column("start_s", "f8", "start"),
     Column("end_s", "f8", "end"),
-    Column("before", "s", "cell or address before"),
-    Column("after", "s", "cell or address after"),
+    Column("before", "s", "cell or address before; the node, tower or gateway that fails"),
+    Column("after", "s", "cell or address after; the address that DNS answers (dns_stale)"),
     Column("cause", "s", "free text"),
 )
 
@@ -119,7 +123,10 @@ STATES = (
     Column("time_s", "f8", "instant of entering the state"),
     Column("machine", "s", "vehicle | server"),
     Column(
-        "state", "s", "state entered, as in the machine's table (`address_noticed`, `heartbeat_accepted` are marks, not states)"
+        "state",
+        "s",
+        "state entered, as in the machine's table (`address_noticed`, `heartbeat_accepted`, `store_lost`, `store_regained` are "
+        "marks, not states)",
     ),
     Column("detail", "s", "free text"),
 )

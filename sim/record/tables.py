@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from sim.drive.timeline import LinkState, LinkTimeline
+from sim.drive.timeline import Disruption, LinkState, LinkTimeline
 from sim.parking import Parked, is_parked, parked_s
 from sim.record.recorder import Recorder
 from sim.record.schema import TABLES
@@ -151,8 +151,10 @@ def vehicle_tables(
     return found
 
 
-def drive_tables(timeline: LinkTimeline, replication: int, vehicle: int) -> dict[str, pl.DataFrame]:
-    """The drive's own tables: timeline and disruptions."""
+def drive_tables(
+    timeline: LinkTimeline, replication: int, vehicle: int, happened: Sequence[Disruption] = ()
+) -> dict[str, pl.DataFrame]:
+    """The drive's own tables: timeline and disruptions; `happened` are those of the server side, "never" ends with the drive."""
     n = len(timeline.start_s)
 
     def names(indices: Any, texts: tuple[str, ...]) -> list[str]:
@@ -161,7 +163,7 @@ def drive_tables(timeline: LinkTimeline, replication: int, vehicle: int) -> dict
     def finite(values: Any) -> list[float]:
         return np.where(np.isfinite(values), values, np.nan).tolist()  # type: ignore[no-any-return]
 
-    rows = timeline.disruptions
+    rows = sorted((*timeline.disruptions, *happened), key=lambda row: row.start_s) if happened else timeline.disruptions
     return {
         "timeline": frame(
             "timeline",
@@ -189,7 +191,7 @@ def drive_tables(timeline: LinkTimeline, replication: int, vehicle: int) -> dict
                 "vehicle": [vehicle] * len(rows),
                 "kind": [d.kind for d in rows],
                 "start_s": [d.start_s for d in rows],
-                "end_s": [d.end_s for d in rows],
+                "end_s": [d.end_s if d.end_s < np.inf else max(timeline.end_s, d.start_s) for d in rows],
                 "before": [d.before for d in rows],
                 "after": [d.after for d in rows],
                 "cause": [d.cause for d in rows],

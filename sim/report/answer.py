@@ -1,4 +1,4 @@
-"""The answer of a run in a sentence or two, as far as the evidence carries it, and what kind of case it is."""
+"""The answer of a run in two sentences, as far as the evidence carries it, what stands behind it, and what kind of case it is."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sim.report.numbers import NBSP, difference, listed, percent, seconds, signi
 #: What strategies are told apart by, the first that does decides.
 PRIMARY = ("all.delivered_within_60s", "all.delivered_within_10s", "all.latency_s.mean_capped")
 COST = "mb_per_vehicle_month"
+OVERHEAD = "overhead_mb_per_vehicle_month"
 _MOST_LINES = 4
 
 _NAMES = {
@@ -24,9 +25,13 @@ _NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`headline` is the finding, `support` the sentences under it, `case` what kind of case it was; all plain text."""
+    """The answer is two sentences: `headline`, the finding, and `cost`, what it costs ("" where that says nothing).
+
+    `support` are the others beside it, `case` what kind of case it was. All plain text.
+    """
 
     headline: str
+    cost: str
     support: tuple[str, ...]
     case: tuple[str, ...]
 
@@ -34,11 +39,12 @@ class Answer:
 def answer(evidence: Evidence) -> Answer:
     """Which strategy, on which metric, by how much, at what cost; or that the evidence does not tell them apart."""
     contenders = [name for name in evidence.strategies if not evidence.is_baseline(name)] or list(evidence.strategies)
-    headline, support = _finding(evidence, contenders)
+    headline, cost, support = _finding(evidence, contenders)
     baselines = [name for name in evidence.strategies if name not in contenders]
     if baselines:
         support.append(_baselines(evidence, baselines))
-    return Answer(headline, tuple(line for line in support if line), tuple(_case(evidence)))
+    support += [f"{line[0].upper()}{line[1:]}." for line in evidence.metrics.get("warnings", [])]
+    return Answer(headline, cost, tuple(line for line in support if line), tuple(_case(evidence)))
 
 
 def drives_in_words(evidence: Evidence) -> str:
@@ -46,7 +52,11 @@ def drives_in_words(evidence: Evidence) -> str:
     return "one drive" if n == 1 else f"the same {n} drives"
 
 
-def _finding(evidence: Evidence, contenders: list[str]) -> tuple[str, list[str]]:
+#: The two sentences of the answer, and what stands behind them.
+Finding = tuple[str, str, list[str]]
+
+
+def _finding(evidence: Evidence, contenders: list[str]) -> Finding:
     usable = [name for name in PRIMARY if any(evidence.interval(one, name) for one in contenders)]
     if not usable:
         return _without_messages(evidence, contenders)
@@ -55,7 +65,7 @@ def _finding(evidence: Evidence, contenders: list[str]) -> tuple[str, list[str]]
         value = with_interval(usable[0], evidence.interval(only, usable[0]))
         drives = "one drive" if evidence.drives == 1 else f"{evidence.drives} drives"
         headline = f"{only} delivered {value} of its messages within 60{NBSP}s, on {drives}."
-        return headline, [_mean_latency(evidence, only), _costs(evidence, only)]
+        return headline, _costs(evidence, only), [_mean_latency(evidence, only)]
     group, behind = list(contenders), []
     for name in usable:
         leading = evidence.leaders(name, group)
@@ -70,9 +80,7 @@ def _finding(evidence: Evidence, contenders: list[str]) -> tuple[str, list[str]]
     return _tie(evidence, group, usable, behind)
 
 
-def _winner(
-    evidence: Evidence, best: str, name: str, rivals: list[str], behind: list[tuple[str, str, str]]
-) -> tuple[str, list[str]]:
+def _winner(evidence: Evidence, best: str, name: str, rivals: list[str], behind: list[tuple[str, str, str]]) -> Finding:
     means = {one: (evidence.interval(one, name) or {}).get("mean") for one in rivals}
     known = [one for one in rivals if means[one] is not None]
     sign = -1.0 if metric(name).better == "higher" else 1.0
@@ -82,19 +90,17 @@ def _winner(
     word = "less" if metric(name).better == "lower" else "more"
     value = with_interval(name, evidence.interval(best, name))
     headline = f"{best} is best on {_NAMES[name]}: {value}, {by} {word} than {rival}, on {drives_in_words(evidence)}."
-    support = [_costs(evidence, best, rival)]
+    support = []
     earlier = [(one, on, leader) for one, on, leader in behind if on != name]
     same = [one for one in rivals if one != rival]
     if same:
         values = _values(evidence, same, name)
         support.append(f"The others on {_NAMES[name]}: {values}.")
     support += _fallen_behind(evidence, earlier)
-    return headline, support
+    return headline, _costs(evidence, best, rival), support
 
 
-def _tie(
-    evidence: Evidence, group: list[str], usable: Sequence[str], behind: list[tuple[str, str, str]]
-) -> tuple[str, list[str]]:
+def _tie(evidence: Evidence, group: list[str], usable: Sequence[str], behind: list[tuple[str, str, str]]) -> Finding:
     drives = drives_in_words(evidence)
     equal = all(evidence.vectors[one][name] == evidence.vectors[group[0]][name] for one in group for name in usable)
     if evidence.drives == 1:
@@ -116,7 +122,8 @@ def _tie(
         headline = f"{lead} {values}; the evidence does not tell them apart."
     shown = group[:1] if equal else group[:_MOST_LINES]
     details = [f"{'Each of them' if equal else one}: {_numbers(evidence, one, usable, cost=True)}." for one in shown]
-    return headline, [*details, *_fallen_behind(evidence, behind)]
+    cost = "" if evidence.drives == 1 else _costs(evidence, group[0], each=True) if equal else _range_of_costs(evidence, group)
+    return headline, cost, [*details, *_fallen_behind(evidence, behind)]
 
 
 def _range(evidence: Evidence, group: Sequence[str], name: str) -> str:
@@ -145,7 +152,7 @@ def _numbers(evidence: Evidence, strategy: str, usable: Sequence[str], cost: boo
     said = [f"{_NAMES[name]} {with_interval(name, evidence.interval(strategy, name))}" for name in known]
     spent = evidence.interval(strategy, COST)
     if cost and spent is not None and spent["mean"] is not None:
-        said.append(f"{with_interval(COST, spent)} per vehicle and month")
+        said.append(f"{with_interval(COST, spent)} per vehicle and month, messages included")
     return ", ".join(said)
 
 
@@ -153,12 +160,12 @@ def _differ(evidence: Evidence, group: Sequence[str], name: str) -> bool:
     return len({(evidence.interval(one, name) or {}).get("mean") for one in group}) > 1
 
 
-def _without_messages(evidence: Evidence, contenders: list[str]) -> tuple[str, list[str]]:
+def _without_messages(evidence: Evidence, contenders: list[str]) -> Finding:
     reach = [one for one in contenders if (evidence.of(one)["reachability"] or {}).get("n")]
     if not reach:
-        return "No message was created in this run, so there is nothing to compare.", []
+        return "No message was created in this run, so there is nothing to compare.", "", []
     values = listed([f"{one} {with_interval('reachability', evidence.interval(one, 'reachability'))}" for one in reach])
-    return f"No message but the lab's own probes was sent. Share of the probes answered in time: {values}.", []
+    return f"No message but the lab's own probes was sent. Share of the probes answered in time: {values}.", "", []
 
 
 def _mean_latency(evidence: Evidence, strategy: str) -> str:
@@ -167,12 +174,16 @@ def _mean_latency(evidence: Evidence, strategy: str) -> str:
     return f"Its mean latency was {with_interval(name, found)}." if found else ""
 
 
-def _costs(evidence: Evidence, best: str, rival: str | None = None) -> str:
-    """What the strategy costs, beside its rival's cost where the evidence tells them apart."""
-    cost = evidence.interval(best, COST)
+_OVERHEAD = "of it is overhead: handshakes, keep alive, polls, messages sent again"
+
+
+def _costs(evidence: Evidence, best: str, rival: str | None = None, *, each: bool = False) -> str:
+    """What the strategy sends, beside its rival's data where the evidence tells them apart, and how much is not the messages."""
+    cost, overhead = evidence.interval(best, COST), evidence.interval(best, OVERHEAD)
     if cost is None or cost["mean"] is None:
         return ""
-    text = f"It costs {with_interval(COST, cost)} per vehicle and month"
+    who = "Each of them" if each else "It"
+    text = f"{who} sends {with_interval(COST, cost)} per vehicle and month, at {_driving(evidence)}"
     if rival is not None:
         compared = evidence.paired(COST, best, rival)
         if compared.verdict == "no evidence" or compared.interval.mean is None:
@@ -181,10 +192,28 @@ def _costs(evidence: Evidence, best: str, rival: str | None = None) -> str:
             more = "less" if compared.interval.mean < 0 else "more"
             found = compared.interval
             text += f", {difference(COST, found.mean, found.low, found.high)} {more} than {rival}"
+    if overhead is None or overhead["mean"] is None:
+        return f"{text}."
+    return f"{text}; {with_interval(OVERHEAD, overhead)} {_OVERHEAD}."
+
+
+def _range_of_costs(evidence: Evidence, group: Sequence[str]) -> str:
+    """The least and the most that a group sends, and how much of it is not the messages."""
+    spans = []
+    for name in (COST, OVERHEAD):
+        means = [float(found["mean"]) for one in group if (found := evidence.interval(one, name)) and found["mean"] is not None]
+        if means:
+            low, high = valued(name, min(means)), valued(name, max(means))
+            spans.append(low if low == high else f"{low} to {high}")
+    if len(spans) < 2:
+        return ""
+    return f"They send {spans[0]} per vehicle and month, at {_driving(evidence)}; {spans[1]} {_OVERHEAD}."
+
+
+def _driving(evidence: Evidence) -> str:
     if has_parking(evidence.run.vehicles):
-        return f"{text}, at the pace of this drive, parking included."
-    hours = float(evidence.metrics["method"]["hours_a_day"])
-    return f"{text}, at {hours:g}{NBSP}h of driving a day."
+        return "the pace of this drive, parking included"
+    return f"{float(evidence.metrics['method']['hours_a_day']):g}{NBSP}h of driving a day"
 
 
 def _fallen_behind(evidence: Evidence, behind: Sequence[tuple[str, str, str]]) -> list[str]:

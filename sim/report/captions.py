@@ -9,11 +9,12 @@ from typing import Any
 import polars as pl
 
 from sim.measure.episode_labels import LABELS
+from sim.measure.recovery import CUTTING_KINDS
 from sim.report.evidence import Evidence
 from sim.report.figures_backoff import Attempts, hardest_attempts
 from sim.report.figures_latency import Survival
 from sim.report.figures_trade_off import DELIVERY, Point, dominated
-from sim.report.figures_zoom import episode_of
+from sim.report.figures_zoom import PROLONGING, episode_of
 from sim.report.numbers import NBSP, listed, percent, seconds, significant
 from sim.report.palette import FILLS
 
@@ -92,6 +93,13 @@ def drive_caption(evidence: Evidence, replication: int) -> str:
 _EVENTS = {
     "reassignment": ("address change", "address changes"),
     "rebind": ("NAT rebind", "NAT rebinds"),
+    "node_crash": ("crash of a node", "crashes of nodes"),
+    "node_upgrade": ("upgrade of a node", "upgrades of nodes"),
+    "store_crash": ("crash of the store", "crashes of the store"),
+    "dns_outage": ("DNS outage", "DNS outages"),
+    "dns_stale": ("stale DNS answer", "stale DNS answers"),
+    "api_errors": ("span of API errors", "spans of API errors"),
+    "certificate_expiry": ("expired certificate", "expired certificates"),
     "log_gap": ("gap in the log", "gaps in the log"),
     "detach": ("detachment", "detachments"),
     "held": ("time of packets held back", "times of packets held back"),
@@ -127,6 +135,8 @@ def zoom_caption(evidence: Evidence, disruption: Mapping[str, Any]) -> str:
         parts.append(f"{names(never)} {_is(never)} not back before the run ends")
     if survived and not back and not never:
         text = "No path dies for longer than TCP hides, and no strategy has to recover."
+        if disruption["kind"] in (*CUTTING_KINDS, *PROLONGING):
+            text = "It ends no connection of this vehicle."
         return f"{text} {_messages_around(evidence, disruption)}".strip()
     return f"{'; '.join(parts)}. {_messages_around(evidence, disruption)}".strip()
 

@@ -10,25 +10,29 @@ from sim.measure.metrics_catalog import metric
 from sim.report.evidence import Evidence
 from sim.report.numbers import NBSP, count, percent, significant, with_bounds
 
-#: metric -> (heading, unit). Counts are per drive.
-COLUMNS: dict[str, tuple[str, str]] = {
-    "all.delivered_within_10s": ("within 10 s", "%"),
-    "all.delivered_within_60s": ("within 60 s", "%"),
-    "all.latency_s.p50": ("median", "s"),
-    "all.latency_s.p99": ("p99", "s"),
-    "all.latency_s.mean_capped": ("mean latency", "s"),
-    "all.lost": ("lost", "per drive"),
-    "ota.completed_share": ("image", "% arrived"),
-    "ota.complete_s": ("image complete", "s"),
-    "ota.resent_bytes": ("image resent", "bytes"),
-    "recovery_s.mean": ("recovery", "s, mean"),
-    "reachability": ("reachable", "% of probes"),
-    "mb_per_vehicle_month": ("data", "MB a month"),
-    "overhead_mb_per_vehicle_month": ("overhead", "MB a month"),
-    "radio_active_s": ("radio on", "s per drive"),
-    "radio_active_s_per_vehicle_month": ("radio on", "s a month"),
-    "attempts.failed": ("failed", "attempts per drive"),
-    "all.duplicates": ("twice", "per drive"),
+#: heading of a part -> metric -> (heading, unit). Two parts, so that each fits the width of a page. Counts are per drive.
+PARTS: dict[str, dict[str, tuple[str, str]]] = {
+    "What arrives": {
+        "all.delivered_within_10s": ("within 10 s", "%"),
+        "all.delivered_within_60s": ("within 60 s", "%"),
+        "all.latency_s.p50": ("median", "s"),
+        "all.latency_s.p99": ("p99", "s"),
+        "all.latency_s.mean_capped": ("mean latency", "s"),
+        "all.lost": ("lost", "per drive"),
+        "all.duplicates": ("twice", "per drive"),
+        "ota.completed_share": ("image", "% arrived"),
+        "ota.complete_s": ("image complete", "s"),
+        "ota.resent_bytes": ("image resent", "bytes"),
+    },
+    "What it takes": {
+        "recovery_s.mean": ("recovery", "s, mean"),
+        "reachability": ("reachable", "% of probes"),
+        "attempts.failed": ("failed", "attempts per drive"),
+        "overhead_mb_per_vehicle_month": ("overhead", "MB a month"),
+        "mb_per_vehicle_month": ("all data", "MB a month"),
+        "radio_active_s": ("radio on", "s per drive"),
+        "radio_active_s_per_vehicle_month": ("radio on", "s a month"),
+    },
 }
 
 
@@ -46,19 +50,24 @@ class Cell:
 class Table:
     """Columns that have data: (metric, heading, unit); rows by strategy."""
 
+    title: str
     columns: tuple[tuple[str, str, str], ...]
     rows: Mapping[str, tuple[Cell, ...]]
     notes: tuple[str, ...] = ()
 
 
-def comparison_table(evidence: Evidence) -> Table:
-    columns = [name for name in COLUMNS if _says_something(evidence, name)]
-    marks = {name: _marks(evidence, name) for name in columns}
-    return Table(
-        tuple((name, *COLUMNS[name]) for name in columns),
-        {one: tuple(_cell(evidence, one, name, marks[name].get(one, "")) for name in columns) for one in evidence.strategies},
-        tuple(_cheap_for_a_reason(evidence, marks)),
-    )
+def comparison_tables(evidence: Evidence) -> list[Table]:
+    """A table for each part that has data."""
+    tables = []
+    for title, of_part in PARTS.items():
+        columns = [name for name in of_part if _says_something(evidence, name)]
+        marks = {name: _marks(evidence, name) for name in columns}
+        rows = {
+            one: tuple(_cell(evidence, one, name, marks[name].get(one, "")) for name in columns) for one in evidence.strategies
+        }
+        notes = tuple(_cheap_for_a_reason(evidence, marks))
+        tables.append(Table(title, tuple((name, *of_part[name]) for name in columns), rows, notes))
+    return [table for table in tables if table.columns]
 
 
 def _cheap_for_a_reason(evidence: Evidence, marks: Mapping[str, Mapping[str, str]]) -> list[str]:

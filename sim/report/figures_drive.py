@@ -33,6 +33,17 @@ _MARKED = {
     "coverage_gap": "coverage gap",
     "log_gap": "gap in the log",
     "detach": "detached",
+    "tower_outage": "tower out",
+    "region_outage": "region out",
+    "node_crash": "node crash",
+    "node_upgrade": "node upgrade",
+    "store_failover": "store failover",
+    "store_crash": "store crash",
+    "balancer_change": "balancer change",
+    "dns_outage": "DNS outage",
+    "dns_stale": "stale DNS",
+    "api_errors": "API errors",
+    "certificate_expiry": "certificate expired",
 }
 
 

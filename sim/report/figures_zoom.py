@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from sim.measure.drive_path import Event
-from sim.measure.recovery import Episode, starts_episode
+from sim.measure.recovery import CUTTING_KINDS, Episode, starts_episode
 from sim.measure.run_episodes import run_episodes
 from sim.record.read import Run
 from sim.report.canvas import COLUMN_IN, SMALL_PT, TEXT_PT, axes_in, bare, drawn, new_figure
@@ -40,10 +40,21 @@ KINDS = {
     "coverage_gap": "Coverage gap",
     "log_gap": "Gap in the drive log",
     "detach": "Detached from the network",
+    "node_crash": "Crash of a node",
+    "node_upgrade": "Upgrade of a node",
+    "store_failover": "Failover of the session store",
+    "store_crash": "Crash of the session store",
+    "balancer_change": "Change of the balancer",
+    "dns_outage": "DNS outage",
+    "dns_stale": "Stale DNS answer",
+    "api_errors": "Errors of the API",
+    "certificate_expiry": "Expired certificate",
     "handover": "Handover",
     "held": "Packets held back",
 }
 _HARMLESS = ("handover", "held")  # they delay packets and lose none
+#: They cut nobody off, but hold back messages, or make an attempt fail.
+PROLONGING = ("store_failover", "store_crash", "dns_outage", "dns_stale", "api_errors", "certificate_expiry")
 
 
 def zoom_events(run: Run, episodes: Mapping[str, Sequence[Episode]]) -> list[dict[str, Any]]:
@@ -61,7 +72,11 @@ def zoom_events(run: Run, episodes: Mapping[str, Sequence[Episode]]) -> list[dic
         rows = [row for row in rows if row["start_s"] < ends.get(row["replication"], 0.0)]
         if kind in _HARMLESS:
             rows = [row for row in rows if not _near(row, deaths)]
-        elif found:
+        elif kind in CUTTING_KINDS:
+            # those that cut somebody off, and of them one with nothing else near, in whatever drive
+            rows = [row for row in rows if longest_recovery_s(row, episodes)] or rows
+            rows = [row for row in rows if not _near(row, deaths)] or rows
+        elif found and kind not in PROLONGING:
             # a cut that TCP hides is of no interest beside those that strategies must recover from
             rows = [row for row in rows if starts_episode(Event(kind, row["start_s"], row["end_s"]))]
         whole = [row for row in rows if row["start_s"] + AFTER_S <= ends[row["replication"]]]

@@ -53,6 +53,11 @@ def provenance(evidence: Evidence) -> list[str]:
         own = ", ".join(one.get("overridden", []))
         except_for = f", except those set in the scenario: {own}" if own else ""
         lines.append(f"The broker's values ({one['preset']}, {one['version']}) {where}{except_for}.")
+    config = evidence.manifest.get("broker_config") or {}
+    if config.get("file"):
+        unused = ", ".join(config.get("ignored", []))
+        without = f"; not modelled of it: {unused}" if unused else ""
+        lines.append(f"Values of the broker come from {config['file']}{without}.")
     lines += [str(note) for note in evidence.manifest.get("live_notes", [])]
     measured = [str(column) for column in evidence.manifest.get("measured", [])]
     if measured:
@@ -68,6 +73,7 @@ def _assumptions(evidence: Evidence, how: dict[str, Any]) -> list[str]:
     changed = _overridden(evidence)
     if changed:
         lines.append(f"Broker settings that the scenario changed: {changed}.")
+    lines += _server_side(evidence)
     tls = evidence.manifest.get("settings", {}).get("server", {}).get("tls", {})
     if tls.get("profile"):
         mutual = ", client certificates on each handshake" if tls.get("mutual") else ""
@@ -76,10 +82,14 @@ def _assumptions(evidence: Evidence, how: dict[str, Any]) -> list[str]:
         f"Intervals are {percent(float(how['confidence']))} percentile bootstrap intervals over drives"
         f" ({int(how['resamples']):,} resamples); a value without one did not vary, or comes from a single drive."
     )
+    comparisons = evidence.metrics["comparisons"]
     if len(evidence.strategies) > 1:
+        told = [one for one in comparisons if one["verdict"] != "no evidence"]
+        holding = sum(bool(one.get("holds")) for one in told)
         lines.append(
-            "Strategies are compared by paired differences on the same drives; no interval is corrected for the number of"
-            f" comparisons ({len(evidence.metrics['comparisons'])} in metrics.json)."
+            "Strategies are compared by paired differences on the same drives, each interval for itself. Of the"
+            f" {len(comparisons)} comparisons in metrics.json {len(told)} show a difference so, and {holding} of these hold after"
+            f" Holm's correction for their number, which holds the chance of one false verdict at 5{NBSP}%."
         )
     lines.append("Latency quantiles are over all created messages; what was not delivered lies beyond the end of the run.")
     if has_parking(evidence.run.vehicles):
@@ -103,4 +113,21 @@ def _assumptions(evidence: Evidence, how: dict[str, Any]) -> list[str]:
 
 def _overridden(evidence: Evidence) -> str:
     broker = evidence.manifest.get("settings", {}).get("server", {}).get("broker", {})
-    return ", ".join(f"{key} = {value}" for key, value in sorted(broker.items()) if key != "preset" and value is not None)
+    changed = {key: value for key, value in broker.items() if key not in ("preset", "config") and value is not None}
+    return ", ".join(f"{key} = {value}" for key, value in sorted(changed.items()))
+
+
+def _server_side(evidence: Evidence) -> list[str]:
+    """Nodes, balancer, store and faults, where there are more than one node that never fails."""
+    settings = evidence.manifest.get("settings", {})
+    server, faults = settings.get("server", {}), settings.get("faults", [])
+    nodes = len(server.get("nodes", {}).get("names", [])) or 1
+    balancer = server.get("balancer")
+    if nodes == 1 and balancer is None and not faults:
+        return []
+    behind = f" behind a balancer ({balancer['algorithm']})" if balancer is not None else ""
+    many = f"{nodes} broker nodes" if nodes > 1 else "1 broker node"
+    text = f"Server side: {many}{behind}, sessions in {server.get('store', {}).get('kind', 'memory')}"
+    kinds = list(dict.fromkeys(str(fault["kind"]).replace("_", " ") for fault in faults))
+    failing = f"; faults: {', '.join(kinds)}" if kinds else ""
+    return [f"{text}{failing}. Its values are read or chosen, none of them was measured in this lab (docs/faults.md)."]

@@ -8,7 +8,7 @@ from typing import Any
 from sim.measure.validation import is_validation
 from sim.report.answer import answer, objective_rows
 from sim.report.captions import failures_in_words
-from sim.report.comparison_table import comparison_table
+from sim.report.comparison_table import comparison_tables
 from sim.report.evidence import Evidence, read_evidence
 from sim.report.illustrations import SECTIONS, illustrations
 from sim.report.kinds_table import cost_rows, kind_rows, ledger_lines, stats_rows
@@ -56,7 +56,7 @@ def _content(evidence: Evidence, shown: list[Shown], found: list[Any]) -> dict[s
         "variants": found,
         "paste": paste_block(found),
         "broker_lines": broker_lines(evidence),
-        "table": comparison_table(evidence),
+        "tables": comparison_tables(evidence),
         "kinds": kind_rows(evidence),
         "ledger": ledger_lines(evidence),
         "costs": cost_rows(evidence),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import re
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import markupsafe
 from sim.record.read import RunFolderError
 from sim.report.canvas import inline_svg, png_bytes, svg_bytes
 from sim.report.illustrations import Illustration
-from sim.report.names import FOLDERS
+from sim.report.names import FOLDERS, UNFINISHED
 from sim.report.palette import CSS_VARIABLES
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -86,20 +87,28 @@ def _markdown(text: object) -> str:
 
 
 def write_output(folder: Path, output: Output, made: Callable[[Path], bool]) -> None:
-    """Write all files, each under a temporary name first, so that a reader never finds half of one.
+    """Write all files under temporary names, then give them their own: a reader never finds half of one.
 
-    What an earlier report left in figures/ and tables/ (`made` knows it) is removed; what a user put there stays.
+    What an earlier report left in figures/ and tables/ (`made` knows it) is removed; what a user put there stays. Where the
+    disk is full, or the user interrupts, the earlier report stays as it was.
     """
+    written = {folder / name for name in output.files}
+    unfinished = {path.with_name(f".{path.name}{UNFINISHED}"): path for path in written}
     try:
+        for path in sorted(written):
+            path.parent.mkdir(exist_ok=True)
+        for part, path in unfinished.items():
+            part.write_bytes(output.files[path.relative_to(folder).as_posix()])
+        for part, path in unfinished.items():
+            part.replace(path)
         for place in (folder / name for name in FOLDERS):
             for path in place.iterdir() if place.is_dir() else ():
-                if made(path):
+                if made(path) and path not in written:
                     path.unlink()
-        for name, content in output.files.items():
-            path = folder / name
-            path.parent.mkdir(exist_ok=True)
-            unfinished = path.with_name(f".{path.name}.part")
-            unfinished.write_bytes(content)
-            unfinished.replace(path)
-    except OSError as error:
+    except BaseException as error:
+        for part in unfinished:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
         raise RunFolderError(f"{folder}: the report cannot be written: {error.strerror or error}") from error

@@ -14,6 +14,8 @@ from sim.protocols.server import Server
 from sim.scenario.document import Path, Problem
 from sim.scenario.quantities import format_quantity
 from sim.scenario.scenario import Scenario, StrategyChoice
+from sim.server.check import Surroundings, check_faults, check_server
+from sim.server.config import Fault
 from sim.strategies.workload import OTA, Workload
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
@@ -49,7 +51,58 @@ def drive_problems(drive: DriveConfig, folder: FilePath) -> list[Problem]:
 
 
 def server_problems(server: Server) -> list[Problem]:
-    return [] if _is_address(server.address) else [Problem(("server", "address"), "is not an IP address, such as 52.78.123.45")]
+    found = [Problem(("server", *path), text) for path, text in check_server(server.nodes, server.balancer, server.store)]
+    if not _is_address(server.address):
+        found.append(Problem(("server", "address"), "is not an IP address, such as 52.78.123.45"))
+    return found
+
+
+def fault_problems(faults: Sequence[Fault], server: Server, drive: DriveConfig, folder: FilePath) -> list[Problem]:
+    """Faults of parts that are not there, at times that never come, with keys that mean nothing for their kind."""
+    if not faults:
+        return []
+    towers, gateways, drive_s = _of_log(drive, folder) if drive.recorded is not None else _of_plan(drive)
+    surroundings = Surroundings(
+        server.nodes,
+        server.balancer,
+        server.store,
+        server.tls.profile != "none",
+        drive.network.access == "cgnat",
+        towers,
+        tuple(dict.fromkeys((*drive.network.gateways, *gateways))),
+        drive_s,
+    )
+    problems = [Problem(("faults", *path), text, at_key) for path, text, at_key in check_faults(faults, surroundings)]
+    for index, fault in enumerate(faults):
+        if fault.address is not None and not _is_address(fault.address):
+            problems.append(Problem(("faults", index, "address"), "is not an IP address, such as 198.51.100.7"))
+    return problems
+
+
+Named = tuple[tuple[str, ...], tuple[str, ...], float | None]  # towers or cells, gateways, length of the drive in s
+
+
+def _of_plan(drive: DriveConfig) -> Named:
+    """Of a route or a script."""
+    towers = tuple(tower.id for tower in drive.towers) or _script_names(drive, "cell")
+    return towers, tuple(tower.gateway for tower in drive.towers) or _script_names(drive, "gateway"), drive_length_s(drive)
+
+
+def _of_log(drive: DriveConfig, folder: FilePath) -> Named:
+    # imported here, as in `drive_problems`
+    from sim.drive.log import read_log
+
+    assert drive.recorded is not None
+    log, _errors = read_log(drive.recorded, folder)
+    if log is None:
+        return (), (), None
+    cells, operators = (tuple(name for name in dict.fromkeys(log.texts.get(key, [])) if name) for key in ("cell", "operator"))
+    return cells, operators, float(log.time_s[-1])
+
+
+def _script_names(drive: DriveConfig, key: str) -> tuple[str, ...]:
+    steps = drive.script.steps if drive.script is not None else ()
+    return tuple(dict.fromkeys(name for step in steps if (name := getattr(step, key))))
 
 
 def workload_problems(workload: Workload) -> list[Problem]:

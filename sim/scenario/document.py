@@ -61,9 +61,9 @@ class Document:
             # the option names its own key; only another one is worth naming
             inside = problem.path[: len(place.path)] == place.path
             shown = dotted(problem.path[len(place.path) :]) if inside else shown
-            return 10**9, 0, _printable(f"{place.option}: " + (f"{shown}: " if shown else "") + problem.text)
+            return 10**9, 0, printable(f"{place.option}: " + (f"{shown}: " if shown else "") + problem.text)
         key = f"{shown}: " if shown else ""
-        return place.line, place.column, _printable(f"{self.file}:{place.line}:{place.column}: {key}{problem.text}")
+        return place.line, place.column, printable(f"{self.file}:{place.line}:{place.column}: {key}{problem.text}")
 
     def lines(self, problems: Iterable[Problem]) -> list[str]:
         """Return one line for each problem, in the order of the file, none twice."""
@@ -71,7 +71,7 @@ class Document:
         return [text for _line, _column, text in found]
 
 
-def _printable(line: str) -> str:
+def printable(line: str) -> str:
     """A key may hold line ends or escape sequences of a terminal; an error stays one line of plain text."""
     return "".join(char if char.isprintable() else " " for char in line)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path as FilePath
 from typing import Any
@@ -10,6 +11,7 @@ from sim.drive.config import DriveConfig
 from sim.scenario.checks import (
     WAYS,
     drive_problems,
+    fault_problems,
     name_problems,
     server_problems,
     strategy_problems,
@@ -18,11 +20,13 @@ from sim.scenario.checks import (
     workload_problems,
 )
 from sim.scenario.choices import build_objectives, build_strategies
-from sim.scenario.document import Document, Problem, ScenarioErrors
+from sim.scenario.document import Document, Place, Problem, ScenarioErrors
 from sim.scenario.models import build
+from sim.scenario.mosquitto_conf import read_conf, with_conf
 from sim.scenario.overrides import Selection, apply_options
 from sim.scenario.scenario import Scenario
 from sim.scenario.shape import DRIVE_KEYS, ScenarioFile
+from sim.scenario.sweep_block import read_block
 from sim.scenario.yaml_text import MAX_BYTES, read_yaml
 
 
@@ -60,12 +64,46 @@ def load_with_warnings(
     document = read_yaml(read_text(path), str(path))
     selection, problems = apply_options(document, sets, varies, strategies, replications, seed)
     folder = FilePath(path).parent
-    scenario, numbers, found = _build(document, selection, folder)
-    refused = {problem.path for problem in document.problems}
-    problems += [*document.problems, *(problem for problem in found if problem.path not in refused)]
+    scenario, warnings, found = build_scenario(document, selection, folder)
+    problems += found
     if scenario is None or problems:
         raise ScenarioErrors(document.lines(problems))
-    return scenario, document.lines(warnings_of(scenario, numbers))
+    return scenario, document.lines(warnings)
+
+
+def build_scenario(
+    document: Document, selection: Selection, folder: FilePath
+) -> tuple[Scenario | None, list[Problem], list[Problem]]:
+    """Return the scenario in a document (None where there are problems), the warnings, and the problems."""
+    scenario, numbers, found = _build(document, selection, folder)
+    ignored: list[Problem] = []
+    if scenario is not None and scenario.server.broker.config is not None:
+        scenario, ignored, wrong = _with_conf(scenario, document)
+        found += wrong
+    refused = {problem.path for problem in document.problems}
+    problems = [*document.problems, *(problem for problem in found if problem.path not in refused or problem.place is not None)]
+    if scenario is None or problems:
+        return None, [], problems
+    return scenario, [*warnings_of(scenario, numbers), *ignored], []
+
+
+def _with_conf(scenario: Scenario, document: Document) -> tuple[Scenario, list[Problem], list[Problem]]:
+    """The scenario with what the broker's configuration file says, what of it has no effect, and what is wrong."""
+    broker, at = scenario.server.broker, ("server", "broker", "config")
+    assert broker.config is not None
+    if broker.preset != "mosquitto":
+        text = f"is a mosquitto.conf, for preset mosquitto and not {broker.preset}"
+        return scenario, [], [Problem(at, text, at_key=True)]
+    conf = read_conf(scenario.folder / broker.config)
+    if isinstance(conf, str):
+        return scenario, [], [Problem(at, f"{broker.config} {conf}")]
+
+    def of_file(number: int, name: str, text: str) -> Problem:
+        return Problem((), text, place=Place(option=f"{scenario.folder / str(broker.config)}:{number}: {name}"))
+
+    server = with_conf(scenario.server, conf, "store" in (document.value.get("server") or {}))
+    ignored = [of_file(number, name, "is not modelled and has no effect here") for number, name in conf.ignored]
+    return dataclasses.replace(scenario, server=server), ignored, [of_file(*error) for error in conf.errors]
 
 
 def read_text(path: str | FilePath) -> str:
@@ -94,6 +132,7 @@ def _build(
     top, problems = build(ScenarioFile, raw, ())
     problems += name_problems(raw.get("name"))
     problems += ways_problems(raw)
+    problems += read_block(document, raw.get("sweep")).problems
     choices, wrong = build_strategies(raw.get("strategies"), folder)
     problems += wrong + strategy_problems(choices)
     labels: dict[str, list[str]] = {}
@@ -116,6 +155,7 @@ def _build(
         description=top.description,
         drive=DriveConfig(**{key: getattr(top, key) for key in DRIVE_KEYS}),
         server=top.server,
+        faults=top.faults,
         workload=top.workload,
         strategies=tuple(choice for _at, choice in kept),
         replications=top.replications,
@@ -144,5 +184,8 @@ def _section_problems(raw: dict[str, Any], wrong: set[str | int | None], folder:
     if any(sound.get(way) is not None for way in WAYS):
         drive = DriveConfig(**{key: getattr(top, key) for key in DRIVE_KEYS})
         # a section that is wrong has its defaults here, so that what is said about it means nothing
-        problems += [problem for problem in drive_problems(drive, folder) if problem.path[0] not in wrong]
+        found = [problem for problem in drive_problems(drive, folder) if problem.path[0] not in wrong]
+        problems += found
+        if not found and not wrong & {"faults", "server", *DRIVE_KEYS}:
+            problems += fault_problems(top.faults, top.server, drive, folder)
     return problems

@@ -33,7 +33,7 @@ from sim.scenario.quantities import format_number, format_quantity
 from sim.settings import unit_of
 
 #: A section under this key may be given as text alone, which then stands for this key of it: `tls: hybrid`.
-SHORTHANDS = {"broker": "preset", "tls": "profile", "backoff": "policy"}
+SHORTHANDS = {"broker": "preset", "tls": "profile", "backoff": "policy", "store": "kind"}
 #: Keys that stand for one of a section below: `server.dns_ttl` for `server.dns.ttl`.
 DEEP_KEYS: dict[type, dict[str, tuple[str, str]]] = {Server: {"dns_ttl": ("dns", "ttl_s")}}
 
@@ -261,8 +261,11 @@ def _has_numbers(hint: Any) -> bool:
     return inner in (int, float) or any(_has_numbers(part) for part in get_args(inner) if part is not Ellipsis)
 
 
-def _schema_extra(key: Key) -> dict[str, Any]:
+def _schema_extra(key: Key) -> Any:
     default = key.field.default
+    if default is None and not _without_none(key.hint)[1]:
+        # the class fills it in from its other settings: null is not what stands in its place
+        return lambda schema: schema.pop("default", None)
     if default is dataclasses.MISSING or default is None or isinstance(default, bool):
         return {"default": default} if isinstance(default, bool) else {}
     if isinstance(default, tuple):

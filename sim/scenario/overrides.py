@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sim.scenario.choices import label_of, use_of
@@ -89,6 +89,12 @@ def _set(document: Document, text: str) -> None:
     _put(document, path, value, Place(option=f"--set {key}", path=path))
 
 
+def put_at_key(document: Document, key: str, value: Any, place: Place) -> None:
+    """Put a value where a dotted key says, as --set does; what is wrong with it is said to be at `place`. Raises ValueError."""
+    path = _path(document, key)
+    _put(document, path, value, replace(place, path=path))
+
+
 def _path(document: Document, key: str) -> Path:
     """Return the path that a dotted key means: first a strategy by name, then the scenario's own keys."""
     listed = document.value.get("strategies")
@@ -154,7 +160,7 @@ def _put(document: Document, path: Path, value: Any, place: Place) -> None:
     """Put a value where `path` says, with the sections on the way; forget what was written below it."""
     short = SHORTHANDS.get(str(path[-1]))
     if short and isinstance(value, str) and isinstance(_open(document, path), dict):
-        path, place = (*path, short), Place(option=place.option, path=(*path, short))
+        path, place = (*path, short), replace(place, path=(*path, short))
     here = document.value
     for at, part in enumerate(path[:-1]):
         inner = _open(document, path[: at + 1])

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from sim.drive.config import DriveConfig
 from sim.measure.tolerance import Tolerance
 from sim.protocols.server import Server
+from sim.server.config import Fault
 from sim.settings import setting
 from sim.strategies.workload import Workload
 
@@ -40,6 +41,7 @@ class Scenario:
     description: str = setting("", "what the scenario is about, one or two sentences")
     drive: DriveConfig = setting(factory=DriveConfig, doc="the drive")
     server: Server = setting(factory=Server, doc="what stands at the fixed address")
+    faults: tuple[Fault, ...] = setting((), "what happens to the server side and the network, by time or at random")
     workload: Workload = setting(factory=Workload, doc="what is sent")
     strategies: tuple[StrategyChoice, ...] = setting((), "strategy variants, compared on the same drives")
     replications: int = setting(1, "number of drives", at_least=1)

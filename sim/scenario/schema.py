@@ -55,6 +55,7 @@ def scenario_schema() -> dict[str, Any]:
         },
     }
     properties["objectives"] = _objectives()
+    properties["sweep"] = _sweep()
     properties["name"]["pattern"] = "^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$"
     schema["oneOf"] = [{"required": [way]} for way in WAYS]
     schema["required"] = ["name", "strategies"]
@@ -89,6 +90,39 @@ def _objectives() -> dict[str, Any]:
             "oneOf": [{"required": ["at_most"]}, {"required": ["at_least"]}],
             "additionalProperties": False,
         },
+    }
+
+
+def _sweep() -> dict[str, Any]:
+    steps = {"required": ["step"], "properties": {"step": {"type": ["number", "string"]}}}
+    counted = {
+        "required": ["count"],
+        "properties": {"count": {"type": "integer", "minimum": 2}, "scale": {"enum": ["linear", "log"]}},
+    }
+    span = {
+        "type": "object",
+        "properties": {"from": {"type": ["number", "string"]}, "to": {"type": ["number", "string"]}},
+        "required": ["from", "to"],
+        "oneOf": [steps, counted],
+    }
+    values = {"anyOf": [{"type": "array", "minItems": 1}, span]}
+    columns = {"type": "object", "additionalProperties": values, "minProperties": 1}
+    condition = {"type": "string", "description": "such as hybrid.poll < 60 s"}
+    return {
+        "description": "what `python -m sim sweep` varies; other commands leave it alone",
+        "type": ["object", "null"],
+        "properties": {
+            "product": {**columns, "description": "key, as --set takes it: its values, or a range; every combination is run"},
+            "zip": {
+                "description": "keys with equally many values, which go together",
+                "anyOf": [columns, {"type": "array", "items": columns}],
+            },
+            "where": {
+                "description": "points that do not meet it are left out",
+                "anyOf": [condition, {"type": "array", "items": condition}],
+            },
+        },
+        "additionalProperties": False,
     }
 
 

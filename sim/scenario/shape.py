@@ -26,6 +26,7 @@ def _top() -> type:
             fields.append((field.name, Any, setting((), field.metadata["doc"])))
         elif field.name not in ("source", "folder"):
             fields.append((field.name, hints[field.name], _copied(field)))
+    fields.append(("sweep", Any, setting(None, "what `python -m sim sweep` varies; other commands leave it alone")))
     return dataclasses.make_dataclass("ScenarioFile", fields, frozen=True, kw_only=True)
 
 

@@ -62,17 +62,28 @@ def starter_text(name: str, file: str = "", schema: str = "") -> str:
 def write_starter(target: str) -> Path:
     """Write a starter file for `target` (a name, or a path that ends in .yaml) and return its path.
 
-    An existing file is never overwritten. Raises ScenarioErrors.
+    An existing file is never overwritten, and none is left half-written. Raises ScenarioErrors.
     """
-    path = Path(target if target.endswith((".yaml", ".yml")) else f"{target}.yaml")
-    name = path.name.rsplit(".", 1)[0]
-    wrong = name_problems(name)
+    path = Path(target)
+    if target.endswith("/") or path.is_dir():
+        raise ScenarioErrors([f"{target}: is a folder, expected a name, or a path such as {path / 'my_drive.yaml'}"])
+    if path.suffix not in ("", ".yaml", ".yml"):
+        raise ScenarioErrors([f"{target}: expected a name without a dot, or a path that ends in .yaml"])
+    path = path if path.suffix else path.with_suffix(".yaml")
+    wrong = name_problems(path.stem)
     if wrong:
         raise ScenarioErrors([f"{target}: the name {wrong[0].text}"])
     schema = "schema.json" if (path.parent / "schema.json").is_file() else ""
     try:
+        if not path.parent.is_dir():
+            raise ScenarioErrors([f"{path}: there is no folder {path.parent}, make it first"])
         with open(path, "x", encoding="utf-8", newline="\n") as file:
-            file.write(starter_text(name, str(path), schema))
+            try:
+                file.write(starter_text(path.stem, str(path), schema))
+                file.flush()
+            except BaseException:
+                path.unlink()
+                raise
     except FileExistsError:
         raise ScenarioErrors([f"{path}: exists already, it is not overwritten"]) from None
     except (OSError, ValueError) as error:

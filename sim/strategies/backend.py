@@ -6,12 +6,13 @@ The backend is an MQTT client of the broker, in the same data centre (transport 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from sim.machine import (
     AddressChanged,
     Deadlines,
     Deliver,
+    Drop,
     MachineBase,
     Message,
     MessageCreated,
@@ -19,6 +20,7 @@ from sim.machine import (
     NameResolved,
     PacketReceived,
     SendPacket,
+    StoreChanged,
     TransportAccepted,
     TransportLost,
     TransportOpened,
@@ -26,7 +28,8 @@ from sim.machine import (
     WriteResumed,
 )
 from sim.protocols.http import HTTPRequest, HTTPResponse, Unreadable
-from sim.protocols.mqtt_broker import MQTTBroker
+from sim.protocols.kept import Keeper
+from sim.protocols.mqtt_broker import Subscriber
 from sim.protocols.mqtt_packets import ConnAck, Connect, PubAck, Publish, PubRec, PubRel, Subscribe
 from sim.protocols.pending import PendingMessages
 from sim.protocols.registry import Registry
@@ -34,10 +37,18 @@ from sim.strategies.config import Hybrid as HybridSettings
 from sim.strategies.context import LAN, Context
 from sim.strategies.ota import OTAPublisher
 from sim.strategies.update_server import update_server
-from sim.strategies.vehicle_api import Call, VehicleAPI, read_heartbeat, read_ids, read_poll, refusal, status_response
+from sim.strategies.vehicle_api import Call, VehicleAPI, asked_of, read_heartbeat, read_ids, read_poll, refusal, status_response
 from sim.subclassing import mypyc_attr
 
 Out = list[Any]
+
+
+class Publishing(Protocol):
+    """A broker of the same data centre as its applications see it: MQTTBroker, or SessionStore where it has nodes."""
+
+    def publish(self, now: float, message: Message, qos: int, retain: bool, out: Out) -> None: ...
+
+    def subscribe_local(self, name: str, subscriber: Subscriber) -> None: ...
 
 
 class UplinkSubscriber:
@@ -64,7 +75,7 @@ class MQTTBackend(MachineBase):
         self.publisher = OTAPublisher(context, self.deadlines)
         self.updates = update_server(context)
         self._api = VehicleAPI(context, frozenset({Call.UPDATE}))
-        self._broker: MQTTBroker | None = None
+        self._broker: Publishing | None = None
         self._next_packet_id = 0
 
     def handle(self, now: float, event: Any) -> Out:
@@ -98,7 +109,7 @@ class MQTTBackend(MachineBase):
             self.updates.announced(now, event.message, out)
         self._publish(now, event.message, out)
 
-    def join(self, broker: MQTTBroker) -> None:
+    def join(self, broker: Publishing) -> None:
         """Publish into a broker of the same data centre by a call, and take from it what vehicles publish."""
         self._broker = broker
         broker.subscribe_local(self._context.topic("up/#"), UplinkSubscriber(self))
@@ -159,6 +170,12 @@ class MQTTBackend(MachineBase):
     def _on_lost(self, now: float, event: TransportLost, out: Out) -> None:
         self._api.lost(event.transport)
 
+    def _store_changed(self, now: float, event: StoreChanged, out: Out) -> None:
+        """Here nothing is kept."""
+
+    def _on_stored(self, now: float, event: StoreChanged, out: Out) -> None:
+        self._store_changed(now, event, out)
+
     def _on_nothing(self, now: float, event: Any, out: Out) -> None:
         """Of no concern to this machine."""
 
@@ -175,6 +192,7 @@ _HANDLERS: Final[dict[type, Callable[..., None]]] = {
     NameResolved: MQTTBackend._on_nothing,
     NameFailed: MQTTBackend._on_nothing,
     AddressChanged: MQTTBackend._on_nothing,
+    StoreChanged: MQTTBackend._on_stored,
 }
 
 
@@ -194,6 +212,18 @@ class HybridBackend(MQTTBackend):
     def held(self) -> Iterator[Message]:
         yield from self._pending.held()
         yield from super().held()
+
+    def keep_in(self, *keepers: Keeper) -> None:
+        """Tell these of each change of the registry and of the pending messages."""
+        self._registry.keepers = self._pending.keepers = keepers
+
+    def _store_changed(self, now: float, event: StoreChanged, out: Out) -> None:
+        self._api.store_changed(event, out)
+        if event.kept is not None:
+            self._registry.restore(self._context.vin, event.kept.entry)
+            gone = self._pending.restore(event.kept.messages)
+            if event.kept.emptied:
+                out.extend(Drop(message, "store_failover") for message in gone)
 
     def _publish(self, now: float, message: Message, out: Out) -> None:
         if message.qos or message.kind == "probe":  # QoS 0 is sent once or not at all; a probe may come by either way
@@ -230,7 +260,7 @@ class HybridBackend(MQTTBackend):
         return HTTPResponse(204, purpose=request.purpose)
 
     def _poll(self, now: float, request: HTTPRequest, out: Out) -> HTTPResponse | None:
-        poll = read_poll(request.body, self._config.poll_batch, self._config.ack)
+        poll = read_poll(asked_of(request), self._config.poll_batch, self._config.ack)
         if poll is None:
             return None
         self._pending.acknowledge_through(poll.through)

@@ -24,6 +24,9 @@ PolicyName = Literal[
 ]
 
 
+_CAP_S, _PAHO_CAP_S = 60.0, 120.0
+
+
 @dataclass(frozen=True, slots=True)
 class Backoff:
     """Which policy, and its figures."""
@@ -32,8 +35,17 @@ class Backoff:
         "exponential", "how the wait grows", "seed, reconnect settings 2: 1 s, x2, up to 60 s, no jitter"
     )
     base_s: float = setting(1.0, "first wait", "seed: reconnect_delay_ms_ = 1000", at_least=0.0)
-    cap_s: float = setting(60.0, "longest wait", "seed: max_reconnect_delay_ms_ = 60000", at_least=0.0)
+    cap_s: float = setting(
+        None,
+        "longest wait; where not given 60 s, with the policy paho 120 s",
+        "seed: max_reconnect_delay_ms_ = 60000; brokers 7: paho-python's reconnect_delay_set",
+        at_least=0.0,
+    )
     multiplier: float = setting(2.0, "growth per failed attempt", "seed: reconnect_multiplier_ = 2", at_least=1.0)
+
+    def __post_init__(self) -> None:
+        if self.cap_s is None:
+            object.__setattr__(self, "cap_s", _PAHO_CAP_S if self.policy == "paho" else _CAP_S)
 
 
 def _exponential(b: Backoff, n: int, _draw: float, _before: float) -> float:
@@ -73,7 +85,7 @@ SHORTEST_WAIT_S = 0.01
 #: name -> (function, one line for `list`)
 POLICIES: dict[str, tuple[Callable[[Backoff, int, float, float], float], str]] = {
     "exponential": (_exponential, "base x multiplier^n up to cap, no jitter (the seed's: 1, 2, 4 ... 60 s)"),
-    "paho": (_exponential, "as exponential; paho-python's own figures are base 1 s, cap 120 s"),
+    "paho": (_exponential, "as exponential, but up to 120 s where no cap is given: paho-python's own figures"),
     "libmosquitto": (_libmosquitto, "base x (n + 1)^2 up to cap: 1, 4, 9, 16 ... s"),
     "full_jitter": (_full_jitter, "uniform between 0 and the exponential wait (AWS SDKs)"),
     "equal_jitter": (_equal_jitter, "half the exponential wait and a uniform half"),

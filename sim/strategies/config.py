@@ -170,8 +170,8 @@ class Hybrid(MQTTConnection):
     )
     fallback_after_s: float = setting(
         0.0,
-        "MQTT down for this long before the first poll",
-        "seed: fallback at once; its production page: after long failure",
+        "from the first failed attempt to the first poll; not from the loss of the connection",
+        "seed: attempt, where it fails poll; its production page: when MQTT has failed for long",
         at_least=0.0,
     )
     retry: Literal["backoff", "with_poll"] = setting(

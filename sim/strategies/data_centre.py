@@ -11,6 +11,7 @@ from typing import Any
 
 from sim.machine import Deadlines, MachineBase, Message, MessageCreated, PacketReceived, TransportAccepted, hosted
 from sim.protocols.mqtt_broker import MQTTBroker
+from sim.strategies.backend import Publishing
 
 Out = list[Any]
 
@@ -20,7 +21,8 @@ class DataCentre(MachineBase):
 
     __slots__ = ("_at_broker", "_backend_deadlines", "_broker_deadlines", "_hosted", "_mqtt_port", "backend", "broker")
 
-    def __init__(self, backend: Any, broker: MQTTBroker, mqtt_port: int) -> None:
+    def __init__(self, backend: Any, broker: MQTTBroker, mqtt_port: int, publishing: Publishing | None = None) -> None:
+        """`publishing` is what the backend publishes into, where it is not the broker itself."""
         self.backend = backend
         self.broker = broker
         self._mqtt_port = mqtt_port
@@ -28,7 +30,7 @@ class DataCentre(MachineBase):
         self._hosted = hosted(backend)
         self._backend_deadlines: Deadlines = backend.deadlines
         self._broker_deadlines = broker.heap
-        backend.join(broker)
+        backend.join(broker if publishing is None else publishing)
 
     def handle(self, now: float, event: Any) -> Out:
         if type(event) is PacketReceived:

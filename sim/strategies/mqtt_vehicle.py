@@ -110,6 +110,7 @@ class MQTTVehicle(MachineBase):
         "_context",
         "_incoming_qos2",
         "_inflight",
+        "_keep_alive_s",
         "_known_address",
         "_last_message",
         "_last_sent",
@@ -152,6 +153,7 @@ class MQTTVehicle(MachineBase):
         self.on_message: Callable[[Message], None] | None = None
         self.auto_retry = True  # False: the owner says when to try again
         self._address: str | None = None  # what the interface has
+        self._keep_alive_s = config.keep_alive_s  # or what the server says instead [MQTT-3.1.2-21]
         self._known_address: str | None = None  # what was looked at last (the seed's last_known_ip_)
         self._looked_s = 0.0  # when that was, while connected
         self._attempts = 0  # failed ones in a row
@@ -453,10 +455,14 @@ class MQTTVehicle(MachineBase):
         self._waited_s = 0.0
         self._blocked = False
         self._ping_outstanding = False
-        if self._config.keep_alive_s > 0.0:
+        properties = packet.properties
+        self._keep_alive_s = self._config.keep_alive_s
+        if properties is not None and "server_keep_alive" in properties:
+            self._keep_alive_s = float(properties["server_keep_alive"])
+        if self._keep_alive_s > 0.0:
             # the first connection has stood for a while when the drive begins: its pings are at a phase drawn for the drive
             phase = self._context.phase("keep_alive") if self._trigger == "start" else 1.0
-            self.deadlines.set("ping", now + phase * self._config.keep_alive_s)
+            self.deadlines.set("ping", now + phase * self._keep_alive_s)
         if not packet.session_present:
             self._incoming_qos2.clear()
         self._resend(now, packet.session_present, out)
@@ -522,15 +528,15 @@ class MQTTVehicle(MachineBase):
 
     def _ping_due(self, now: float, out: Out) -> None:
         config = self._config
-        if config.ping_rule == "idle" and self._last_sent + config.keep_alive_s > now:
-            self.deadlines.set("ping", self._last_sent + config.keep_alive_s)
+        if config.ping_rule == "idle" and self._last_sent + self._keep_alive_s > now:
+            self.deadlines.set("ping", self._last_sent + self._keep_alive_s)
             return
         if self._ping_outstanding:
             # given up one keep alive after the PINGREQ that was not answered (brokers 7)
             if "keep_alive" in config.notices:
                 self._lost(now, "keep_alive", out)
             return
-        self.deadlines.set("ping", now + config.keep_alive_s)
+        self.deadlines.set("ping", now + self._keep_alive_s)
         if self.transport < 0:
             return
         self._ping_outstanding = True

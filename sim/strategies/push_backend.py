@@ -3,7 +3,7 @@
 Strategy 2 (`DDNSHeartbeat`): a failed batch keeps its messages until the next accepted heartbeat. Baseline `StaticPush`:
 always the first address, a bounded number of attempts.
 
-    idle -> opening -> waiting -> idle; a failure: holding -> opening
+    idle -> opening -> waiting -> idle; a failure: holding -> opening. Where the zone is another's: resolving -> opening
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from sim.machine import (
     Note,
     OpenTransport,
     PacketReceived,
+    ResolveName,
     SendPacket,
+    StoreChanged,
     TransportAccepted,
     TransportLost,
     TransportOpened,
@@ -35,6 +37,7 @@ from sim.machine import (
 )
 from sim.protocols.dns import Cache, Zone
 from sim.protocols.http import HTTPRequest, HTTPResponse, Unreadable
+from sim.protocols.kept import Keeper
 from sim.protocols.pending import PendingMessages
 from sim.protocols.registry import Registry
 from sim.strategies.config import DDNSHeartbeat, StaticPush
@@ -54,16 +57,18 @@ class State(Enum):
     __hash__ = object.__hash__  # the default hashes the name, in Python, on every look-up
 
     IDLE = "push_idle"
+    RESOLVING = "push_resolving"  # the vehicle's name, by somebody else's zone
     OPENING = "push_opening"  # TCP and TLS to the vehicle
     WAITING = "push_waiting"  # batch sent, acknowledgement awaited
     HOLDING = "push_holding"  # failed; waits for the next heartbeat (strategy 2) or the next attempt (static_push)
 
 
 TRANSITIONS: Final[dict[State, frozenset[State]]] = {
-    State.IDLE: frozenset({State.OPENING, State.HOLDING}),
+    State.IDLE: frozenset({State.RESOLVING, State.OPENING, State.HOLDING}),
+    State.RESOLVING: frozenset({State.OPENING, State.HOLDING}),
     State.OPENING: frozenset({State.WAITING, State.HOLDING}),
     State.WAITING: frozenset({State.IDLE, State.HOLDING}),
-    State.HOLDING: frozenset({State.OPENING, State.IDLE}),
+    State.HOLDING: frozenset({State.RESOLVING, State.OPENING, State.IDLE}),
 }
 
 
@@ -74,8 +79,8 @@ class PushBackend(MachineBase):
     uses_broker = False
 
     __slots__ = (
-        "_address", "_api", "_attempts", "_batch", "_cache", "_config", "_context", "_new_id", "_registry", "_store", "_zone",
-        "deadlines", "publisher", "state", "transport", "updates",
+        "_address", "_api", "_attempts", "_batch", "_cache", "_config", "_context", "_new_id", "_registry", "_store", "_trigger",
+        "_zone", "deadlines", "publisher", "state", "transport", "updates",
     )  # fmt: skip
 
     def __init__(self, config: DDNSHeartbeat | StaticPush, context: Context) -> None:
@@ -86,12 +91,13 @@ class PushBackend(MachineBase):
         self.updates = update_server(context)
         self._store = PendingMessages(config.push.store_limit)
         self._registry = Registry()
-        self._zone = Zone()
+        self._zone: Zone | None = Zone()
         self._cache = Cache()
         self._api = VehicleAPI(context, frozenset({Call.HEARTBEAT, Call.STATUS, Call.TELEMETRY, Call.UPDATE}))
         self._new_id = TransportIds()
         self._batch: tuple[Message, ...] = ()
         self._attempts: dict[int, int] = {}
+        self._trigger = ""  # of the attempt whose name is being resolved
         self._address = context.first_address if isinstance(config, StaticPush) else ""
         self.state = State.IDLE
         self.transport = -1
@@ -110,8 +116,9 @@ class PushBackend(MachineBase):
         out: Out = []
         while (name := self.deadlines.due(now)) is not None:
             if name == "push_timeout":
-                reason = "connect_timeout" if self.state is State.OPENING else "request_timeout"
-                out.append(CloseTransport(self.transport, abort=True, reason=reason))
+                if self.transport >= 0:
+                    reason = "connect_timeout" if self.state is State.OPENING else "request_timeout"
+                    out.append(CloseTransport(self.transport, abort=True, reason=reason))
                 self._failed(now, "timed_out", out)
             elif name == "push_retry":
                 self._push(now, "retry", out)
@@ -127,6 +134,29 @@ class PushBackend(MachineBase):
         if self.updates is not None:
             yield from self.updates.held()
 
+    # --- kept and named elsewhere -------------------------------------------------------------------------------------------
+
+    def keep_in(self, *keepers: Keeper) -> None:
+        """Tell these of each change of the registry and of the pending messages."""
+        self._registry.keepers = self._store.keepers = keepers
+
+    def resolve_names(self) -> None:
+        """The zone is another's, and told of the vehicle by a keeper: names are resolved, no longer looked up by a call."""
+        self._zone = None
+
+    def _on_store(self, now: float, event: StoreChanged, out: Out) -> None:
+        self._api.store_changed(event, out)
+        if event.kept is None:
+            return
+        moved = self._registry.restore(self._context.vin, event.kept.entry)
+        gone = self._store.restore(event.kept.messages)
+        if event.kept.emptied:
+            out.extend(Drop(message, "store_failover") for message in gone)
+        for message in self._store.held():
+            self._expect_answer(message)
+        if self.state is State.IDLE or (moved and self.state is State.HOLDING):
+            self._push(now, "heartbeat" if moved else "message", out)
+
     # --- messages ---------------------------------------------------------------------------------------------------------
 
     def _on_created(self, now: float, event: MessageCreated, out: Out) -> None:
@@ -136,11 +166,14 @@ class PushBackend(MachineBase):
 
     def _take(self, now: float, message: Message, out: Out) -> None:
         out.extend(self._store.put(message))
+        self._expect_answer(message)
+        if self.state is State.IDLE:
+            self._push(now, "message", out)
+
+    def _expect_answer(self, message: Message) -> None:
         timeout_s = self._timeout_of(message)
         if timeout_s is not None and self.deadlines.at("request_timeout") > message.created_s + timeout_s:
             self.deadlines.set("request_timeout", message.created_s + timeout_s)
-        if self.state is State.IDLE:
-            self._push(now, "message", out)
 
     def _timeout_of(self, message: Message) -> float | None:
         workload = self._context.workload
@@ -170,14 +203,16 @@ class PushBackend(MachineBase):
 
     # --- pushing ----------------------------------------------------------------------------------------------------------
 
-    def _locate(self, now: float) -> str:
-        """Where the vehicle is believed to be; "" where nothing is known."""
+    def _locate(self, now: float) -> str | None:
+        """Where the vehicle is believed to be; "" where nothing is known, None where its name has to be resolved."""
         config = self._config
         if isinstance(config, StaticPush):
             return self._address
         if config.locate == "registry":
             entry = self._registry.get(self._context.vin)
             return entry.address if entry is not None else ""
+        if self._zone is None:
+            return None
         cached = self._cache.get(now, self._context.host)
         if cached is None:
             answer = self._zone.answer(now, self._context.host)
@@ -188,19 +223,36 @@ class PushBackend(MachineBase):
         return cached
 
     def _push(self, now: float, trigger: str, out: Out) -> None:
-        if self.state in (State.OPENING, State.WAITING):
+        if self.state in (State.RESOLVING, State.OPENING, State.WAITING):
             return
         if not len(self._store):
             self._enter(State.IDLE, out)
             return
         address = self._locate(now)
-        if not address:
+        if address is None:
+            self._enter(State.RESOLVING, out)
+            self._trigger = trigger
+            self.deadlines.set("push_timeout", now + self._config.push.connect_timeout_s)
+            out.append(ResolveName(self._context.host))
+        elif address:
+            self._connect(now, address, trigger, out)
+        else:
             self._enter(State.HOLDING, out)
-            return
+
+    def _on_resolved(self, now: float, event: NameResolved, out: Out) -> None:
+        if self.state is State.RESOLVING and event.name == self._context.host:
+            self._connect(now, event.address, self._trigger, out)
+
+    def _on_name_failed(self, now: float, event: NameFailed, out: Out) -> None:
+        if self.state is State.RESOLVING and event.name == self._context.host:
+            self._failed(now, "name_failed", out)
+
+    def _connect(self, now: float, address: str, trigger: str, out: Out) -> None:
         self._enter(State.OPENING, out)
         self.transport = self._new_id()
         self.deadlines.set("push_timeout", now + self._config.push.connect_timeout_s)
-        out.append(OpenTransport(self.transport, address, VEHICLE_PORT, self._context.host, "push", trigger))
+        waited_s = self._config.retry_s if trigger == "retry" and isinstance(self._config, StaticPush) else 0.0
+        out.append(OpenTransport(self.transport, address, VEHICLE_PORT, self._context.host, "push", trigger, waited_s=waited_s))
 
     def _on_opened(self, now: float, event: TransportOpened, out: Out) -> None:
         if event.transport != self.transport:
@@ -309,7 +361,7 @@ class PushBackend(MachineBase):
             return
         address = heartbeat.address
         self._registry.heartbeat(now, self._context.vin, address, heartbeat.status)
-        if isinstance(self._config, DDNSHeartbeat) and self._config.locate == "dns":
+        if isinstance(self._config, DDNSHeartbeat) and self._config.locate == "dns" and self._zone is not None:
             dns = self._context.server.dns
             self._zone.update(now, self._context.host, address, self._config.dns_ttl_s, dns.propagation_s)
         out.append(Note("heartbeat_accepted", detail=address))
@@ -338,7 +390,8 @@ _HANDLERS: Final[dict[type, Callable[..., None]]] = {
     TransportAccepted: PushBackend._on_accepted,
     WriteBlocked: PushBackend._on_nothing,
     WriteResumed: PushBackend._on_nothing,
-    NameResolved: PushBackend._on_nothing,
-    NameFailed: PushBackend._on_nothing,
+    NameResolved: PushBackend._on_resolved,
+    NameFailed: PushBackend._on_name_failed,
     AddressChanged: PushBackend._on_nothing,
+    StoreChanged: PushBackend._on_store,
 }

@@ -28,7 +28,7 @@ from sim.machine import (
     WriteBlocked,
     WriteResumed,
 )
-from sim.protocols.http import Endpoint, HTTPClient, HTTPRequest, HTTPResponse
+from sim.protocols.http import Endpoint, HTTPClient, HTTPRequest, HTTPResponse, Unreadable
 from sim.strategies.application import Application
 from sim.strategies.config import DDNSHeartbeat, StaticPush
 from sim.strategies.context import VEHICLE_PORT, Context
@@ -296,6 +296,10 @@ class PushVehicle(MachineBase):
 
     def _serve(self, now: float, transport: int, request: HTTPRequest, out: Out) -> None:
         """The server's batch: hand over, answer with acknowledgement and the replies to requests in it."""
+        refused = _refusal(request)
+        if refused is not None:
+            out.append(SendPacket(transport, refused))
+            return
         replies = []
         self._last_message = now
         for message in request.messages:
@@ -365,6 +369,15 @@ class PushVehicle(MachineBase):
             raise RuntimeError(f"push vehicle: {self.state} -> {state} is not in the table")
         self.state = state
         out.append(Note(state.value))
+
+
+def _refusal(request: HTTPRequest) -> HTTPResponse | None:
+    """The answer to what is no batch of messages (RFC 9110 15.5)."""
+    if request.path != "/messages":
+        return HTTPResponse(404, purpose=request.purpose)
+    if request.method != "POST":
+        return HTTPResponse(405, purpose=request.purpose, headers=(("Allow", "POST"),))
+    return HTTPResponse(400, purpose=request.purpose) if request.body is Unreadable.BODY else None
 
 
 #: input or packet type -> handler; after the class, so that the methods exist

@@ -2,13 +2,13 @@
 
     POST /api/v1/vehicles/{vin}/heartbeat              {"ip": "10.2.5.200", "status": "online"}
     GET  /api/v1/vehicles/{vin}                        {"vin", "current_ip", "last_heartbeat", "status"}
-    GET  /api/v1/vehicles/{vin}/pending-messages       {"batch", "ack", "through", "beyond"}, all optional
+    GET  /api/v1/vehicles/{vin}/pending-messages       {"batch", "ack", "through", "beyond"}, all optional; or as query
     POST /api/v1/vehicles/{vin}/pending-messages/ack   {"ids": [1, 2]}
     POST /api/v1/vehicles/{vin}/telemetry              a batch of messages
     GET  /api/v1/vehicles/{vin}/update                 the image, or the range of it that is asked for
 
 A vehicle speaks for the VIN in its certificate and for no other (403). Bodies come from anywhere: nothing in one raises.
-Statuses are those of RFC 9110: 400, 403, 404, 405 with Allow.
+Statuses are those of RFC 9110: 400, 403, 404, 405 with Allow, and 503 while the store behind the API is out of reach.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ import ipaddress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal
+from urllib.parse import parse_qsl
 
-from sim.machine import TransportAccepted
+from sim.machine import Note, SendPacket, StoreChanged, TransportAccepted
 from sim.protocols.http import HTTPRequest, HTTPResponse
-from sim.protocols.registry import Entry
+from sim.protocols.kept import Entry
 from sim.strategies.context import Context
 
 _PREFIX = "/api/v1/vehicles/"
@@ -28,6 +29,14 @@ _IDS_MAX = 10_000  # in one body
 _BATCH_MAX = 1000
 _STATUS_MAX = 32  # characters
 _ERROR_BYTES = 13  # of JSON around the text
+_REFUSALS = {
+    400: "malformed body",
+    403: "not your VIN",
+    404: "not found",
+    405: "method not allowed",
+    416: "no such range",
+    503: "store out of reach",
+}
 
 
 class Call(Enum):
@@ -52,15 +61,21 @@ ROUTES: dict[str, dict[str, Call]] = {
 }
 
 
+def vin_in(path: str) -> str:
+    """The VIN that a path of the API names; "" where it is none."""
+    return path[len(_PREFIX) :].partition("?")[0].partition("/")[0] if path.startswith(_PREFIX) else ""
+
+
 class VehicleAPI:
     """Part of a backend that offers `calls`. Knows which vehicle is at the other end of each transport."""
 
-    __slots__ = ("_calls", "_context", "_peers")
+    __slots__ = ("_calls", "_context", "_peers", "_store_is_lost")
 
     def __init__(self, context: Context, calls: frozenset[Call]) -> None:
         self._context = context
         self._calls = calls
         self._peers: dict[int, str] = {}  # transport -> name in the certificate
+        self._store_is_lost = False
 
     def accepted(self, event: TransportAccepted) -> None:
         self._peers[event.transport] = event.peer
@@ -86,10 +101,17 @@ class VehicleAPI:
         call = methods.get(request.method)
         if call is None:
             return refusal(405, request, allow=", ".join(methods))
-        return call
+        # an image lies in a store of files
+        return refusal(503, request) if self._store_is_lost and call is not Call.UPDATE else call
 
-
-_REFUSALS = {400: "malformed body", 403: "not your VIN", 404: "not found", 405: "method not allowed", 416: "no such range"}
+    def store_changed(self, event: StoreChanged, out: list[Any]) -> None:
+        """The store is out of reach, or back: what rests on it is refused meanwhile, and may be asked for again."""
+        lost = event.kept is None
+        if lost is not self._store_is_lost:
+            self._store_is_lost = lost
+            out.append(Note("store_lost", detail=event.reason) if lost else Note("store_regained"))
+        for answer in event.withheld:
+            out.append(SendPacket(answer.transport, HTTPResponse(503, purpose=answer.packet.purpose)))
 
 
 def refusal(status: int, request: HTTPRequest, *, allow: str = "") -> HTTPResponse:
@@ -136,6 +158,21 @@ def read_heartbeat(body: Any) -> Heartbeat | None:
         except ValueError:
             return None
     return Heartbeat(address, status)
+
+
+def asked_of(request: HTTPRequest) -> Any:
+    """What a poll asks for: its body, or where it has none the query of its path (`?batch=5&through=17&beyond=19,20`)."""
+    query = request.path.partition("?")[2]
+    if request.body is not None or not query:
+        return request.body
+    found: dict[str, Any] = {}
+    for name, value in parse_qsl(query):
+        found[name] = [_number(part) for part in value.split(",")] if name == "beyond" else _number(value)
+    return found
+
+
+def _number(text: str) -> int | str:
+    return int(text) if len(text) <= 18 and text.removeprefix("-").isdecimal() and text.isascii() else text
 
 
 def read_poll(body: Any, batch: int, ack: Literal["explicit", "none"]) -> Poll | None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import functools
 import math
-import shutil
 import signal
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,9 +22,11 @@ from sim.live.client_command import ClientCommand
 from sim.live.client_host import Client
 from sim.live.environment import environment
 from sim.live.observed.observe import ClientSettings
-from sim.live.packages import TLS, WIRE, require
+from sim.live.packages import REDIS, TLS, WIRE, require
 from sim.live.run_certificates import RunCertificates, run_certificates
 from sim.live.session import LiveFailed, LiveRun, LiveSetting, live_strategy
+from sim.live.store.place import StorePlace, read_place
+from sim.live.store.run_store import RunStore, run_store
 from sim.live.vehicle_log import LogFile
 from sim.measure.attribution import attribute
 from sim.measure.summary import metrics
@@ -34,15 +35,22 @@ from sim.record.causes import UNATTRIBUTED
 from sim.record.read import read_run
 from sim.record.tables import concatenate, digest, drive_tables, vehicle_tables, write
 from sim.scenario.scenario import Scenario, StrategyChoice
-from sim.scenario.user_strategy import is_user_strategy, user_class
+from sim.server.build import NETWORK_FAULTS
 from sim.strategies.context import Context
 from sim.study.manifest import manifest, plain
-from sim.study.run import RunResult, Tables, drive_of, model_setting, timeouts, write_json
+from sim.study.run import Progress, RunResult, Tables, drive_of, model_setting, timeouts, users_own, write_json
+from sim.study.run_folder import new_run_folder, results_writable
 
+#: Signals that end a run and keep what was recorded.
+_ENDING = [number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)) is not None]
 LEAD_S = 3.0  # the machines start this long before the drive; the model is given the same
 _PRESET_KEYS = ("server.broker", "server.broker.preset")
 DRAIN_S = 30.0  # at most this much of the scenario's drain is waited for
 CLIENT = "client"  # what a program of the user's own is in place of a strategy's `use`
+
+
+class ModelOnly(Exception):
+    """The scenario has parts that only the model plays; the message is one line that begins with the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +76,15 @@ def plan(
     drain_s: float | None = None,
     sets: Sequence[str] = (),
 ) -> LivePlan:
-    """Drive 0 of the scenario, cut to [from_s, until_s] and shifted to 0. Raises ValueError where nothing is left.
+    """Drive 0 of the scenario, cut to [from_s, until_s] and shifted to 0. Raises ValueError where nothing is left, and ModelOnly.
 
     `sets`: the keys that were set by hand; a preset among them is kept whatever broker is run.
     """
+    modelled = [fault.kind for fault in scenario.faults if fault.kind not in NETWORK_FAULTS]
+    if modelled:
+        raise ModelOnly(f"faults: {', '.join(dict.fromkeys(modelled))}: played by the model alone, not live")
+    if scenario.server.balancer is not None or len(scenario.server.nodes.names) > 1:
+        raise ModelOnly("server: a balancer and several nodes are played by the model alone, not live")
     timeline = cut(drive_of(scenario, 0), from_s, until_s)
     setting = model_setting(scenario)
     drain = min(scenario.drain_s, DRAIN_S) if drain_s is None else drain_s
@@ -144,74 +157,74 @@ def run_live(
     link: str,
     *,
     certificates: Path | None = None,
+    store: str = "memory",
     out: Path = Path("results"),
     command: str = "",
     say: Callable[[str], None] = lambda _text: None,
+    progress: Progress | None = None,
 ) -> RunResult:
     """Run every strategy of the scenario live, side by side, and write a run folder like that of the model.
 
     A live run carries its start time in its id and is never the same twice. Ctrl-C ends it and keeps what was recorded.
     `certificates`: a folder that `python -m sim certificates` has written; new ones are made where it is not given.
+    `store`: where the server side keeps registry and pending messages: `memory`, `redis` (one of the lab's own), or a URL.
     """
+    place = read_place(store)
     planned = with_preset_of(planned, broker)
     scenario = planned.scenario
     profile = scenario.server.tls.profile
     require(WIRE if profile == "none" else WIRE | TLS, f"a live run with server.tls={profile}")
+    if place.kind != "memory":
+        require(REDIS, f"--store {place.shown}")
     started = datetime.now(UTC)
     parent = out / scenario.name
-    parent.mkdir(parents=True, exist_ok=True)
-    name = f"live-{started:%Y%m%dT%H%M%S}-{broker.replace(':', '_').replace('/', '_')}"
-    final = parent / name
+    first = name = f"live-{started:%Y%m%dT%H%M%S}-{broker.replace(':', '_').replace('/', '_')}"
     serial = 2
-    while final.exists():
-        final = parent / f"{name}-{serial}"
+    while (parent / name).exists():
+        name = f"{first}-{serial}"
         serial += 1
-    work = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=parent))
-    try:
+    with new_run_folder(parent, name) as folder:
         vin = make_context(planned.setting, planned.timeline, 0, 0).vin
-        log = LogFile(work / "live.log")
+        log = LogFile(folder / "live.log")
         say(f"log: {log.path}")
-        with run_certificates(scenario.server, [vin], work / "certificates", certificates) as held:
+        with run_certificates(scenario.server, [vin], folder / "certificates", certificates) as held, _handlers_kept():
             if held is not None:
                 say(f"certificates, and while this run lasts their keys: {held.folder}")
-            runs = asyncio.run(_all(planned, broker, link, work, held, log, say))
+            runs = asyncio.run(_stored(place, name, planned, broker, link, folder, held, log, say, progress))
         log.close()
         tables = _tables(planned, broker, runs)
-        write(tables, work)
-        content = manifest(
-            _as_seen(scenario, runs),
-            measured=list(planned.timeline.measured),
-            notes=list(planned.timeline.notes),
-            command=command,
-            keep_inputs=True,
-            folder=work,
-        )
-        content |= {
-            "run_id": final.name,
-            "world": "live",
-            "replications": 1,
-            "drain_s": planned.setting.drain_s,
-            "started": started.isoformat(),
-            "broker": sorted({run.broker_version for run in runs.values()}),
-            "link": link,
-            "interrupted": any(run.interrupted for run in runs.values()),
-        }
         notes = _notes(runs)
         how_seen = [run.how_seen for run in runs.values() if run.how_seen]
-        content |= _of_client(planned, content, runs) | {"live_notes": [*how_seen, *notes]}
-        content["environment"] |= environment(next(iter(runs.values())).congestion_control)
-        write_json(work / "manifest.json", content)
-        numbers = metrics(read_run(work))
-        write_json(work / "metrics.json", numbers)
-        content["digest"] = digest(tables, numbers)
-        write_json(work / "manifest.json", content)
-        work.chmod(0o755)
-        work.rename(final)
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        raise
+        with results_writable(parent):
+            write(tables, folder)
+            content = manifest(
+                _as_seen(scenario, runs),
+                measured=list(planned.timeline.measured),
+                notes=list(planned.timeline.notes),
+                command=command,
+                keep_inputs=True,
+                folder=folder,
+            )
+            content |= {
+                "run_id": name,
+                "world": "live",
+                "replications": 1,
+                "drain_s": planned.setting.drain_s,
+                "started": started.isoformat(),
+                "broker": sorted({run.broker_version for run in runs.values()}),
+                "link": link,
+                "store": sorted({run.store_version or "memory" for run in runs.values()}),
+                "interrupted": any(run.interrupted for run in runs.values()),
+            }
+            content |= _of_client(planned, content, runs) | {"live_notes": [*how_seen, *notes]}
+            content["environment"] |= environment(next(iter(runs.values())).congestion_control)
+            write_json(folder / "manifest.json", content)
+            numbers = metrics(read_run(folder))
+            write_json(folder / "metrics.json", numbers)
+            content["digest"] = digest(tables, numbers)
+            write_json(folder / "manifest.json", content)
     failed = any(run.program is not None and run.program.failed for run in runs.values())
-    return RunResult(final, numbers, bool(content["interrupted"]), tuple(notes), failed)
+    return RunResult(parent / name, numbers, bool(content["interrupted"]), tuple(notes), failed)
 
 
 def _notes(runs: dict[str, LiveRun]) -> list[str]:
@@ -247,7 +260,9 @@ def _of_client(planned: LivePlan, content: dict[str, Any], runs: dict[str, LiveR
     return found
 
 
-async def _all(
+async def _stored(
+    place: StorePlace,
+    run_id: str,
     planned: LivePlan,
     broker: str,
     link: str,
@@ -255,15 +270,44 @@ async def _all(
     certificates: RunCertificates | None,
     log: LogFile,
     say: Callable[[str], None],
+    progress: Progress | None,
+) -> dict[str, LiveRun]:
+    async with run_store(place, run_id, folder / "store") as store:
+        return await _all(planned, broker, link, store, folder, certificates, log, say, progress)
+
+
+@contextlib.contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """A loop that closes leaves the system's own reactions to signals behind, not those that were there before."""
+    before = {number: signal.getsignal(number) for number in _ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:  # None: set by something that is not Python
+                signal.signal(number, handler)
+
+
+async def _all(
+    planned: LivePlan,
+    broker: str,
+    link: str,
+    store: RunStore,
+    folder: Path,
+    certificates: RunCertificates | None,
+    log: LogFile,
+    say: Callable[[str], None],
+    progress: Progress | None,
 ) -> dict[str, LiveRun]:
     scenario = planned.scenario
     context = make_context(planned.setting, planned.timeline, 0, 0)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _ENDING:
         loop.add_signal_handler(number, stop.set)
-    say(f"{planned.horizon_s - context.start_s:.0f} s in real time, {len(scenario.strategies)} strategies side by side")
-    tasks = []
+    beside = f", {len(scenario.strategies)} strategies side by side" if len(scenario.strategies) > 1 else ""
+    say(f"{planned.horizon_s - context.start_s:.0f} s in real time{beside}")
+    tasks: list[asyncio.Task[LiveRun]] = []
     together = asyncio.Barrier(len(scenario.strategies))
     for choice in scenario.strategies:
         setting = LiveSetting(
@@ -276,12 +320,15 @@ async def _all(
             folder / "broker" / choice.name.replace("/", "_").replace(" ", "_"),
             together=together,
             certificates=certificates.made if certificates is not None else None,
+            redis=store.place_of(choice.name),
             log=functools.partial(log.line, choice.name),
             say=functools.partial(_say_of, say, choice.name),
         )
+        if progress is not None and not tasks:  # they run on one clock, so that of the first is enough
+            setting.at = functools.partial(_show, progress, context.start_s, planned.horizon_s)
         if choice.use == CLIENT and planned.client is not None:
             setting.client = Client(planned.client, _values(scenario, context, certificates), folder)
-        user = user_class(choice.use, scenario.folder) if is_user_strategy(choice.use) else None
+        user = users_own(choice, scenario.folder)
         tasks.append(
             asyncio.create_task(
                 live_strategy(setting, planned.timeline, context, choice.use, choice.config, user=user, stop=stop)
@@ -294,6 +341,12 @@ async def _all(
         await asyncio.gather(*tasks, return_exceptions=True)
         raise
     return {choice.name: run for choice, run in zip(scenario.strategies, results, strict=True)}
+
+
+def _show(progress: Progress, start_s: float, horizon_s: float, now: float) -> None:
+    total = round(horizon_s - start_s)
+    done = min(max(round(now - start_s), 0), total)
+    progress(done, total, "s of the drive" if done < total else "reading what was recorded")
 
 
 def _say_of(say: Callable[[str], None], name: str, text: str) -> None:
@@ -365,6 +418,8 @@ def _mark_path_ends(run: LiveRun, horizon_s: float) -> None:
     for row in run.record.connections:
         ends = next((at for at, name in zip(starts, held, strict=True) if at > row.asked_s and name != row.address), math.inf)
         over_s = row.noticed_s if row.noticed_s == row.noticed_s else horizon_s
+        if row.opener == "vehicle":
+            ends = min(ends, next((at for at in timeline.rebinds_s if at > row.asked_s), math.inf))
         if row.address and ends < over_s:
             row.path_end_s = ends
 

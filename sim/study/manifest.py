@@ -15,6 +15,7 @@ from typing import Any
 
 from sim import compiled
 from sim.protocols.broker_presets import PRESETS
+from sim.scenario.mosquitto_conf import MosquittoConf, read_conf
 from sim.scenario.scenario import Scenario
 from sim.strategies.catalog import STRATEGIES
 
@@ -43,6 +44,8 @@ def input_files(scenario: Scenario) -> list[Path]:
         files.append(Path(scenario.source))
     if scenario.drive.recorded is not None:
         files.append(scenario.folder / scenario.drive.recorded.file)
+    if scenario.server.broker.config is not None:
+        files.append(scenario.folder / scenario.server.broker.config)
     for choice in scenario.strategies:
         if ".py:" in choice.use:
             files.append(scenario.folder / choice.use.rpartition(":")[0])
@@ -62,7 +65,7 @@ def code_hash() -> str:
     total = hashlib.sha256()
     for path in sorted(root.rglob("*.py")):
         room = path.relative_to(root).parts[0]
-        if room in ("report", "live", "cli.py"):
+        if room in ("report", "live") or room.startswith("cli"):
             continue
         total.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
     return total.hexdigest()
@@ -79,19 +82,29 @@ def run_id(scenario: Scenario) -> str:
     return total.hexdigest()[:10]
 
 
+def file_hashes(scenario: Scenario) -> list[dict[str, str]]:
+    """Name and SHA-256 of every file the run reads."""
+    return [{"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()} for path in input_files(scenario)]
+
+
+def versions() -> dict[str, str]:
+    """Python and the packages behind the numbers."""
+    return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in _PACKAGES}}
+
+
 def manifest(
     scenario: Scenario, *, measured: list[str], notes: list[str], command: str, keep_inputs: bool, folder: Path
 ) -> dict[str, Any]:
     """The content of manifest.json; copies the inputs to <folder>/inputs where they are to be kept."""
-    inputs = []
-    for path in input_files(scenario):
-        inputs.append({"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()})
-        if keep_inputs:
+    inputs = file_hashes(scenario)
+    if keep_inputs:
+        for path in input_files(scenario):
             (folder / "inputs").mkdir(exist_ok=True)
             shutil.copyfile(path, folder / "inputs" / path.name)
     preset = PRESETS[scenario.server.broker.preset][0]
     broker = plain(scenario.server.broker)
-    overridden = [key for key, value in broker.items() if key != "preset" and value is not None]
+    overridden = [key for key, value in broker.items() if key not in ("preset", "config") and value is not None]
+    conf = read_conf(scenario.folder / broker["config"]) if broker["config"] else None
     return {
         "run_id": run_id(scenario),
         "scenario": scenario.name,
@@ -120,13 +133,18 @@ def manifest(
                 "version": preset.version,
                 "status": preset.status,
                 "overridden": overridden,
+                "behaviour": plain(scenario.server.broker.behaviour()),
             }
         ],
+        "broker_config": {
+            "file": broker["config"],
+            "ignored": sorted({name for _line, name in conf.ignored}) if isinstance(conf, MosquittoConf) else [],
+        },
         "measured": measured,
         "drive_notes": notes,
         "inputs": inputs,
         "command": command,
-        "versions": {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in _PACKAGES}},
+        "versions": versions(),
         "environment": {"platform": sys.platform, "machine": platform.machine(), "compiled": compiled.in_use()},
         "digest": "",
     }

@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sim.measure.summary import metrics
-from sim.model.simulate import simulate
 from sim.record.read import read_run
 from sim.record.tables import concatenate, digest, drive_tables, vehicle_tables, write
-from sim.scenario.user_strategy import is_user_strategy, user_class
 from sim.study.live import LivePlan
 from sim.study.manifest import manifest
-from sim.study.run import Tables, timeouts, write_json
+from sim.study.run import Tables, simulate_strategy, timeouts, write_json
 
 #: Phases of a broker's tick that the model is run with where a live broker's cannot be set: an interval of the tick's length
 #: is then known to within an eighth of it.
@@ -27,8 +25,9 @@ def model_tables(planned: LivePlan, tick_phase: float | None = None, number: int
     """
     parts = []
     for choice in planned.scenario.strategies:
-        user = user_class(choice.use, planned.scenario.folder) if is_user_strategy(choice.use) else None
-        run = simulate(planned.setting, planned.timeline, choice.use, choice.config, user=user, trace=True, tick_phase=tick_phase)
+        run = simulate_strategy(
+            planned.setting, planned.timeline, choice, planned.scenario.folder, trace=True, tick_phase=tick_phase
+        )
         parts.append(
             vehicle_tables(
                 run.record,

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-import concurrent.futures
+import contextlib
+import functools
 import json
-import multiprocessing
-import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import polars as pl
 
 from sim.drive.build import build_timeline
-from sim.drive.timeline import LinkTimeline
-from sim.model.simulate import Setting, simulate
+from sim.drive.outages import Outage
+from sim.drive.timeline import Disruption, LinkTimeline
+from sim.model.simulate import ModelError, Setting, VehicleRun, simulate
 from sim.record.tables import concatenate, digest, drive_tables, vehicle_tables, write
-from sim.scenario.scenario import Scenario
+from sim.scenario.scenario import Scenario, StrategyChoice
+from sim.scenario.user_machine import StrategyBroken, UserStrategy
 from sim.scenario.user_strategy import is_user_strategy, user_class
+from sim.server.build import Key, build_server_timeline, nat_rebinds, tower_outages
+from sim.server.timeline import NOTHING, ServerTimeline
 from sim.study.manifest import manifest, run_id
+from sim.study.run_folder import new_run_folder, results_writable
+from sim.study.workers import in_processes
 
 Tables = dict[str, pl.DataFrame]
-Progress = Callable[[int, int], None]
+#: Called with (drives done, drives in all, what is done now).
+
+
+class Progress(Protocol):
+    """Told how far a run is; `what` is counted, or what goes on once all is done."""
+
+    def __call__(self, done: int, total: int, what: str = "") -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +72,69 @@ def timeouts(scenario: Scenario) -> dict[str, float]:
 
 def drive_of(scenario: Scenario, replication: int, vehicle: int = 0) -> LinkTimeline:
     """The drive of one replication: the same for every strategy, in the model and live."""
-    return build_timeline(scenario.drive, scenario.seed, replication, vehicle, scenario.folder)
+    key = _fault_key(scenario, replication)
+
+    def faults(end_s: float) -> tuple[list[Outage], list[float]]:
+        outages = [Outage(*each) for each in tower_outages(scenario.faults, scenario.server.store, end_s, key)]
+        return outages, nat_rebinds(scenario.faults, end_s, key)
+
+    return build_timeline(scenario.drive, scenario.seed, replication, vehicle, scenario.folder, faults)
+
+
+def _fault_key(scenario: Scenario, replication: int) -> Key:
+    return Key(scenario.seed, replication, scenario.phases == "fixed")
+
+
+def server_timeline(scenario: Scenario, replication: int, end_s: float) -> ServerTimeline:
+    """What happens to the server side in one replication: the same for every vehicle and every strategy."""
+    if not scenario.faults:
+        return NOTHING
+    server = scenario.server
+    key = _fault_key(scenario, replication)
+    return build_server_timeline(server.nodes, server.balancer, server.store, scenario.faults, end_s, key)
+
+
+def users_own(choice: StrategyChoice, folder: Path) -> UserStrategy | None:
+    """The user's class behind a strategy; None for one of the lab's."""
+    return UserStrategy(choice.use, folder) if is_user_strategy(choice.use) else None
+
+
+def simulate_strategy(
+    setting: Setting, timeline: LinkTimeline, choice: StrategyChoice, folder: Path, **options: Any
+) -> VehicleRun:
+    """`simulate` for a strategy of a scenario in `folder`.
+
+    Raises:
+        StrategyBroken: whatever goes wrong with a strategy of the user's own.
+    """
+    user = users_own(choice, folder)
+    try:
+        return simulate(setting, timeline, choice.use, choice.config, user=user, **options)
+    except (Exception, SystemExit) as error:
+        if user is None or isinstance(error, StrategyBroken):
+            raise
+        if isinstance(error, ModelError):
+            text = "of each message that was not delivered it has to hold a copy (held()) or say that it drops it (Drop)"
+            raise StrategyBroken(f"{choice.use}: its machines lost track: {error}; {text}") from error
+        raise user.failure(error) from error
 
 
 def simulate_replication(
-    scenario: Scenario, replication: int, fold: bool, trace: bool
+    scenario: Scenario, replication: int, fold: bool, trace: bool, timeline: LinkTimeline | None = None
 ) -> tuple[Tables, dict[str, Tables], list[str]]:
-    """Run every strategy on one drive. Returns the drive's tables, those of each strategy, and notes and measured columns."""
-    timeline = drive_of(scenario, replication)
+    """Run every strategy on one drive. Returns the drive's tables, those of each strategy, and notes and measured columns.
+
+    `timeline` is the drive where the caller has it already.
+    """
+    if timeline is None:
+        timeline = drive_of(scenario, replication)
+    happens = server_timeline(scenario, replication, timeline.end_s)
     setting = model_setting(scenario)
     found: dict[str, Tables] = {}
     for choice in scenario.strategies:
-        user = user_class(choice.use, scenario.folder) if is_user_strategy(choice.use) else None
-        run = simulate(setting, timeline, choice.use, choice.config, user=user, replication=replication, fold=fold, trace=trace)
+        run = simulate_strategy(
+            setting, timeline, choice, scenario.folder, replication=replication, fold=fold, trace=trace, happens=happens
+        )
         found[choice.name] = vehicle_tables(
             run.record,
             run.outcomes,
@@ -90,16 +149,17 @@ def simulate_replication(
             timeouts=timeouts(scenario),
             parked=timeline.parked,
         )
-    return drive_tables(timeline, replication, 0), found, [*timeline.measured, "", *timeline.notes]
+    events = [Disruption(each.kind, each.start_s, each.end_s, each.before, each.after, each.cause) for each in happens.events]
+    return drive_tables(timeline, replication, 0, events), found, [*timeline.measured, "", *timeline.notes]
 
 
-def _worker_start(uses: list[tuple[str, Path]]) -> None:
-    """A user's strategy must be known before its settings can be unpickled."""
+def _load_strategies(uses: list[tuple[str, Path]]) -> None:
+    """In a worker: a user's strategy must be known before its settings can be unpickled."""
     for use, folder in uses:
         user_class(use, folder)
 
 
-def _replications(scenario: Scenario, jobs: int, fold: bool, trace: int) -> Iterator[tuple[int, Any]]:
+def _replications(scenario: Scenario, jobs: int, fold: bool, trace: int) -> Generator[tuple[int, Any], None, None]:
     """Yield (replication, result) as they finish. `trace`: replications below this number keep full detail."""
     numbers = range(scenario.replications)
     if jobs <= 1 or scenario.replications == 1:
@@ -107,15 +167,14 @@ def _replications(scenario: Scenario, jobs: int, fold: bool, trace: int) -> Iter
             yield number, simulate_replication(scenario, number, fold, number < trace)
         return
     uses = [(choice.use, scenario.folder) for choice in scenario.strategies if is_user_strategy(choice.use)]
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(min(jobs, scenario.replications), context, _worker_start, (uses,)) as pool:
-        futures = {pool.submit(simulate_replication, scenario, number, fold, number < trace): number for number in numbers}
-        try:
-            for future in concurrent.futures.as_completed(futures):
-                yield futures[future], future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    arguments = {number: (scenario, number, fold, number < trace) for number in numbers}
+    yield from in_processes(
+        min(jobs, scenario.replications), simulate_replication, arguments, functools.partial(_load_strategies, uses)
+    )
+
+
+def _drives(scenario: Scenario) -> str:
+    return "drive" if scenario.replications == 1 else "drives"
 
 
 def run_tables(
@@ -126,10 +185,14 @@ def run_tables(
     Rows stand in the order of strategy, replication, time, whatever finished first.
     """
     done: dict[int, Any] = {}
-    for number, result in _replications(scenario, jobs, fold, trace):
-        done[number] = result
-        if progress is not None:
-            progress(len(done), scenario.replications)
+    if progress is not None:
+        progress(0, scenario.replications, _drives(scenario))
+    with contextlib.closing(_replications(scenario, jobs, fold, trace)) as finished:
+        for number, result in finished:
+            done[number] = result
+            if progress is not None:
+                what = _drives(scenario) if len(done) < scenario.replications else "writing the records"
+                progress(len(done), scenario.replications, what)
     ordered = [done[number] for number in range(scenario.replications)]
     tables = concatenate(found[choice.name] for choice in scenario.strategies for _drive, found, _texts in ordered)
     tables |= concatenate(drive for drive, _found, _texts in ordered)
@@ -155,50 +218,34 @@ def run_scenario(
 
     Raises:
         sim.model.simulate.ModelError: a defect of the model.
+        StrategyBroken: a strategy of the user's own failed.
+        ResultsNotWritten, WorkerLost: what the machine lacks.
     """
     from sim.measure.summary import metrics
     from sim.record.read import read_run
 
-    parent = out / scenario.name
-    parent.mkdir(parents=True, exist_ok=True)
-    final = parent / run_id(scenario)
-    work = Path(tempfile.mkdtemp(prefix=f".{final.name}.", dir=parent))
-    try:
+    def show(what: str) -> None:
+        if progress is not None:
+            progress(scenario.replications, scenario.replications, what)
+
+    parent, name = out / scenario.name, run_id(scenario)
+    with new_run_folder(parent, name) as folder:
         tables, measured, notes = run_tables(scenario, jobs=jobs, fold=fold, progress=progress)
-        write(tables, work)
-        content = manifest(scenario, measured=measured, notes=notes, command=command, keep_inputs=keep_inputs, folder=work)
-        write_json(work / "manifest.json", content)
-        numbers = metrics(read_run(work))
-        write_json(work / "metrics.json", numbers)
-        content["digest"] = digest(tables, numbers)
-        write_json(work / "manifest.json", content)
-        if report:
-            from sim.report.page import write_report
+        with results_writable(parent):
+            write(tables, folder)
+            content = manifest(scenario, measured=measured, notes=notes, command=command, keep_inputs=keep_inputs, folder=folder)
+            write_json(folder / "manifest.json", content)
+            show("measuring")
+            numbers = metrics(read_run(folder))
+            write_json(folder / "metrics.json", numbers)
+            content["digest"] = digest(tables, numbers)
+            write_json(folder / "manifest.json", content)
+            if report:
+                show("making the report")
+                from sim.report.page import write_report
 
-            write_report(work)
-        _replace(work, final)
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        raise
-    return RunResult(final, numbers)
-
-
-def _replace(work: Path, final: Path) -> None:
-    """Put the finished folder in its place. What a user added to an older one of the same id is kept beside it."""
-    os.chmod(work, 0o755)
-    if final.exists():
-        from sim.report.names import made_by_a_report
-
-        for path in sorted(final.rglob("*")):
-            kept = work / path.relative_to(final)
-            if not kept.exists() and kept.parent.is_dir() and not made_by_a_report(path):
-                shutil.move(str(path), kept)
-        old = final.with_name(f".{final.name}.old-{os.getpid()}")
-        final.rename(old)
-        work.rename(final)
-        shutil.rmtree(old)
-    else:
-        work.rename(final)
+                write_report(folder)
+    return RunResult(parent / name, numbers)
 
 
 def write_json(path: Path, content: Any) -> bytes:

@@ -19,7 +19,8 @@ from sim.measure.validation import LOG, MODEL, VERDICT, Validation, read_validat
 from sim.study.live import LivePlan, run_live, with_preset_of
 from sim.study.manifest import manifest
 from sim.study.model_record import Ensemble, model_ensemble, model_tables, write_model
-from sim.study.run import write_json
+from sim.study.run import Progress, write_json
+from sim.study.run_folder import new_run_folder, results_writable
 
 
 def validate(
@@ -28,9 +29,11 @@ def validate(
     link: str,
     *,
     runs: int = 1,
+    store: str = "memory",
     out: Path = Path("results"),
     command: str = "",
     say: Callable[[str], None] = lambda _text: None,
+    progress: Progress | None = None,
 ) -> Validation:
     """Run the model, and live `runs` times, on the same timeline and compare them; the tolerance is the scenario's.
 
@@ -43,7 +46,7 @@ def validate(
     for number in range(runs):
         if runs > 1:
             say(f"live run {number + 1} of {runs}")
-        live = run_live(planned, broker, link, out=out, command=command, say=say)
+        live = run_live(planned, broker, link, store=store, out=out, command=command, say=say, progress=progress)
         done.append(live.run_dir)
         _place_model(ensemble, live.run_dir, command)
         found = _written(done)
@@ -61,9 +64,9 @@ def validate_against(planned: LivePlan, log: Path, *, out: Path = Path("results"
     scenario = planned.scenario
     started = datetime.now(UTC)
     parent = out / scenario.name
-    parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=".field.", dir=parent))
-    try:
+    name = _free(parent, f"field-{started:%Y%m%dT%H%M%S}-{log.stem}").name
+    model = Ensemble(planned, (None,), model_tables(planned))
+    with new_run_folder(parent, name) as work, results_writable(parent):
         shutil.copyfile(log, work / LOG)
         content = manifest(
             scenario,
@@ -75,15 +78,9 @@ def validate_against(planned: LivePlan, log: Path, *, out: Path = Path("results"
         )
         content |= {"world": "field", "replications": 1, "started": started.isoformat(), "log": log.name}
         content["drain_s"] = planned.setting.drain_s
-        write_model(Ensemble(planned, (None,), model_tables(planned)), work / MODEL, command)
-        final = _free(parent, f"field-{started:%Y%m%dT%H%M%S}-{log.stem}")
-        write_json(work / "manifest.json", content | {"run_id": final.name})
-        work.chmod(0o755)
-        work.rename(final)
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        raise
-    return _written([final])
+        write_model(model, work / MODEL, command)
+        write_json(work / "manifest.json", content | {"run_id": name})
+    return _written([parent / name])
 
 
 def _free(parent: Path, name: str) -> Path:
@@ -95,24 +92,26 @@ def _free(parent: Path, name: str) -> Path:
 
 
 def _place_model(ensemble: Ensemble, run_dir: Path, command: str) -> None:
-    work = Path(tempfile.mkdtemp(prefix=f".{MODEL}.", dir=run_dir))
-    try:
-        write_model(ensemble, work / MODEL, command)
-        (work / MODEL).rename(run_dir / MODEL)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+    with results_writable(run_dir):
+        work = Path(tempfile.mkdtemp(prefix=f".{MODEL}.", dir=run_dir))
+        try:
+            write_model(ensemble, work / MODEL, command)
+            (work / MODEL).rename(run_dir / MODEL)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
 
 
 def _written(folders: Sequence[Path]) -> Validation:
     """The comparison of these runs; validation.csv and validation.json, which names all of them, go into each folder."""
-    for folder in folders:
-        write_json(folder / VERDICT, {"runs": [one.name for one in folders]})
-    found = read_validation(folders[-1])
-    for comparison in found.comparisons:
-        _write_rows(comparison.rows, comparison.run_dir)
-        verdict = {"agrees": comparison.agrees, "rows": len(comparison.rows)}
-        verdict["parted"] = sum(not row.agrees for row in comparison.rows)
-        write_json(comparison.run_dir / VERDICT, verdict | {"runs": [one.name for one in folders]})
+    with results_writable(folders[-1]):
+        for folder in folders:
+            write_json(folder / VERDICT, {"runs": [one.name for one in folders]})
+        found = read_validation(folders[-1])
+        for comparison in found.comparisons:
+            _write_rows(comparison.rows, comparison.run_dir)
+            verdict = {"agrees": comparison.agrees, "rows": len(comparison.rows)}
+            verdict["parted"] = sum(not row.agrees for row in comparison.rows)
+            write_json(comparison.run_dir / VERDICT, verdict | {"runs": [one.name for one in folders]})
     return found
 
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from sim.protocols.mqtt_packets import PubAck, PubCompWithReason, Publish, PubRec, PubRel, PubRelWithReason
+from sim.protocols.mqtt_packets import Disconnect, PubAck, PubCompWithReason, Publish, PubRec, PubRel, PubRelWithReason
 from tests.live.wire_client import connected5
 
 
@@ -180,6 +180,41 @@ def test_receive_maximum_of_the_server(port, topic):
     assert not client.closed
     client.publish(topic, b"m", 2, wait=False)
     assert client.refused_with(1.0) == 0x93
+
+
+@pytest.mark.differs("mosquitto 2.0.11 answers PUBREC 0x97 and stays connected")
+def test_receive_maximum_counts_for_one_connection(port, topic):
+    """4.9: the quotas begin anew with each connection; what an earlier one has left without PUBREL does not count."""
+    client = connected5(port, topic, session_expiry_s=60.0)
+    assert client.connack is not None
+    allowed = (client.connack.properties or {})["receive_maximum"]
+    for _ in range(allowed):
+        client.publish(topic, b"left behind", 2, wait=False)
+    for _ in range(allowed):
+        client.expect(PubRec)
+    client.vanish()
+    again = connected5(port, topic, clean=False, session_expiry_s=60.0)
+    for _ in range(allowed):
+        again.next_id()
+    for _ in range(allowed):
+        again.publish(topic, b"new", 2, wait=False)
+    for _ in range(allowed):
+        assert again.expect(PubRec).packet_id > allowed
+    again.publish(topic, b"one too many", 2, wait=False)
+    assert again.refused_with() == 0x93
+
+
+@pytest.mark.differs("mosquitto 2.0.11 has no limit unless max_packet_size is set")
+@pytest.mark.parametrize(("beyond", "code"), [(0, None), (1, 0x95)])
+def test_maximum_packet_size_of_the_server_to_the_byte(port, topic, beyond, code):
+    """[MQTT-3.2.2-15]: what CONNACK says counts for the whole packet; 0x95 for a larger one."""
+    client = connected5(port, topic)
+    assert client.connack is not None
+    limit = (client.connack.properties or {})["maximum_packet_size"]
+    payload = bytes(limit + beyond - 5 - 2 - len(topic) - 1)
+    client.publish(topic, payload, 0)
+    client.disconnect()
+    assert [packet.code for packet in client.received if isinstance(packet, Disconnect)] == ([code] if code else [])
 
 
 @pytest.mark.differs("mosquitto 2.0.11 answers PUBCOMP without a reason")

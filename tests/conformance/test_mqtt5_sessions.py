@@ -152,6 +152,15 @@ def test_will_message_with_properties(port, topic, broker):
         assert silent.refused_with() == 0x8D  # 4.13.2
 
 
+@pytest.mark.differs("mosquitto 2.0.11 takes it")
+def test_a_will_whose_response_topic_has_wildcards_is_refused(port, topic):
+    """[MQTT-3.3.2-14], 3.1.3.2.6."""
+    client = WireClient(port, V5)
+    client.send(Connect(topic, True, 60, V5, will=will(topic, properties={"response_topic": "answers/+"})))
+    client.wait_until_closed()
+    assert [packet.code for packet in client.received] in ([0x90], [0x82], [0x81])
+
+
 @pytest.mark.differs("mosquitto 2.0.11 does not send the will at the end of the session")
 def test_will_delay(port, topic):
     """3.1.3.2.2: after the interval or at the end of the session, whichever is first."""

@@ -20,6 +20,22 @@ def test_no_local(port, topic):
     assert own.quiet() == []
 
 
+@pytest.mark.differs("mosquitto 2.0.11 sends retained messages whoever published them")
+def test_no_local_holds_for_retained_messages_too(port, topic):
+    """[MQTT-3.8.3-3]: whoever published it does not get it back when it subscribes."""
+    own, other = connected5(port, topic + "-own"), connected5(port, topic + "-other")
+    own.publish(f"{topic}/a", b"kept", 1, retain=True)
+    other.publish(f"{topic}/b", b"of the other", 1, retain=True)
+    own.subscribe((f"{topic}/+", 2 | NO_LOCAL))
+    own.expect_payloads(b"of the other")
+    own.subscribe(f"{topic}/a")
+    own.expect_payloads(b"kept")
+    other.subscribe((f"{topic}/a", 2 | NO_LOCAL))
+    other.expect_payloads(b"kept")
+    for name in "ab":
+        own.publish(f"{topic}/{name}", b"", 1, retain=True)
+
+
 def test_retain_as_published(port, topic):
     """[MQTT-3.3.1-12], [MQTT-3.3.1-13]."""
     asks, does_not = connected5(port, topic + "-asks"), connected5(port, topic + "-does-not")

@@ -21,6 +21,7 @@ from sim.drive.config import (
     Tower,
     Waypoint,
 )
+from sim.drive.outages import Outage
 from sim.drive.timeline import LinkState
 
 coordinates = st.tuples(st.floats(-5e3, 5e3), st.floats(-5e3, 5e3))
@@ -100,9 +101,22 @@ scripts = st.builds(
 )
 
 
-def keeps_its_promises(config: DriveConfig, vehicle: int) -> None:
+outages = st.lists(
+    st.builds(
+        lambda start_s, for_s, name: Outage(start_s, start_s + for_s, **name),
+        st.floats(0.0, 400.0),
+        st.floats(0.0, 60.0),
+        st.sampled_from([{"tower": "T0"}, {"tower": "T1"}, {"tower": "A"}, {"gateway": "a"}, {"gateway": "b"}]),
+    ),
+    max_size=3,
+)
+
+
+def keeps_its_promises(config: DriveConfig, vehicle: int, out: list[Outage]) -> None:
     assert check_drive(config) == []
-    t = build_timeline(config, 1, 0, vehicle)  # LinkTimeline itself holds that rows rise, and no address means lost
+    t = build_timeline(
+        config, 1, 0, vehicle, faults=lambda end_s: ([each for each in out if each.start_s < end_s], ())
+    )  # LinkTimeline itself holds that rows rise, and no address means lost
     starts = [d.start_s for d in t.disruptions]
     assert starts == sorted(starts)
     for d in t.disruptions:
@@ -134,12 +148,12 @@ def keeps_its_promises(config: DriveConfig, vehicle: int) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(routes, st.integers(0, 3))
-def test_any_route(config, vehicle):
-    keeps_its_promises(config, vehicle)
+@given(routes, st.integers(0, 3), outages)
+def test_any_route(config, vehicle, out):
+    keeps_its_promises(config, vehicle, out)
 
 
 @settings(max_examples=100, deadline=None)
-@given(scripts, st.integers(0, 3))
-def test_any_script(config, vehicle):
-    keeps_its_promises(config, vehicle)
+@given(scripts, st.integers(0, 3), outages)
+def test_any_script(config, vehicle, out):
+    keeps_its_promises(config, vehicle, out)

@@ -7,16 +7,19 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from sim.live.mqtt_codec import encode
+from sim.live.names.name_server import NameServer, new_key
 from sim.live.observed.visits import Visit
 from sim.live.packet import names
 from sim.live.packet.capture import Captured
 from sim.live.packet.headers import ACK, FIN, RST, SYN, TCP, UDP
 from sim.protocols.mqtt_packets import V311, ConnAck, Connect, SubAck, Subscribe
+from sim.protocols.server import Server
 
 VEHICLE, SERVER = "10.1.1.100", "52.78.123.45"
 BROKER = (SERVER, 8883)
 HALF_S = 0.04
 NAME = "ota-server.company.com"
+NAMES = NameServer(Server(name=NAME, address=SERVER), lambda: 0.0, new_key())
 
 
 def ip(at_s: float, up: bool, protocol: int, body: bytes, vehicle: str = VEHICLE) -> Captured:
@@ -33,7 +36,7 @@ def lookup(at_s: float, *, answered: bool, port: int = 40_000) -> list[Captured]
         asked = names.query(number, NAME)
         found.append(ip(at_s, True, UDP, struct.pack("!HHHH", port, names.PORT, 8 + len(asked), 0) + asked))
         if answered:
-            told = names.answer(asked, lambda _name: (SERVER, 60.0)) or b""
+            told = NAMES.answer(asked, udp=True) or b""
             udp = struct.pack("!HHHH", names.PORT, port, 8 + len(told), 0)
             found.append(ip(at_s + 2 * HALF_S, False, UDP, udp + told))
     return sorted(found, key=lambda packet: packet.at_s)

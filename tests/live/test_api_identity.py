@@ -14,9 +14,10 @@ from sim.live.clock import Clock
 from sim.live.host import Host
 from sim.live.http_codec import HTTPCodec
 from sim.live.tls_parties import Parties
-from sim.machine import Message, SendPacket, TransportAccepted, TransportLost
+from sim.machine import Message, SendPacket, StoreChanged, TransportAccepted, TransportLost
 from sim.machine import PacketReceived as Received
 from sim.protocols.http import HTTPRequest, HTTPResponse, Unreadable
+from sim.protocols.kept import Entry, Kept
 from sim.protocols.server import Server
 from sim.protocols.tls import TLS
 from sim.record.journal import SERVER, Journal
@@ -25,6 +26,7 @@ from sim.strategies.backend import HybridBackend
 from sim.strategies.config import DDNSHeartbeat, Hybrid
 from sim.strategies.context import Context
 from sim.strategies.push_backend import PushBackend
+from sim.strategies.vehicle_backends import VehicleBackends
 from sim.strategies.workload import Workload
 from tests.live import tls_ends
 
@@ -36,10 +38,10 @@ BEAT = {"ip": "10.2.5.200", "status": "online"}
 both = pytest.mark.parametrize("use", list(BACKENDS))
 
 
-def context(tls: TLS | None = None) -> Context:
+def context(tls: TLS | None = None, vin: str = "VIN123") -> Context:
     server = Server(tls=tls or TLS())
     workload = Workload(ota=None, diagnostics=None, telemetry=None, probes=None)
-    return Context("VIN123", server, workload, lambda _p: 1.0, lambda _p, _i: 0.5, 0.0, 1e6, "10.1.1.100")
+    return Context(vin, server, workload, lambda _p: 1.0, lambda _p, _i: 0.5, 0.0, 1e6, "10.1.1.100")
 
 
 def ask(machine: Any, method: str, path: str, body: Any = None, *, transport: int = 7, **more: Any) -> HTTPResponse:
@@ -147,6 +149,55 @@ def test_malformed_acknowledgements(body: Any):
 
 
 @pytest.mark.parametrize(
+    ("query", "status", "ids"),
+    [
+        ("", 200, [1, 2, 3, 4]),
+        ("?batch=2", 200, [1, 2]),
+        ("?through=1&beyond=3", 200, [2, 4]),
+        ("?beyond=1,2,4", 200, [3]),
+        ("?other=x", 200, [1, 2, 3, 4]),
+        ("?batch=0", 400, []),
+        ("?batch=x", 400, []),
+        ("?batch=" + "9" * 9999, 400, []),
+        ("?beyond=1,", 400, []),
+        ("?ack=maybe", 400, []),
+    ],
+)
+def test_a_poll_by_query(query: str, status: int, ids: list[int]):
+    machine = served("hybrid")
+    for number in range(1, 5):
+        machine._pending.put(Message(number, "ota", "t", 100, 1, 0.0))
+    answer = ask(machine, "GET", ROOT + "/pending-messages" + query)
+    assert (answer.status, [message.id for message in answer.messages]) == (status, ids)
+
+
+def test_several_vehicles_behind_one_api():
+    backends = {vin: HybridBackend(Hybrid(), context(vin=vin)) for vin in ("VIN123", "VIN9")}
+    machine = VehicleBackends(backends)
+    for transport, peer in ((7, MINE), (8, THEIRS)):
+        machine.handle(0.0, TransportAccepted(transport, 443, peer, ""))
+    theirs = "/api/v1/vehicles/VIN9"
+    assert ask(machine, "POST", ROOT + "/heartbeat", BEAT).status == 204
+    assert ask(machine, "POST", theirs + "/heartbeat", {"ip": "10.3.9.150"}, transport=8).status == 204
+    assert ask(machine, "GET", ROOT).body["current_ip"] == "10.2.5.200"
+    assert ask(machine, "GET", theirs, transport=8).body["current_ip"] == "10.3.9.150"
+    assert ask(machine, "GET", theirs).status == 403
+    assert ask(machine, "GET", "/api/v1/vehicles/VIN5").status == 403
+    assert ask(machine, "GET", "/nowhere").status == 404
+    # the store goes, and takes an answer with it
+    withheld = (SendPacket(7, HTTPResponse(204, purpose="heartbeat")),)
+    said = [a for a in machine.handle(2.0, StoreChanged(None, "refused", withheld)) if isinstance(a, SendPacket)]
+    assert [(a.transport, a.packet.status) for a in said] == [(7, 503)]
+    assert [ask(machine, "GET", path, transport=t).status for path, t in ((ROOT, 7), (theirs, 8))] == [503, 503]
+    machine.handle(3.0, StoreChanged(Kept("VIN9", Entry("10.4.4.4", 2.5), (Message(5, "ota", "t", 100, 1, 2.0),))))
+    assert ask(machine, "GET", theirs, transport=8).body["current_ip"] == "10.4.4.4"
+    assert ask(machine, "GET", ROOT).status == 503
+    assert [message.id for message in machine.held()] == [5]
+    machine.handle(4.0, TransportLost(8, "closed"))
+    assert ask(machine, "GET", theirs, transport=8).status == 403
+
+
+@pytest.mark.parametrize(
     "body",
     [
         [],
@@ -241,7 +292,7 @@ def test_framing_of_answers():
     (request,) = end.feed(two + two)
     assert request.body == {"ip": "10.1.1.1"}
     written = end.encode(HTTPResponse(204))
-    assert b"Content" not in written  # RFC 9110 8.6
+    assert b"Content-" not in written  # RFC 9110 8.6
     assert end.has_more
     assert end.feed(b"")[0].body == {"ip": "10.1.1.1"}
 

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
-import re
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 
@@ -400,39 +396,6 @@ def test_a_second_service_on_the_same_port_after_the_first():
         await second.stop()
 
     asyncio.run(again())
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="signals")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_command_serves_until_it_is_interrupted(number):
-    words = [sys.executable, "-u", "-m", "sim", "broker", "--port", "0", "--refuse", "not/this"]
-    plain = {**os.environ, "NO_COLOR": "1"}
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=plain)
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        found = re.search(r"127\.0\.0\.1:(\d+)", line)
-        assert found, line
-        client = connected5(int(found[1]), "c", keep_alive_s=600)
-        assert client.connack is not None
-        assert (client.connack.properties or {})["server_keep_alive"] == 60
-        assert client.subscribe("not/this", "this") == (0x80, 2)
-        process.send_signal(number)
-        assert client.refused_with() == 0x8B
-        out, error = process.communicate(timeout=10)
-        assert process.returncode == 0
-        assert "stopped after 1 connections" in out
-        assert error == ""
-    finally:
-        process.kill()
-        process.wait()
-
-
-def test_mistakes_on_the_command_line_are_one_line_and_code_2(port):
-    for words in (["--port", str(port)], ["--preset", "nobody"], ["--port", "0", "--host", "nowhere.invalid"]):
-        done = subprocess.run([sys.executable, "-m", "sim", "broker", *words], capture_output=True, text=True, timeout=30)
-        assert done.returncode == 2, done
-        assert len(done.stderr.strip().splitlines()) == 1
 
 
 def test_a_publish_above_maximum_qos_is_refused():

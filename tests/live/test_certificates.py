@@ -155,20 +155,31 @@ def test_keys_of_a_run_are_gone_after_it(tmp_path: Path):
 # --- packages ---------------------------------------------------------------------------------------------------------------
 
 
+_WIRE = {"h11": "0.16.0", "dnspython": "2.9.2"}
+
+
 def test_what_is_required_is_the_extra_live():
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
-    required = {f"{name}>={'.'.join(map(str, least))}" for name, least in (packages.WIRE | packages.TLS).items()}
-    assert required <= set(project["optional-dependencies"]["live"])
+    required = {f"{name}>={'.'.join(map(str, least))}" for name, least in (packages.WIRE | packages.TLS | packages.REDIS).items()}
+    assert required <= {one.partition(",")[0] for one in project["optional-dependencies"]["live"]}
     assert not required & set(project["dependencies"])
 
 
 @pytest.mark.parametrize(
     ("installed", "arguments", "missing"),
     [
-        ({}, ["live", "scenarios/seed_message_flow.yaml"], "h11>=0.16"),
-        ({"h11": "0.16.0"}, ["live", "scenarios/seed_message_flow.yaml"], "cryptography>=49, pyOpenSSL>=26.4"),
+        ({}, ["live", "scenarios/seed_message_flow.yaml"], "h11>=0.16, dnspython>=2.9"),
+        ({"h11": "0.16.0"}, ["api"], "dnspython>=2.9"),
+        (_WIRE, ["live", "scenarios/seed_message_flow.yaml"], "cryptography>=49, pyOpenSSL>=26.4"),
+        (_WIRE, ["api", "--store", "redis"], "redis>=8"),
+        (_WIRE, ["api", "--certificates", "pki"], "cryptography>=49, pyOpenSSL>=26.4"),
         (
-            {"h11": "0.16.0", "cryptography": "48.0.0", "pyOpenSSL": "26.4.0"},
+            _WIRE | {"cryptography": "50.0.2", "pyOpenSSL": "26.4.0"},
+            ["live", "scenarios/one_handover.yaml", "--store", "redis"],
+            "redis>=8",
+        ),
+        (
+            _WIRE | {"cryptography": "48.0.0", "pyOpenSSL": "26.4.0"},
             ["validate", "scenarios/one_handover.yaml"],
             "cryptography>=49",
         ),
@@ -193,7 +204,7 @@ def test_a_missing_package_is_named_in_one_line(installed, arguments, missing, m
 
 
 def test_the_profile_none_needs_no_tls(monkeypatch):
-    monkeypatch.setattr(packages, "version", lambda name: {"h11": "0.16.0"}[name])
+    monkeypatch.setattr(packages, "version", lambda name: _WIRE[name])
     packages.require(packages.WIRE, "live")
     assert packages._at_least("h11", (0, 16))
     monkeypatch.setattr(packages, "version", lambda _name: "0.15.9rc1")

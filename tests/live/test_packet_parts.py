@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from sim.drive.config import CGNAT
 from sim.drive.timeline import LinkState
+from sim.live.names.name_server import NameServer, new_key
 from sim.live.packet import headers, names, namespaces, plan
 from sim.live.packet.path import Path
 from sim.live.packet.plan import HELD, LOST, UP, Plan
+from sim.protocols.server import Server
 
 VEHICLE, OTHER, SERVER = "10.1.1.100", "10.2.5.200", "52.78.123.45"
 
@@ -161,12 +163,14 @@ def test_dns_bytes():
     asked = names.query(7, "Ota-Server.company.com")
     # RFC 1035 4.1: header, QNAME, QTYPE A, QCLASS IN
     assert asked == bytes.fromhex("0007 0100 0001 0000 0000 0000") + b"\x0aOta-Server\x07company\x03com\0" + b"\0\1\0\1"
-    answer = names.answer(asked, {"ota-server.company.com": (SERVER, 60.0)}.get)
+    server = NameServer(Server(address=SERVER), lambda: 0.0, new_key())
+    answer = server.answer(asked, udp=True)
     assert answer[:12] == bytes.fromhex("0007 8500 0001 0001 0000 0000")
     assert answer.endswith(bytes.fromhex("c00c 0001 0001 0000003c 0004") + IPv4Address(SERVER).packed)
     assert names.read_answer(answer, 7) == (SERVER, 60.0)
     assert names.read_answer(answer, 8) is None
-    assert names.read_answer(names.answer(asked, {}.get), 7) == ("", 0.0)
+    unknown = names.query(7, "x.ota-server.company.com")
+    assert names.read_answer(server.answer(unknown, udp=True), 7) == ("", 0.0)
 
 
 @given(st.binary(max_size=80))
@@ -175,7 +179,6 @@ def test_any_bytes_are_met_without_an_exception(data):
     for join in (on.from_vehicle, on.from_server):
         join(0.0, data)
         join(0.0, b"\x45" + data)
-    names.answer(data, {}.get)
     names.read_answer(data, 0)
 
 

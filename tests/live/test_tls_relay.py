@@ -25,7 +25,7 @@ from sim.live.tls import TLSStream
 from sim.live.tls_parties import Parties
 from sim.live.tls_relay import TLSRelay
 from sim.live.wire import Wire
-from sim.machine import NEVER, Message, OpenTransport, TransportAccepted, TransportLost, TransportOpened
+from sim.machine import NEVER, AddressChanged, Message, OpenTransport, TransportAccepted, TransportLost, TransportOpened
 from sim.protocols.mqtt_packets import V311, ConnAck, Connect, PubAck, Publish, SubAck, Subscribe
 from sim.protocols.tls import TLS
 from sim.record.journal import SERVER, VEHICLE, Journal
@@ -80,19 +80,19 @@ def test_the_relay_passes_the_end_on_in_both_directions():
         behind = Behind()
         async with behind.relayed() as port:
             _stream, end = await connect(of_vehicle(HYBRID), port)
-            await until(lambda: bool(behind.ends), "the dial")
+            await until(lambda: bool(behind.ends) and bool(behind.ends[-1].told), "the dial")
             end.transport.close()
             await until(lambda: "lost" in behind.ends[0].told, "close_notify as FIN")
             assert behind.ends[0].told == ["made", "eof", "lost"]
 
             _stream, end = await connect(of_vehicle(HYBRID), port)
-            await until(lambda: len(behind.ends) == 2, "the dial")
+            await until(lambda: len(behind.ends) == 2 and bool(behind.ends[-1].told), "the dial")
             behind.ends[1].transport.close()
             await until(lambda: "lost" in end.told, "FIN as close_notify")
             assert end.error is None
 
             stream, end = await connect(of_vehicle(HYBRID), port)
-            await until(lambda: len(behind.ends) == 3, "the dial")
+            await until(lambda: len(behind.ends) == 3 and bool(behind.ends[-1].told), "the dial")
             opened = stream.lower.get_extra_info("socket")
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             end.transport.abort()
@@ -206,7 +206,7 @@ class Idle:
 
     def handle(self, _now: float, event: Any) -> list[Any]:
         self.inputs.append(event)
-        return [OpenTransport(1, "127.0.0.1", 443, tls_ends.SERVER, "poll")] if event == "go" else []
+        return [OpenTransport(1, "127.0.0.1", 443, tls_ends.SERVER, "poll")] if isinstance(event, AddressChanged) else []
 
     def next_deadline(self) -> float:
         return NEVER
@@ -239,7 +239,7 @@ def test_hosts_over_tls(certificate_of_the_server: str):
         )
         server = Host(machines[1], SERVER, clock, journal, connect=dial, resolve=resolve, codec_for=codec)
         listener = await loop.create_server(lambda: parties.server_accepts(lambda peer: server.accept(443, peer)), "127.0.0.1", 0)
-        vehicle.input("go")
+        vehicle.input(AddressChanged("10.1.1.100"))
         await until(lambda: len(machines[0].inputs) > 1, "the transport")
         row = journal.row(VEHICLE, 1)
         assert row is not None

@@ -84,10 +84,11 @@ def history(
     horizon_s: float = 1000.0,
     inbound: bool = True,
     arrivals: Arrivals | None = None,
+    rebinds_s: tuple[float, ...] = (),
     parked: Parked = (),
 ) -> History:
     attempts = attempts_of(table("connections", *rows))
-    return History(channel, attempts, DrivePath(path), horizon_s, inbound, arrivals, parked=parked)
+    return History(channel, attempts, DrivePath(path), horizon_s, inbound, arrivals, rebinds_s, parked)
 
 
 def attempt(**values: Any) -> Attempt:

@@ -139,3 +139,88 @@ def test_all_strategies_of_a_folder(tmp_path) -> None:
 def test_what_is_not_there(message_id: str, options: dict, why: str) -> None:
     with pytest.raises(ExplainError, match=why):
         explain(message_flow(), message_id, **options)
+
+
+# --- what the broker's session did ----------------------------------------------------------------------------------------
+
+
+def test_a_later_copy_does_not_make_the_first_hand_over_a_second_one() -> None:
+    """The PUBACK was lost: the message had arrived by its first copy, the second one comes after it."""
+    text = explain(message_flow(messages=table("messages", message(1, 14.0, 14.5, sends=2, arrivals=2, uplink=True))), "1")
+    assert "14.500 s  delivered to the vehicle's application over MQTT" in text
+    assert "redelivered" not in text
+
+
+def test_the_trace_tells_which_copy_arrived_first() -> None:
+    sent = {"source": "vehicle", "kind": "send_packet", "transport": 2, "message": 1}
+    messages = table("messages", message(1, 16.0, 20.0, sends=2, arrivals=2))
+    before = table("trace", {**sent, "time_s": 16.0}, {**sent, "time_s": 19.0, "serial": 1})
+    after = table("trace", {**sent, "time_s": 16.0}, {**sent, "time_s": 21.0, "serial": 1})
+    assert "20.000 s  redelivered" in explain(message_flow(messages=messages, trace=before), "1")
+    assert "20.000 s  delivered" in explain(message_flow(messages=messages, trace=after), "1")
+
+
+@pytest.mark.parametrize("states", [True, False])
+def test_what_was_queued_is_sent_on_the_new_connection(states: bool) -> None:
+    """The broker sends it when it has accepted CONNECT, before the vehicle has the CONNACK."""
+    entered = [{"time_s": 18.4, "machine": "server", "state": "session_accepting"}] if states else []
+    flow = message_flow(messages=table("messages", message(1, 17.5, 19.5, first_sent_s=18.5)), states=table("states", *entered))
+    lines = explain(flow, "1").splitlines()
+    assert "      18.500 s  sent" in lines
+    assert "      18.900 s  CONNACK, session present" in lines
+
+
+def test_what_is_sent_before_the_broker_knows_of_the_new_connection_goes_to_the_old_one() -> None:
+    text = explain(message_flow(messages=table("messages", message(1, 17.5, 19.5, first_sent_s=18.1, sends=2))), "1")
+    assert "18.100 s  sent on a dead transport (its path ended at 15.000 s)" in text
+    assert "19.500 s  redelivered" in text
+
+
+def _with_broker(states: list[tuple[float, str]], row: dict, settings: dict, **behaviour: object) -> str:
+    flow = message_flow(
+        messages=table("messages", row),
+        states=table("states", *({"time_s": at, "machine": "server", "state": state} for at, state in states)),
+    )
+    flow.manifest["presets"] = [{"preset": "amqtt", "behaviour": {"takeover_deaf": False, **behaviour}}]
+    flow.manifest["strategies"][0]["config"] = {"keep_alive_s": 30.0, **settings}
+    return explain(flow, "1")
+
+
+def test_a_connection_that_is_deaf_after_a_takeover_is_named() -> None:
+    states = [(18.4, "session_taken_over"), (18.4, "session_accepting"), (18.4, "session_connected")]
+    said = "18.400 s  the new connection takes over; amqtt sends nothing on it until the next one"
+    pending = message(1, 25.0, first_sent_s=None)
+    assert said in _with_broker(states, pending, {}, takeover_deaf=True)
+    assert said not in _with_broker(states, pending, {}, takeover_deaf=False)
+    assert said not in _with_broker([*states, (20.0, "session_accepting")], pending, {}, takeover_deaf=True)
+    assert said not in _with_broker(states, message(1, 25.0, 25.1, uplink=True, kind="telemetry"), {}, takeover_deaf=True)
+
+
+def test_the_instant_at_which_the_session_ended_is_named() -> None:
+    states = [(16.0, "session_offline"), (17.0, "session_ended"), (40.0, "session_accepting")]
+    lost = message(1, 16.5, None, "session_expired", gone_s=17.0, first_sent_s=None)
+    lines = _with_broker(states, lost, {}).splitlines()
+    assert [line for line in lines if "session" in line][1:] == [
+        "      17.000 s  the session expires in the broker",
+        "      17.000 s  lost, session_expired: the MQTT session expired with the message in it",
+    ]
+    assert "      16.000 s  the broker takes the vehicle for gone" in lines
+    nobody = message(1, 20.0, None, "no_subscription", gone_s=20.0, first_sent_s=None)
+    assert "17.000 s  the broker discards the session" in _with_broker(states, nobody, {"clean_session": True})
+    assert "session" not in _with_broker(states, message(1, 41.0, 41.5), {}).partition("\n")[2]
+
+
+def test_of_a_real_broker_the_end_of_the_session_is_inferred() -> None:
+    behaviour = {
+        "keep_alive_rule": "exact", "keep_alive_factor": 1.5, "keep_alive_tick_s": 0.0, "keep_alive_checks": 0,
+        "session_expiry_default_s": 10.0, "session_expiry_max_s": 1e9, "discards_after_disconnect": False, "qos_max": 2,
+    }  # fmt: skip
+    lost = message(1, 57.0, None, "session_expired", first_sent_s=None)
+    flow = message_flow(messages=table("messages", lost), states=table("states"))
+    flow.manifest["presets"] = [{"preset": "mosquitto", "behaviour": {"takeover_deaf": False, **behaviour}}]
+    flow.manifest["strategies"][0]["config"] = {"keep_alive_s": 2.0, "version": "3.1.1"}
+    ended = table("connections", connection(0, "mqtt", 0.0, 1.0, path_end_s=15.0, noticed_s=17.0, connack_s=1.0, opened_s=0.5))
+    flow = Run(flow.manifest, {**flow._frames, "connections": ended})
+    text = explain(flow, "1")
+    assert "the session expires in the broker (inferred)" in text
+    assert "the MQTT session expired with the message in it (when is not known)" in text

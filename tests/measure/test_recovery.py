@@ -381,3 +381,38 @@ def test_drive_path() -> None:
     assert path.changes(100.0) == [102.0]
     with pytest.raises(ValueError, match="at least one row"):
         DrivePath(timeline())
+
+
+def test_a_crash_of_a_node_begins_an_episode_for_those_whose_connection_it_ended() -> None:
+    """Others serve while the node is down; who was on another node is not concerned."""
+    still = timeline((0.0, "A", "up"))
+    crash = Event("node_crash", 100.0, 400.0, "broker-1")
+    old = connection(0, "mqtt", 0.0, 1.0, address="A", noticed_s=100.04, peer_ended_s=100.0, reason="closed")
+    new = connection(1, "mqtt", 100.04, 100.5, address="A", trigger="transport")
+    episode = one(history(Channel.MQTT, still, old, new), crash)
+    assert (episode.start_s, episode.end_s) == (100.0, 100.5)
+    assert "node broker-1 of the broker crashed" in episode_in_words(episode)
+    elsewhere = connection(0, "mqtt", 0.0, 1.0, address="A")
+    assert episodes_of(history(Channel.MQTT, still, elsewhere), [crash], table("messages")) == []
+    closed_before = connection(0, "mqtt", 0.0, 1.0, address="A", noticed_s=90.0, peer_ended_s=90.0, reason="closed")
+    assert episodes_of(history(Channel.MQTT, still, closed_before), [crash], table("messages")) == []
+    polls = history(Channel.POLL, still, connection(0, "poll", 110.0, 111.0, address="A"))
+    assert episodes_of(polls, [crash], table("messages")) == []
+
+
+def test_a_host_that_falls_silent_and_a_balancer_that_forgets_begin_one_too() -> None:
+    still = timeline((0.0, "A", "up"))
+    silent = connection(0, "mqtt", 0.0, 1.0, address="A", noticed_s=150.0, peer_ended_s=100.0, path_end_s=100.0)
+    forgotten = connection(0, "mqtt", 0.0, 1.0, address="A", noticed_s=150.0, path_end_s=100.0)
+    new = connection(1, "mqtt", 150.0, 150.5, address="A")
+    for old, kind in ((silent, "node_crash"), (forgotten, "balancer_change")):
+        rebinds_s = (100.0,) if kind == "balancer_change" else ()
+        episode = one(history(Channel.MQTT, still, old, new, rebinds_s=rebinds_s), Event(kind, 100.0, 100.0))
+        assert (episode.start_s, episode.end_s) == (100.0, 150.5)
+        assert episode.phases["undetected"] == pytest.approx(50.0)
+
+
+def test_a_failover_of_the_store_cuts_nobody() -> None:
+    still = timeline((0.0, "A", "up"))
+    alive = history(Channel.MQTT, still, connection(0, "mqtt", 0.0, 1.0, address="A"))
+    assert episodes_of(alive, [Event("store_failover", 100.0, 130.0), Event("dns_outage", 100.0, 130.0)], table("messages")) == []

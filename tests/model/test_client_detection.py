@@ -1,14 +1,16 @@
 """When a vehicle notices that its path is dead: docs/sources.md, Brokers 7 (paho-mqtt 2.2.0), in the whole model."""
 
+import dataclasses
 import math
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sim.protocols.broker_presets import Broker
 from sim.strategies.backoff import Backoff
 from sim.strategies.config import MQTTPersistent
-from tests.model.runs import NOTHING_TO_SEND, attempts, black_hole, reassigned, run, telemetry, traced
+from tests.model.runs import NOTHING_TO_SEND, PLAIN, Row, attempts, black_hole, drive, reassigned, run, telemetry, traced
 
 PAHO = Backoff(policy="paho", base_s=1.0, cap_s=120.0)
 
@@ -106,3 +108,11 @@ def test_what_ends_a_connection_is_a_setting():
     assert len(attempts(unchanged)) == 1
     changed = run(reassigned(2.0, 60.0), config)
     assert attempts(changed)[0].reason == "address"
+
+
+def test_the_keep_alive_that_the_server_says_is_the_one_that_is_kept():
+    """MQTT 5 [MQTT-3.1.2-21]: PINGREQ every 20 s, though 600 s were asked for."""
+    server = dataclasses.replace(PLAIN, broker=Broker(preset="spec", keep_alive_max_s=20.0))
+    seen = run(drive(Row(0.0), end_s=110.0), MQTTPersistent(version="5", keep_alive_s=600.0), server=server)
+    pings = traced(seen, "vehicle", "send_packet", "PINGREQ")
+    assert [round(at) for at in pings] == [20, 40, 60, 80, 100]

@@ -115,6 +115,7 @@ def test_static_push_never_learns_another_address_and_gives_a_message_up_after_t
     targets = {row.target for row in attempts(seen, "push")}
     assert targets == {"10.1.1.100:8443"}
     assert [row.asked_s for row in attempts(seen, "push")] == pytest.approx([5.0, 40.0, 60.0, 80.0])
+    assert [row.waited_s for row in attempts(seen, "push")] == [0.0, 0.0, 10.0, 10.0]
 
 
 def test_static_push_delivers_again_when_the_vehicle_has_its_first_address_back():

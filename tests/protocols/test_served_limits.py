@@ -11,7 +11,19 @@ from sim.machine import CloseTransport, Message, PacketReceived, SendPacket, Tra
 from sim.protocols.broker_limits import BrokerLimits
 from sim.protocols.broker_presets import PRESETS
 from sim.protocols.mqtt_broker import MQTTBroker
-from sim.protocols.mqtt_packets import V5, Connect, Disconnect, PubAck, PubComp, Publish, PubRec, SubAck, Subscribe
+from sim.protocols.mqtt_packets import (
+    V5,
+    Connect,
+    Disconnect,
+    PingReq,
+    PubAck,
+    PubComp,
+    Publish,
+    PubRec,
+    SubAck,
+    Subscribe,
+    Will,
+)
 from sim.protocols.retained import RetainedMessages
 
 AT_ONCE = dataclasses.replace(PRESETS["spec"][0], connack_delay_s=0.0)
@@ -131,6 +143,37 @@ def test_retained_messages_are_bounded_by_number_and_bytes():
     assert retained.put(message("b", 0), 0)
     assert [found.topic for found, _, _ in retained.matching(["#", "a"], 0.0)] == ["c", "a"]
     assert retained.matching(["a", "#"], 0.0)[0][2] == ["a", "#"]
+
+
+def test_the_session_that_is_away_the_longest_makes_room():
+    """4.1 of both versions: stored sessions may be discarded by policy; its will goes out, as at the end of any session."""
+    hand = Hand(sessions=3)
+    transports = {}
+    for name in ("first", "second", "third"):
+        hand.now += 1.0
+        more = {"will": Will("wills", 1, 0, delay_s=500.0, payload=b"w")} if name == "second" else {}
+        transports[name] = hand.connect(name, session_expiry_s=1000.0, **more)
+    assert hand.say(transports["third"], Subscribe(1, (("wills", 0),), V5))
+    for name in ("second", "first"):
+        hand.now += 1.0
+        hand.tell(PacketReceived(transports[name], PingReq()))
+        hand.tell(TransportLost(transports[name], "reset"))
+    hand.transports += 1
+    hand.tell(TransportAccepted(hand.transports, 1883))
+    out = hand.tell(PacketReceived(hand.transports, Connect("fourth", True, 60, V5)))
+    assert hand.machine.session("second") is None
+    assert hand.machine.session("first") is not None
+    published = [action for action in out if isinstance(action, SendPacket) and isinstance(action.packet, Publish)]
+    assert [(action.transport, action.packet.message.topic) for action in published] == [(transports["third"], "wills")]
+
+
+def test_where_every_session_is_connected_a_new_one_is_refused():
+    hand = Hand(sessions=2)
+    for name in ("first", "second"):
+        hand.connect(name, session_expiry_s=1000.0)
+    hand.tell(TransportAccepted(9, 1883))
+    out = hand.tell(PacketReceived(9, Connect("third", True, 60, V5)))
+    assert [action.packet.code for action in out if isinstance(action, SendPacket)] == [0x97]
 
 
 @pytest.mark.parametrize("name", ["no/such", "$share/g/no/such"])

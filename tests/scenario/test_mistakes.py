@@ -17,7 +17,7 @@ Errors = Callable[..., list[str]]
 AFTER = [
     ("descripton: x", "t.yaml:4:1: descripton: unknown key, did you mean description"),
     ("zzz: x", "t.yaml:4:1: zzz: unknown key, allowed: name, description, route, towers, script, recorded, network, radio, "
-     "handover, link, server, workload, strategies, replications, drain, seed, phases, objectives, validation"),
+     "handover, link, server, faults, workload, strategies, replications, drain, seed, phases, objectives, validation"),
     ("drain: 30", "t.yaml:4:8: drain: 30 has no unit, expected a duration such as 30 s (ms, s, min, h, d)"),
     ("drain: -1 s", "t.yaml:4:8: drain: -1 s is out of range, expected at least 0 s"),
     ("drain: [1 s]", "t.yaml:4:8: drain: expected a duration such as 30 s (ms, s, min, h, d)"),
@@ -58,6 +58,33 @@ AFTER = [
     ("server: {dns_ttl: 60 s, dns: {ttl: 60 s}}", "t.yaml:4:9: server: dns_ttl and dns.ttl are the same setting, give one"),
     ("server: {https_port: 70000}", "t.yaml:4:22: server.https_port: 70000 is out of range, expected at least 1 and at most 65535"),
     ("server: {address: example.com}", "t.yaml:4:19: server.address: is not an IP address, such as 52.78.123.45"),
+    ("server: {nodes: {names: []}}", "t.yaml:4:25: server.nodes.names: a cluster of no nodes, expected at least one name, such as [broker-1]"),
+    ("server: {nodes: {names: [a, a]}, balancer: {}}", "t.yaml:4:29: server.nodes.names.1: the name 'a' is there already, each node needs its own"),
+    ("server: {nodes: {names: [a, b]}}", "t.yaml:4:25: server.nodes.names: 2 nodes at one address need server.balancer, such as balancer: {}"),
+    ("server: {store: replicated}", "t.yaml:4:17: server.store.kind: replicated to nowhere: there is one node, expected several in server.nodes.names"),
+    ("server: {store: reddis}", "t.yaml:4:17: server.store.kind: 'reddis' is unknown, did you mean redis, expected one of memory, disk, redis, replicated"),
+    ("server: {balancer: {idle_time: 5 s}}", "t.yaml:4:21: server.balancer.idle_time: unknown key, did you mean idle_timeout"),
+    ("faults: {}", "t.yaml:4:9: faults: expected a list"),
+    ("faults: [{at: 5 s}]", "t.yaml:4:10: faults.0.kind: required, expected one of node_crash, rolling_upgrade, store_failover, store_crash, "
+     "balancer_change, dns_outage, dns_stale, api_errors, certificate_expiry, tower_outage, region_outage, nat_rebind"),
+    ("faults: [{kind: node_crush, at: 5 s}]", "t.yaml:4:17: faults.0.kind: 'node_crush' is unknown, did you mean node_crash, expected one of "
+     "node_crash, rolling_upgrade, store_failover, store_crash, balancer_change, dns_outage, dns_stale, api_errors, certificate_expiry, "
+     "tower_outage, region_outage, nat_rebind"),
+    ("faults: [{kind: node_crash}]", "t.yaml:4:10: faults.0: expected exactly one of at and per_hour, not none"),
+    ("faults: [{kind: node_crash, at: 5 s, per_hour: 1}]", "t.yaml:4:10: faults.0: expected exactly one of at and per_hour, not both"),
+    ("faults: [{kind: node_crash, at: 60 s}]", "t.yaml:4:33: faults.0.at: is after the end of the drive (60 s), it would never happen"),
+    ("faults: [{kind: node_crash, at: 5 s, node: broker-9}]", "t.yaml:4:44: faults.0.node: no node 'broker-9', expected one of broker-1"),
+    ("faults: [{kind: node_crash, at: 5 s, how: gently}]", "t.yaml:4:43: faults.0.how: 'gently' is unknown, expected one of process, host"),
+    ("faults: [{kind: node_crash, at: 5 s, tower: A}]", "t.yaml:4:38: faults.0.tower: means nothing for node_crash, allowed: at, per_hour, node, how, for"),
+    ("faults: [{kind: node_crash, at: 5 s}, {kind: store_failover, at: 5 s}]", "t.yaml:4:46: faults.1.kind: store_failover is for server.store redis, not memory"),
+    ("faults: [{kind: balancer_change, at: 5 s}]", "t.yaml:4:17: faults.0.kind: there is no server.balancer to change"),
+    ("faults: [{kind: tower_outage, at: 5 s}]", "t.yaml:4:10: faults.0.tower: required for tower_outage"),
+    ("faults: [{kind: tower_outage, at: 5 s, tower: T}]", "t.yaml:4:47: faults.0.tower: no tower 'T', the drive has no tower"),
+    ("faults: [{kind: region_outage, at: 5 s, gateway: b}]", "t.yaml:4:50: faults.0.gateway: no gateway 'b', expected one of a"),
+    ("faults: [{kind: dns_stale, at: 5 s, address: example.com}]", "t.yaml:4:46: faults.0.address: is not an IP address, such as 198.51.100.7"),
+    ("faults: [{kind: api_errors, at: 5 s, error: 120 %}]", "t.yaml:4:45: faults.0.error: '120 %' is more than 100 %, expected a share such as 95 %, or a number from 0 to 1"),
+    ("faults: [{kind: node_crash, per_hour: 0}]", "t.yaml:4:39: faults.0.per_hour: 0 is out of range, expected more than 0"),
+    ("faults: [{kind: node_crash, at: -5 s}]", "t.yaml:4:33: faults.0.at: -5 s is out of range, expected at least 0 s"),
     ("workload: {ota: {image: 1 MiB}}", "t.yaml:4:17: workload.ota: expected exactly one of every, window and at, none is given"),
     ("workload: {ota: {image: 1 MiB, every: 1 s, window: 4}}", "t.yaml:4:17: workload.ota: expected exactly one of every, window "
      "and at, not every and window"),
@@ -227,3 +254,39 @@ def test_a_byte_order_mark_is_fine(tmp_path: Path, minimal: str) -> None:
     path = tmp_path / "t.yaml"
     path.write_bytes(b"\xef\xbb\xbf" + minimal.replace("\n", "\r\n").encode())
     assert load(path).name == "t"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            "server: {store: {kind: redis, replicas: 0}}\nfaults: [{kind: store_failover, at: 5 s}]",
+            "t.yaml:5:17: faults.0.kind: a failover to nowhere: server.store.replicas is 0, expected at least 1, or store_crash",
+        ),
+        (
+            "server: {tls: none}\nfaults: [{kind: certificate_expiry, at: 5 s}]",
+            "t.yaml:5:17: faults.0.kind: server.tls is none, there is no certificate to expire",
+        ),
+        (
+            "network: {access: public}\nfaults: [{kind: nat_rebind, at: 5 s}]",
+            "t.yaml:5:17: faults.0.kind: network.access is not cgnat, there is no NAT to rebind",
+        ),
+    ],
+)
+def test_a_fault_of_a_part_that_is_not_there(text: str, line: str, errors: Errors, minimal: str) -> None:
+    assert errors(f"{minimal}{text}\n") == [line]
+
+
+def test_faults_of_a_recorded_drive_are_checked_against_its_log(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("t,c\n" + "".join(f"{t},{'A' if t < 30 else 'B'}\n" for t in range(0, 61, 2)))
+    path = tmp_path / "t.yaml"
+    text = "name: t\nrecorded: {file: d.csv, columns: {time: t, cell: c}}\nstrategies: [hybrid]\nfaults: [%s]\n"
+    path.write_text(text % "{kind: tower_outage, at: 5 s, tower: B}, {kind: node_crash, at: 59 s}")
+    assert len(load(path).faults) == 2
+    path.write_text(text % "{kind: tower_outage, at: 5 s, tower: C}, {kind: node_crash, at: 60 s}")
+    with pytest.raises(ScenarioErrors) as raised:
+        load(path)
+    assert [line.partition("t.yaml")[2] for line in raised.value.lines] == [
+        ":4:47: faults.0.tower: no tower 'C', expected one of A, B",
+        ":4:74: faults.1.at: is after the end of the drive (60 s), it would never happen",
+    ]

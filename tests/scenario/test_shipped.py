@@ -24,6 +24,7 @@ NAMES = {
     "city_a_to_b_realistic",
     "coverage_gap",
     "one_handover",
+    "production",
     "recorded_drive",
     "same_anchor_handover",
     "seed_message_flow",
@@ -146,5 +147,5 @@ def test_the_starter_file_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         write_starter("my_drive")
     with pytest.raises(ScenarioErrors, match="name of a folder"):
         write_starter("my drive")
-    with pytest.raises(ScenarioErrors, match="cannot be written"):
+    with pytest.raises(ScenarioErrors, match="there is no folder"):
         write_starter("no/such/folder/x")

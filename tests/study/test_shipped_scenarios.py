@@ -66,6 +66,29 @@ def test_one_handover_is_a_teaching_case():
     assert drive_of(load(SCENARIOS / "one_handover.yaml"), 0).end_s < 90.0
 
 
+def test_production_crashes_in_the_middle_of_a_redelivery_and_loses_nothing_but_with_clean_sessions(tmp_path):
+    scenario = dataclasses.replace(load(SCENARIOS / "production.yaml"), replications=3)
+    result = run_scenario(scenario, out=tmp_path)
+    run = read_run(result.run_dir)
+    ended = run.connections.filter((pl.col("purpose") == "mqtt") & (pl.col("peer_ended_s") == 186.0))
+    assert ended.select("strategy", "replication").n_unique() == 4 * 3  # the new address leads to that node, in every drive
+    chunks = run.messages.filter((pl.col("kind") == "ota") & (pl.col("strategy") == "mqtt_persistent"))
+    again = chunks.filter((pl.col("created_s") < 180.0) & (pl.col("sends") > 1))
+    before, after = again.filter(pl.col("handed_s") < 186.0), again.filter(pl.col("handed_s") > 186.0)
+    assert before.height > 10
+    assert after.height > 10
+    lost = {name: numbers["lost"] for name, numbers in result.metrics["strategies"].items()}
+    assert [lost[name] for name in ("mqtt_persistent", "hybrid", "hybrid_k10")] == [0, 0, 0]
+    assert lost["mqtt_clean_session"] > 0
+    kinds = set(run.disruptions["kind"])
+    assert {"node_crash", "store_failover", "reassignment", "coverage_gap"} <= kinds
+    page = (result.run_dir / "report.md").read_text()
+    assert (
+        "Server side: 3 broker nodes behind a balancer (source), sessions in redis; faults: node crash, store failover." in page
+    )
+    assert "It ends no connection of this vehicle." in page
+
+
 def test_owner_week_tells_keep_alives_apart_by_the_nats_timeout():
     scenario = dataclasses.replace(load(SCENARIOS / "owner_week.yaml"), replications=2)
     tables, _measured, _notes = run_tables(scenario)

@@ -1,42 +1,19 @@
-"""DNS over the link: a small authoritative server beside the server, and the vehicle's stub resolver (RFC 1035 4)."""
+"""DNS over the link: the queries of the vehicle's stub resolver, and what it reads of the answers (RFC 1035 4)."""
 
 from __future__ import annotations
 
-import asyncio
 import struct
-from collections.abc import Callable
 from ipaddress import IPv4Address
-from typing import cast
 
 PORT = 53
 _HEADER = struct.Struct("!HHHHHH")
 _TYPE_A, _CLASS_IN = 1, 1
-_RESPONSE, _AUTHORITATIVE, _RECURSION_DESIRED = 0x8000, 0x0400, 0x0100
-_NO_SUCH_NAME = 3
+_RESPONSE, _RECURSION_DESIRED = 0x8000, 0x0100
 
 
 def query(number: int, name: str) -> bytes:
     """A query for the A record of a name."""
     return _HEADER.pack(number, _RECURSION_DESIRED, 1, 0, 0, 0) + _labels(name) + struct.pack("!HH", _TYPE_A, _CLASS_IN)
-
-
-def answer(asked: bytes, look_up: Callable[[str], tuple[str, float] | None]) -> bytes | None:
-    """The answer to a query; None for bytes that are none. `look_up(name)` gives (address, TTL in s), or None."""
-    try:
-        number, flags, questions, *_ = _HEADER.unpack_from(asked)
-        name, end = _read_name(asked, _HEADER.size)
-        kind, family = struct.unpack_from("!HH", asked, end)
-    except (struct.error, ValueError):
-        return None
-    if flags & _RESPONSE or questions != 1:
-        return None
-    found = look_up(name)
-    flags = _RESPONSE | _AUTHORITATIVE | (flags & _RECURSION_DESIRED) | (0 if found else _NO_SUCH_NAME)
-    records = b""
-    if found and (kind, family) == (_TYPE_A, _CLASS_IN):
-        pointer = 0xC000 | _HEADER.size
-        records = struct.pack("!HHHIH", pointer, _TYPE_A, _CLASS_IN, int(found[1]), 4) + IPv4Address(found[0]).packed
-    return _HEADER.pack(number, flags, 1, bool(records), 0, 0) + asked[_HEADER.size : end + 4] + records
 
 
 def name_in(message: bytes) -> str:
@@ -65,22 +42,6 @@ def read_answer(data: bytes, number: int) -> tuple[str, float] | None:
     except (struct.error, ValueError):
         return None
     return "", 0.0
-
-
-class Responder(asyncio.DatagramProtocol):
-    """Answers queries."""
-
-    def __init__(self, look_up: Callable[[str], tuple[str, float] | None]) -> None:
-        self._look_up = look_up
-        self._transport: asyncio.DatagramTransport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.DatagramTransport, transport)
-
-    def datagram_received(self, data: bytes, sender: tuple[str | int, int]) -> None:
-        reply = answer(data, self._look_up)
-        if reply is not None and self._transport is not None:
-            self._transport.sendto(reply, sender)
 
 
 def _labels(name: str) -> bytes:

@@ -1,0 +1,118 @@
+"""The reports of a sensitivity analysis and of a tuning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from sim.measure.metrics_catalog import metric
+from sim.report.figures_search import sensitivity_bars, tuning_front
+from sim.report.metric_words import heading, short_name
+from sim.report.numbers import listed, percent, significant, valued
+from sim.report.study_page import Cell, Page, Section, Shown, Table, write_page
+
+
+def write_sensitivity_report(
+    folder: Path, title: str, rows: pl.DataFrame, facts: Sequence[tuple[str, str]], command: str
+) -> Path:
+    """Write the page of a sensitivity analysis; `rows` are those of sensitivity.csv."""
+    sobol = "ST" in rows.columns
+    size = "ST" if sobol else "mu_star"
+    sections: list[Section] = []
+    sentences: list[str] = []
+    unclear: list[str] = []
+    for at, (strategy, name) in enumerate(rows.select("strategy", "metric").unique(maintain_order=True).iter_rows()):
+        mine = rows.filter(strategy=strategy, metric=name)
+        if mine[size].is_null().all():
+            sentences.append(f"No key moves {short_name(name)} of {strategy}.")
+            continue
+        first = mine.sort(size, descending=True).row(0, named=True)
+        by = (
+            f"{percent(min(max(first['ST'], 0.0), 1.0))} of its variance"
+            if sobol
+            else f"{valued(name, first['mu_star'])} on average"
+        )
+        sentence = f"{heading(name)} of {strategy} is driven most by {first['key']} ({by})."
+        sentences.append(sentence)
+        figure = Shown(f"sensitivity-{at}", heading(name), sentence + _reading(sobol), sensitivity_bars(mine))
+        cells = [
+            [
+                Cell(row["key"]),
+                *(Cell(significant(row[column]) if row[column] is not None else "–") for column in rows.columns[3:]),
+            ]
+            for row in mine.iter_rows(named=True)
+        ]
+        table = Table("In numbers", ["key", *rows.columns[3:]], cells, 1, metric(name).doc, folded=True)
+        sections.append(Section(f"s{at}", f"{strategy}: {short_name(name)}", (), [figure], [table]))
+    page = Page(
+        title, f"handover lab, sensitivity ({'Sobol' if sobol else 'Morris'})", f"{rows['key'].n_unique()} keys.",
+        [*sentences, *unclear][0], [*sentences, *unclear][1:],
+        ["Intervals are as wide as what they are about: more --samples are needed."] if unclear else (),
+        sections, {}, command, list(facts),
+        [
+            "Every point has the same seed: what is seen is what the keys do, on these drives.",
+            "Intervals are 95 % bootstrap intervals over the samples; where they hold 0 a key is not shown to matter.",
+        ],
+    )  # fmt: skip
+    return write_page(folder, page)
+
+
+def _reading(sobol: bool) -> str:
+    if sobol:
+        return " Where grey reaches far beyond blue the key works together with others."
+    return " The mean absolute change when the key goes over its whole range."
+
+
+def write_tuning_report(
+    folder: Path,
+    title: str,
+    trials: pl.DataFrame,
+    keys: Sequence[str],
+    objectives: Sequence[str],
+    best: Mapping[str, float],
+    best_trial: int,
+    facts: Sequence[tuple[str, str]],
+    command: str,
+    found: str,
+) -> Path:
+    """Write the page of a tuning; `trials` are those of trials.csv, `found` the YAML of the best one."""
+    front = trials.filter(pl.col("front"))
+    moved = [name for name in objectives if trials[name].n_unique() > 1]
+    still = [name for name in objectives if name not in moved]
+    figures = []
+    for at, other in enumerate(moved[1:]):
+        caption = (
+            f"A dot for each of {trials.height} trials. Orange: the {front.height} that no other one beats on all objectives,"
+            " with the number of the trial; a dot that seems beaten here is better on another objective."
+        )
+        figures.append(Shown(f"front-{at}", "Front", caption, tuning_front(trials, other, moved[0])))
+    said = ", ".join(f"{short_name(name)} {valued(name, value)}" for name, value in best.items())
+    rows = [
+        [Cell(str(row["trial"]), mark="best" if row["trial"] == best_trial else ""), *(Cell(row[key]) for key in keys),
+         *(Cell(valued(name, row[name])) for name in objectives)]
+        for row in front.sort(objectives[0], descending=metric(objectives[0]).better == "higher").iter_rows(named=True)
+    ]  # fmt: skip
+    table = Table(
+        "",
+        ["trial", *keys, *(short_name(name) for name in objectives)],
+        rows,
+        len(keys) + 1,
+        "Best on the first objective first.",
+    )
+    support = [f"Nothing that was tried moves {listed([short_name(name) for name in still])}."] if still else []
+    page = Page(
+        title, "handover lab, tuning", f"{trials.height} trials over {listed(list(keys))}.",
+        f"Trial {best_trial} is best on {short_name(objectives[0])}: {said}.", support,
+        [
+            "The best of many trials on the same drives is better than it will be on others: run it with another --seed before"
+            " it is believed."
+        ],
+        [
+            Section("front", "The front", (), figures, [table]),
+            Section("found", "The scenario of the best trial", [f"In tuned.yaml; python -m sim run accepts it. {found}"]),
+        ],
+        {}, command, list(facts), [],
+    )  # fmt: skip
+    return write_page(folder, page)
