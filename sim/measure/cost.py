@@ -84,5 +84,5 @@ def cost(traffic: pl.DataFrame, vehicles: pl.DataFrame) -> dict[str, Any]:
         "mb_per_vehicle_month": mb_per_vehicle_month(table["total"], vehicles),
         "overhead_mb_per_vehicle_month": mb_per_vehicle_month(table["total"] - payload, vehicles),
         "radio_active_s": active_s,
-        "radio_active_s_per_vehicle_month": None if drives is None else active_s * drives,
+        "radio_active_s_per_vehicle_month": None if drives is None or active_s is None else active_s * drives,
     }
