@@ -16,6 +16,7 @@ from sim.scenario.quantities import format_quantity
 from sim.scenario.scenario import Scenario, StrategyChoice
 from sim.server.check import Surroundings, check_faults, check_server
 from sim.server.config import Fault
+from sim.strategies.sources import chunk_bytes
 from sim.strategies.workload import Workload
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
@@ -204,7 +205,7 @@ def _broker_warnings(scenario: Scenario) -> list[Problem]:
     preset = scenario.server.broker.preset
     problems = []
     sizes: list[tuple[Path, float | None]] = [
-        (("workload", "ota", "chunk"), work.ota.chunk_bytes if work.ota else None),
+        (("workload", "ota", "chunk"), chunk_bytes(work.ota, 0) if work.ota else None),  # of a small image less than a chunk
         (("workload", "diagnostics", "response"), work.diagnostics.response_bytes if work.diagnostics else None),
         (("workload", "telemetry", "size"), work.telemetry.size_bytes if work.telemetry else None),
     ]
