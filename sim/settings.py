@@ -33,12 +33,14 @@ def setting(
     at_least: float | None = None,
     above: float | None = None,
     at_most: float | None = None,
+    whole: bool = False,
 ) -> Any:
     """Return a dataclass field with its meaning, the source of its default and its bounds.
 
-    `at_least`, `above` and `at_most` are in the field's SI unit. A field without default is required.
+    `at_least`, `above` and `at_most` are in the field's SI unit; `whole`: only whole numbers of it. A field without default
+    is required.
     """
-    metadata = {"doc": doc, "source": source, "at_least": at_least, "above": above, "at_most": at_most}
+    metadata = {"doc": doc, "source": source, "at_least": at_least, "above": above, "at_most": at_most, "whole": whole}
     return dataclasses.field(default=default, default_factory=factory, metadata=metadata)
 
 

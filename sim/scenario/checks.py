@@ -16,6 +16,7 @@ from sim.scenario.quantities import format_quantity
 from sim.scenario.scenario import Scenario, StrategyChoice
 from sim.server.check import Surroundings, check_faults, check_server
 from sim.server.config import Fault
+from sim.strategies.sources import chunk_bytes
 from sim.strategies.workload import OTA, Workload
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
@@ -225,7 +226,8 @@ def _broker_warnings(scenario: Scenario) -> list[Problem]:
     preset = scenario.server.broker.preset
     problems = []
     sizes: list[tuple[Path, float | None]] = [
-        (("workload", "ota", "chunk"), work.ota.chunk_bytes if work.ota and work.ota.via == "mqtt" else None),
+        # of an image smaller than a chunk the chunk is the image
+        (("workload", "ota", "chunk"), chunk_bytes(work.ota, 0) if work.ota and work.ota.via == "mqtt" else None),
         (("workload", "diagnostics", "response"), work.diagnostics.response_bytes if work.diagnostics else None),
         (("workload", "telemetry", "size"), work.telemetry.size_bytes if work.telemetry else None),
     ]

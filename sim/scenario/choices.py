@@ -67,8 +67,8 @@ def build_strategies(raw: Any, folder: FilePath) -> tuple[list[StrategyChoice | 
             named = isinstance(item, dict) and "name" in item
             label_path: Path = (*at, index, "name") if named else (*at, index)
             if label in labels:
-                hint = "" if named else ", give it one: {use: " + label + ", name: ...}"
-                wrong.append(Problem(label_path, f"the name {label!r} is taken by strategies.{labels[label]}{hint}"))
+                hint = "expected another" if named else "give this one a name of its own: {use: " + label + ", name: ...}"
+                wrong.append(Problem(label_path, f"the name {label!r} is taken by strategies.{labels[label]}, {hint}"))
             wrong += [Problem(label_path, text) for text in _wrong_label(label)]
             labels.setdefault(label, index)
         choices.append(None if wrong else choice)

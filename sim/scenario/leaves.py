@@ -111,11 +111,18 @@ def _quantity(whole: bool, kind: str, bounds: Mapping[str, Any]) -> Leaf:
             raise ValueError(str(error)) from None
         if whole and parsed != int(parsed):
             raise ValueError(f"{_shown(value)} is not a whole number of {'bytes' if kind == 'size' else 'units'}")
+        if bounds.get("whole") and parsed != int(parsed):
+            near = format_quantity(float(max(round(parsed), 1)), kind)
+            noun = _SI_NOUNS.get(kind, "units")
+            raise ValueError(f"{_shown(value)} is not a whole number of {noun}, expected whole {noun}, such as {near}")
         _check_bounds(parsed, bounds, kind)
         return int(parsed) if whole else parsed
 
     bare: dict[str, Any] = {"type": "number", "minimum": 0, "maximum": 1} if kind == "share" else {"const": 0}
     return Leaf(check, expected(kind), {"anyOf": [{"type": "string", "pattern": pattern(kind)}, bare]})
+
+
+_SI_NOUNS = {"duration": "seconds", "size": "bytes", "distance": "metres"}
 
 
 def _check_bounds(value: float, bounds: Mapping[str, Any], kind: str | None) -> None:

@@ -12,6 +12,9 @@ from sim.scenario.overrides import split_values
 from sim.scenario.sweep_block import NUMBER
 from sim.scenario.yaml_text import parse_value
 
+#: Keys that take whole seconds only: MQTT's.
+_WHOLE_SECONDS = ("keep_alive",)
+
 
 @dataclass(frozen=True, slots=True)
 class Range:
@@ -29,6 +32,8 @@ class Range:
         """A number as it stands in a scenario file, to three significant digits."""
         if self.whole:
             return round(number)
+        if self.unit == "s" and self.key.rpartition(".")[2] in _WHOLE_SECONDS:
+            return f"{min(max(round(number), math.ceil(self.low)), math.floor(self.high))} s"
         size = math.floor(math.log10(abs(number))) if number else 0
         rounded = min(max(round(number, 2 - size), self.low), self.high)
         return f"{rounded:.10g} {self.unit}" if self.unit else rounded

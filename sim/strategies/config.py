@@ -32,7 +32,12 @@ class MQTTConnection:
 
     version: Literal["3.1.1", "5"] = setting("3.1.1", "MQTT version", "seed uses the 3.1.1 options of paho")
     keep_alive_s: float = setting(
-        30.0, "MQTT keep alive; 0 switches it off", "seed: keepAliveInterval = 30", at_least=0.0, at_most=65535.0
+        30.0,
+        "MQTT keep alive, in whole seconds as CONNECT carries it; 0 switches it off",
+        "seed: keepAliveInterval = 30",
+        at_least=0.0,
+        at_most=65535.0,
+        whole=True,
     )
     ping_rule: Literal["paho", "idle"] = setting(
         "paho",
@@ -47,7 +52,11 @@ class MQTTConnection:
     )
     clean_session: bool = setting(False, "clean session / clean start", "seed: cleansession = 0")
     session_expiry_s: float = setting(
-        4294967295.0, "MQTT 5 session expiry interval; the maximum means never", "MQTT 5 3.1.2.11.2", at_least=0.0
+        4294967295.0,
+        "MQTT 5 session expiry interval, in whole seconds; the maximum means never",
+        "MQTT 5 3.1.2.11.2",
+        at_least=0.0,
+        whole=True,
     )
     receive_maximum: int = setting(65535, "MQTT 5 receive maximum of the vehicle", "MQTT 5 3.1.2.11.3", at_least=1, at_most=65535)
     connect_timeout_s: float = setting(10.0, "from the start of an attempt to CONNACK", "seed: connectTimeout = 10", above=0.0)

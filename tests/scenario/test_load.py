@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from sim.protocols.server import Server
+from sim.scenario.document import ScenarioErrors
 from sim.scenario.load import load_with_warnings
 from sim.scenario.scenario import Objective, Scenario
 from sim.strategies.config import Hybrid, MQTTPersistent
@@ -108,6 +109,32 @@ def test_warnings(write: Callable, minimal: str, text: str, warning: str) -> Non
     path = write(f"{minimal}{text}\n")
     _scenario, warnings = load_with_warnings(path)
     assert [line.replace(f"{path.parent}/", "") for line in warnings] == [warning]
+
+
+def test_an_image_smaller_than_a_chunk_has_no_chunk_that_large(write: Callable, minimal: str) -> None:
+    path = write(f"{minimal}server: {{broker: aws_iot}}\nworkload: {{ota: {{image: 64 KiB, chunk: 256 KiB, every: 1 s}}}}\n")
+    assert load_with_warnings(path)[1] == []
+
+
+def test_strategy_says_which_objectives_it_leaves_out(write: Callable, minimal: str) -> None:
+    bounds = [f"{{strategy: {name}, metric: all.lost, at_most: 0}}" for name in ("hybrid", "mqtt_persistent", "hybrid")]
+    path = write(f"{minimal}objectives: [{', '.join(bounds)}]\n")
+    assert load_with_warnings(path)[1] == []
+    assert load_with_warnings(path, strategies=["mqtt_persistent", "hybrid"])[1] == []
+    scenario, warnings = load_with_warnings(path, strategies=["mqtt_persistent"])
+    assert warnings == ["--strategy: leaves out 2 objectives of hybrid"]
+    assert [objective.strategy for objective in scenario.objectives] == ["mqtt_persistent"]
+    assert load_with_warnings(path, strategies=["hybrid"])[1] == ["--strategy: leaves out the objective of mqtt_persistent"]
+
+
+@pytest.mark.parametrize("option", ["sets", "varies"])
+def test_an_option_for_a_strategy_that_is_left_out_is_refused(write: Callable, minimal: str, option: str) -> None:
+    given = {option: ["hybrid.poll=10 s"]}
+    with pytest.raises(ScenarioErrors) as raised:
+        load_with_warnings(write(minimal), strategies=["mqtt_persistent"], **given)
+    name = {"sets": "--set", "varies": "--vary"}[option]
+    assert raised.value.lines == [f"{name} hybrid.poll: hybrid is left out by --strategy, the option changes nothing"]
+    assert load_with_warnings(write(minimal), strategies=["hybrid"], **given)[1] == []
 
 
 def test_warnings_of_strategies(write: Callable, minimal: str) -> None:

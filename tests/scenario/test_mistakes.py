@@ -135,6 +135,8 @@ STRATEGIES = [
     ("{use: hybrid, keepalive: 10 s}", "t.yaml:4:19: strategies.0.keepalive: unknown key, did you mean keep_alive"),
     ("{use: hybrid, nane: x}", "t.yaml:4:19: strategies.0.nane: unknown key, did you mean name"),
     ("{use: hybrid, heartbeat: 3 s}", "t.yaml:4:19: strategies.0.heartbeat: unknown key, allowed: "),
+    ("{use: hybrid, keep_alive: 1500 ms}", "t.yaml:4:31: strategies.0.keep_alive: '1500 ms' is not a whole number of seconds, "
+     "expected whole seconds, such as 2 s"),
     ("{use: hybrid, keep_alive: 10}", "t.yaml:4:31: strategies.0.keep_alive: 10 has no unit, expected a duration such as 30 s "
      "(ms, s, min, h, d)"),
     ("{use: hybrid, keep_alive: 20 h}", "t.yaml:4:31: strategies.0.keep_alive: 20 h is out of range, expected at least 0 s and at "
@@ -174,8 +176,8 @@ def test_mistakes_in_a_strategy(errors: Errors, minimal: str, item: str, line: s
 def test_names_of_strategies_are_unique(errors: Errors, minimal: str) -> None:
     text = minimal.replace("[mqtt_persistent, hybrid]", "[hybrid, {use: hybrid, keep_alive: 3 s}, {use: hybrid, name: hybrid}]")
     assert errors(text) == [
-        "t.yaml:3:22: strategies.1: the name 'hybrid' is taken by strategies.0, give it one: {use: hybrid, name: ...}",
-        "t.yaml:3:74: strategies.2.name: the name 'hybrid' is taken by strategies.0",
+        "t.yaml:3:22: strategies.1: the name 'hybrid' is taken by strategies.0, give this one a name of its own: {use: hybrid, name: ...}",
+        "t.yaml:3:74: strategies.2.name: the name 'hybrid' is taken by strategies.0, expected another",
     ]
 
 

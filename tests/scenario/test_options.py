@@ -144,7 +144,7 @@ def test_several_varies_of_a_strategy_make_the_product(read: Read) -> None:
         ("hybrid.keep_alive=1 s,2", "--vary hybrid.keep_alive: 2 has no unit, expected a duration such as 30 s (ms, s, min, h, d)"),
         ("hybrid.keep_alive=1 s,", "--vary hybrid.keep_alive: expected values with commas between them, such as '10 s,30 s,60 s'"),
         ("hybrid.keep_alive", "--vary hybrid.keep_alive: expected key=value, such as hybrid.keep_alive='10 s'"),
-        ("hybrid.keep_alive=1 s,1 s", "--vary hybrid.keep_alive: the name 'hybrid keep_alive=1 s' is taken by strategies.1"),
+        ("hybrid.keep_alive=1 s,1 s", "--vary hybrid.keep_alive: the name 'hybrid keep_alive=1 s' is taken by strategies.1, expected another"),
     ],
 )  # fmt: skip
 def test_vary_that_is_wrong(errors: Errors, vary: str, line: str) -> None:
