@@ -479,11 +479,14 @@ def validate(
 
 def _plan(file: str, strategy: list[str] | None, sets: list[str] | None, from_: str | None, until: str | None) -> Any:
     """The scenario's first drive, cut to the window that was asked for."""
-    from sim.scenario.load import load
+    from sim.scenario.load import load_with_warnings
     from sim.scenario.quantities import parse_quantity
     from sim.study.live import ModelOnly, plan
+    from sim.terminal import say
 
-    scenario = load(file, sets=sets or (), strategies=strategy or ())
+    scenario, warnings = load_with_warnings(file, sets=sets or (), strategies=strategy or ())
+    for line in warnings:
+        say(f"warning: {line}", error=True)
     try:
         start_s = parse_quantity(from_, "duration") if from_ else 0.0
         end_s = parse_quantity(until, "duration") if until else None

@@ -211,6 +211,10 @@ WRONG: dict[str, tuple[dict[str, str], str]] = {
         {"vehicle": "def handle(self, now, event): return [SendPacket(1, b'hello')]"},
         "own.py:Own: the vehicle's handle(AddressChanged) of Vehicle returned SendPacket(transport=1, packet=b'hello') at ",
     ),
+    "sends for a purpose of its own": (
+        {"vehicle": "def handle(self, now, event): return [SendPacket(1, HTTPRequest('GET', '/', purpose='fun'))]"},
+        "own.py:Own: the vehicle's handle(AddressChanged) of Vehicle returned SendPacket(transport=1, packet=HTTPRequest(method='GET', ",
+    ),
     "opens a transport twice": (
         {"vehicle": "def handle(self, now, event): return [OpenTransport(1, '10.0.0.1', 443), OpenTransport(1, '10.0.0.1', 443)]"},
         "own.py:Own: the vehicle's handle(AddressChanged) of Vehicle returned OpenTransport(transport=1, address='10.0.0.1', port=443, ",
@@ -259,6 +263,7 @@ ALLOWED = {
     "deadline is None": "; expected an instant in s since the start of the drive, or NEVER",
     "deadline is always 0": "; expected a deadline that moves on",
     "sends on a transport it never opened": "; transport 7 was never opened, expected one of TransportOpened or TransportAccepted",
+    "sends for a purpose of its own": "; the packet's purpose is 'fun' (str), allowed are payload, repeated, handshake, keep_alive, poll, heartbeat, probe",
     "sends before the transport is open": "; transport 1 is not open yet, expected to wait for TransportOpened",
     "opens a transport twice": "; transport 1 was opened before, expected a new id for each (TransportIds counts them)",
     "opens for an unknown purpose": "; purpose is 'mqqt', did you mean mqtt, allowed are mqtt, poll, heartbeat, push, post",

@@ -40,9 +40,10 @@ def bytes_by_purpose(traffic: pl.DataFrame) -> dict[str, Any]:
     return table
 
 
-def radio_active_s(vehicles: pl.DataFrame) -> float:
-    """Seconds in RRC connected, with the inactivity tail, summed over vehicles and drives."""
-    return math.fsum(vehicles["radio_active_s"].fill_null(0.0))
+def radio_active_s(vehicles: pl.DataFrame) -> float | None:
+    """Seconds in RRC connected, with the inactivity tail, summed over vehicles and drives; None where nobody measured them."""
+    measured = vehicles["radio_active_s"].drop_nulls()
+    return math.fsum(measured) if measured.len() or not vehicles.height else None
 
 
 def mb_per_vehicle_month(
@@ -83,5 +84,5 @@ def cost(traffic: pl.DataFrame, vehicles: pl.DataFrame) -> dict[str, Any]:
         "mb_per_vehicle_month": mb_per_vehicle_month(table["total"], vehicles),
         "overhead_mb_per_vehicle_month": mb_per_vehicle_month(table["total"] - payload, vehicles),
         "radio_active_s": active_s,
-        "radio_active_s_per_vehicle_month": None if drives is None else active_s * drives,
+        "radio_active_s_per_vehicle_month": None if drives is None or active_s is None else active_s * drives,
     }

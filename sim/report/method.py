@@ -102,6 +102,8 @@ def _assumptions(evidence: Evidence, how: dict[str, Any]) -> list[str]:
             f"A vehicle-month is {how['hours_a_day']:g}{NBSP}h of driving a day on {how['days_a_month']:g} days,"
             " at the rate of bytes of these drives."
         )
+    if all(evidence.of(name).get("radio_active_s") is None for name in evidence.strategies):
+        lines.append("How long the radio was active is not measured in a live run.")
     within = f"{significant(float(how['probe_within_s']))}{NBSP}s"
     if any((evidence.of(name)["reachability"] or {}).get("n") for name in evidence.strategies):
         lines.append(

@@ -45,12 +45,16 @@ def apply_options(
     for key, number in (("replications", replications), ("seed", seed)):
         if number is not None:
             _put(document, (key,), number, Place(option=f"--{key}", path=(key,)))
+    paths: dict[str, Path] = {}
     for text in sets:
         try:
-            _set(document, text)
+            paths[text] = _set(document, text)
         except ValueError as error:
             problems.append(_problem("--set", text, error))
     selection = _select(document, strategies, problems)
+    for text, path in paths.items():
+        if path[0] == "strategies" and len(path) > 1 and not selection.kept[int(path[1])]:
+            problems.append(_problem("--set", text, _left_out(selection.origins[int(path[1])])))
     _vary(document, varies, selection, problems)
     return selection, problems
 
@@ -82,11 +86,17 @@ def _split(text: str) -> tuple[str, str]:
     return key.strip(), value
 
 
-def _set(document: Document, text: str) -> None:
+def _set(document: Document, text: str) -> Path:
+    """Apply an option; return the path that it changed."""
     key, value_text = _split(text)
     path = _path(document, key)
     value = parse_value(value_text)
     _put(document, path, value, Place(option=f"--set {key}", path=path))
+    return path
+
+
+def _left_out(label: str) -> _Wrong:
+    return _Wrong(f"{label} is left out by --strategy, the option changes nothing")
 
 
 def put_at_key(document: Document, key: str, value: Any, place: Place) -> None:
@@ -210,6 +220,8 @@ def _vary(document: Document, varies: Sequence[str], selection: Selection, probl
                 names = ", ".join(selection.origins)
                 raise _Wrong(f"--vary takes a setting of a strategy ({names}); other keys are set with --set, one run each")
             label = max(labels, key=len)
+            if not selection.kept[selection.origins.index(label)]:
+                raise _left_out(label)
             values = split_values(values_text)
             axes.setdefault(label, []).append((key[len(label) + 1 :], values))
         except ValueError as error:

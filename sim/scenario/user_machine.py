@@ -28,7 +28,7 @@ from sim.machine import (
     TransportAccepted,
     TransportOpened,
 )
-from sim.record.causes import CAUSES, KINDS
+from sim.record.causes import CAUSES, KINDS, PURPOSES
 from sim.scenario.document import nearest, one_line
 from sim.scenario.user_strategy import place_in_user_file, user_class
 from sim.strategies.context import Context
@@ -235,6 +235,8 @@ class CheckedMachine(MachineBase):
         missing = [name for name in _OF_A_PACKET if not hasattr(action.packet, name)]
         if missing:
             return f"the packet has no {missing[0]}, expected one of sim.protocols.http or sim.protocols.mqtt_packets"
+        if action.packet.purpose not in PURPOSES:
+            return f"the packet's purpose is {shown(action.packet.purpose)}, allowed are {', '.join(PURPOSES)}"
         transport = action.transport
         if transport in self._opened or (self._joined and transport >= DRIVERS_IDS):
             return ""

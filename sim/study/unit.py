@@ -28,6 +28,7 @@ from sim.record.causes import KINDS
 from sim.record.read import Run
 from sim.scenario.scenario import Scenario, StrategyChoice
 from sim.scenario.user_strategy import is_user_strategy
+from sim.server.build import NETWORK_FAULTS
 from sim.study.manifest import code_hash, plain
 from sim.study.run import drive_of, simulate_replication
 
@@ -68,6 +69,9 @@ class UnitKey:
     def drive(self) -> str:
         """Hash of what the drive depends on: units with the same one and the same replication share a timeline."""
         total = hashlib.sha256(json.dumps(plain(self.scenario.drive), sort_keys=True).encode())
+        faults = self.scenario.faults
+        if any(fault.kind in NETWORK_FAULTS for fault in faults):  # all of them: their draws go by their place in the list
+            total.update(json.dumps(plain(faults), sort_keys=True).encode())
         recorded = self.scenario.drive.recorded
         if recorded is not None:
             total.update((self.scenario.folder / recorded.file).read_bytes())

@@ -88,3 +88,10 @@ def test_no_event_in_n_is_an_upper_bound() -> None:
     assert numbers["note"] == "no probe of 300 failed: unreachable for at most 1.00% of the time"
     assert reachability(probes(0, 2), [0.0], 10.0, seed=1)["high"] == 1.0
     assert reachability(probes(0, 0), [None], 10.0, seed=1)["note"] == "no probes"
+
+
+def test_radio_time_that_nobody_measured_is_none_and_not_nothing() -> None:
+    """A live run has no radio of its own."""
+    unmeasured = table("vehicles", vehicle(radio_active_s=None), vehicle(radio_active_s=None))
+    assert cost(table("traffic"), unmeasured)["radio_active_s"] is None
+    assert cost(table("traffic"), table("vehicles", vehicle(radio_active_s=0.0)))["radio_active_s"] == 0.0
