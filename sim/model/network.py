@@ -280,7 +280,7 @@ class Network:
         return now - transport.last_used_s > self._idle_timeout_s or now >= transport.mapping_end_s
 
     def idle_end(self, transport: Transport, now: float) -> float:
-        """When the NAT forgot the transport because nothing had been sent; inf where it still knows it at `now`."""
+        """When NAT or balancer forgot the transport because nothing had been sent; inf where both know it at `now`."""
         ends_s = transport.last_used_s + self._idle_timeout_s
         return ends_s if ends_s < now and ends_s > transport.row.started_s else NEVER
 
