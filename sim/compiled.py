@@ -19,6 +19,7 @@ from pathlib import Path
 ROOMS = ("sim.protocols", "sim.strategies")
 SINGLE = (
     "sim.machine",
+    "sim.parking",
     "sim.model.driver",
     "sim.model.link",
     "sim.model.network",

@@ -128,6 +128,13 @@ class AddressChanged:
 
 
 @dataclass(slots=True)
+class IgnitionChanged:
+    """The driver switched the ignition. It is on until a first one of these; comes only on drives with a parking."""
+
+    on: bool
+
+
+@dataclass(slots=True)
 class MessageCreated:
     message: Message
 
@@ -170,7 +177,7 @@ class OpenTransport:
     address: str
     port: int
     peer: str = ""
-    purpose: str = "mqtt"  # mqtt | poll | heartbeat | push | post
+    purpose: str = "mqtt"  # mqtt | poll | heartbeat | push | post | download
     trigger: str = ""  # why this attempt is made, for the records: start | retry | address | keep_alive | ...
     user_timeout_s: float = 0.0  # TCP_USER_TIMEOUT; 0: the system's default
     waited_s: float = 0.0  # wait ordered by the backoff policy before it, for the records
@@ -209,7 +216,10 @@ class Create:
 
 @dataclass(slots=True)
 class Deliver:
-    """Hand a message to the application; `via` is mqtt | poll | push | post. A second one with the same id is a duplicate."""
+    """Hand a message to the application; `via` is mqtt | poll | push | post | download.
+
+    A second one with the same id is a duplicate.
+    """
 
     message: Message
     via: str
@@ -242,6 +252,7 @@ Input = (
     | NameResolved
     | NameFailed
     | AddressChanged
+    | IgnitionChanged
     | MessageCreated
     | ServerChanged
     | StoreChanged

@@ -11,20 +11,21 @@ SIM = Path(__file__).resolve().parents[1] / "sim"
 SOURCES = sorted(SIM.rglob("*.py"))
 
 #: room -> the rooms whose modules it may import. `sim` stands for the modules that lie in no room.
-PURE = {"machine", "settings", "streams", "subclassing"}
+PURE = {"machine", "parking", "settings", "streams", "subclassing"}
 MAY_IMPORT = {
     "machine": {"subclassing"},
+    "parking": set(),
     "settings": set(),
     "streams": set(),
     "subclassing": set(),
     "server": {"settings", "streams"},
     "protocols": {"machine", "server", "settings", "subclassing"},
     "strategies": {"protocols", *PURE},
-    "record": {"machine", "drive"},  # drive: for LinkTimeline alone, see below
-    "drive": {"settings", "streams"},
+    "record": {"machine", "parking", "drive"},  # drive: for LinkTimeline alone, see below
+    "drive": {"parking", "settings", "streams"},
     "model": {"drive", "server", "strategies", "protocols", "record", *PURE},
     "live": {"drive", "strategies", "protocols", "record", *PURE},
-    "measure": {"record", "drive", "settings", "streams"},
+    "measure": {"record", "drive", "parking", "settings", "streams"},
     "report": {"measure", "record"},
     "scenario": {"drive", "server", "strategies", "protocols", "measure", "record", *PURE},
     "study": {
@@ -58,7 +59,7 @@ ONLY_IN = {
 }
 #: what makes a machine, a drive or a metric depend on anything but its arguments
 IMPURE = {"time", "random", "datetime", "secrets", "uuid", "threading", "os", "subprocess"}
-PURE_ROOMS = {"protocols", "strategies", "drive", "server", "measure", "machine", "streams"}
+PURE_ROOMS = {"protocols", "strategies", "drive", "server", "measure", "machine", "parking", "streams"}
 
 
 def name_of(path: Path) -> str:

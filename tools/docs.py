@@ -69,7 +69,7 @@ CONSTANTS: tuple[tuple[str, str, str, str, str], ...] = (
     ("sim.model.simulate", "START_LEAD_S", "s", "the vehicle is connected for so long before the drive, at least", "our choice"),
     ("sim.model.simulate", "START_SPREAD_S", "s", "and for up to so much longer, drawn", "our choice"),
     ("sim.measure.recovery", "HIDDEN_S", "s", "a shorter loss of packets begins no recovery episode", "RFC 6298 5.5"),
-    ("sim.measure.cost", "HOURS_A_DAY", "h", "driving time behind a vehicle-month", "our choice"),
+    ("sim.measure.cost", "HOURS_A_DAY", "h", "driving time behind a vehicle-month, on drives without parking", "our choice"),
     ("sim.measure.cost", "DAYS_A_MONTH", "", "days in a vehicle-month", "our choice"),
     ("sim.measure.stats", "RESAMPLES", "", "resamples of the bootstrap", "our choice"),
     ("sim.measure.stats", "CONFIDENCE", "", "coverage of the intervals", "our choice"),
@@ -79,7 +79,8 @@ CONSTANTS: tuple[tuple[str, str, str, str, str], ...] = (
 MACHINES: tuple[tuple[str, str, str], ...] = (
     ("MQTTVehicle, the vehicle's MQTT connection (strategies 1 and 3)", "sim.strategies.mqtt_vehicle", "State"),
     ("HybridVehicle, which channel carries messages (strategy 3)", "sim.strategies.hybrid", "Mode"),
-    ("HTTPClient, one exchange (polls, heartbeats, POSTs)", "sim.protocols.http", "State"),
+    ("HTTPClient, one exchange (polls, heartbeats, POSTs, downloads)", "sim.protocols.http", "State"),
+    ("UpdateClient, an update that the vehicle fetches", "sim.strategies.update_client", "State"),
     ("PushVehicle, whether the server knows the address (strategy 2)", "sim.strategies.push_vehicle", "State"),
     ("PushBackend, the server's connections to a vehicle (strategy 2, static_push)", "sim.strategies.push_backend", "State"),
     ("MQTTSession, what the broker keeps for a client id", "sim.protocols.mqtt_session", "State"),

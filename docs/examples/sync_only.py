@@ -15,6 +15,7 @@ from sim.machine import (
     CloseTransport,
     Deadlines,
     Deliver,
+    IgnitionChanged,
     Message,
     MessageCreated,
     NameFailed,
@@ -233,6 +234,7 @@ _VEHICLE: dict[type, Callable[..., None]] = {
     NameResolved: SyncVehicle._on_resolved,
     NameFailed: SyncVehicle._on_name_failed,
     AddressChanged: SyncVehicle._on_nothing,
+    IgnitionChanged: SyncVehicle._on_nothing,
     WriteBlocked: SyncVehicle._on_nothing,
     WriteResumed: SyncVehicle._on_nothing,
 }

@@ -65,6 +65,11 @@ def _check_route(route: tuple[Waypoint, ...]) -> list[DriveError]:
     if not route:
         return [DriveError("route", "a route needs waypoints")]
     speed_mps, moves = route[0].speed_mps, route[0].stop_s > 0.0
+    for i, point in enumerate(route):
+        if point.ignition == "off" and point.stop_s <= 0.0:
+            errors.append(DriveError(f"route.{i}.ignition", "is off for as long as the vehicle stands here: give `stop`"))
+        if point.indoor_loss_db > 0.0 and point.ignition == "on":
+            errors.append(DriveError(f"route.{i}.indoor_loss", "is for a parked vehicle: give `ignition: off`"))
     for i, (last, point) in enumerate(pairwise(route), start=1):
         speed_mps = point.speed_mps or speed_mps
         away = point.at_m != last.at_m

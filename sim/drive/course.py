@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.drive.timeline import Disruption, Floats, LinkState
+from sim.parking import Parked, driven_s, driving
 
 #: (seed, replication, vehicle): the address of a drive's draws.
 Key = tuple[int, int, int]
@@ -76,10 +77,35 @@ class Course:
     downlink_bps: Steps | None = None
     uplink_bps: Steps | None = None
     logged_address: Steps | None = None  # text, "" for none
+    parked: Parked = ()  # spans with the ignition off
     held_gateways: bool = False  # a route: a gateway is left only after `gateway_hold`
     exact: bool = False  # a script: nothing is drawn, nothing is added
     measured: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def driven_s(self, at_s: Floats) -> Floats:
+        """What the driving clock shows at these instants, shape as they: it stands still while the vehicle is parked."""
+        if not self.parked:
+            return at_s
+        edges = np.array([0.0, *(edge for span in self.parked for edge in span if edge < np.inf), np.inf])
+        clock = np.array([driven_s(self.parked, edge) for edge in edges[:-1].tolist()])
+        begun = np.searchsorted(edges, at_s, side="right") - 1
+        moving = ~self.is_parked(edges[:-1])
+        driven: Floats = clock[begun] + np.where(moving[begun], at_s - edges[begun], 0.0)
+        return driven
+
+    def is_parked(self, at_s: Floats) -> npt.NDArray[np.bool_]:
+        """Whether the ignition is off, shape as `at_s`."""
+        off = np.zeros(len(at_s), dtype=bool)
+        for off_s, on_s in self.parked:
+            off |= (at_s >= off_s) & (at_s < on_s)
+        return off
+
+    def seconds(self) -> Floats:
+        """The full seconds with the ignition on, from 0 to the end, and the instants at which that changes."""
+        spans = driving(self.parked, self.end_s)
+        edges = [edge for span in self.parked for edge in span if edge <= self.end_s]
+        return np.concatenate([np.arange(np.ceil(a), int(b) + 1, dtype=np.float64) for a, b in spans] + [np.array(edges)])
 
     def cell_changes_s(self) -> Floats:
         """Instants at which another cell than the last one serves, shape (n,). A return to the same cell is no change."""

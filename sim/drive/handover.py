@@ -46,10 +46,20 @@ def interruption_s(handover: Handover, draws: Stream | None, number: int) -> flo
 
 
 def serve(
-    signals: Signals, handover: Handover, out_of_sync_db: float, towers: tuple[str, ...], end_s: float, key: Key | None
+    signals: Signals,
+    handover: Handover,
+    out_of_sync_db: float,
+    towers: tuple[str, ...],
+    end_s: float,
+    key: Key | None,
+    *,
+    leg: int = 0,
 ) -> Service:
-    """Serving tower and blocked link over the drive. Without a key nothing is drawn: medians, and no handover fails."""
-    return _Vehicle(signals, handover, out_of_sync_db, towers, end_s, key).drive()
+    """Serving tower and blocked link over a drive, or over one leg of it.
+
+    Without a key nothing is drawn: medians, and no handover fails. `leg` numbers the legs, each with draws of its own.
+    """
+    return _Vehicle(signals, handover, out_of_sync_db, towers, end_s, key, leg).drive()
 
 
 def first_run(holds: Callable[[int, int], Mask], start: int, stop: int, samples: int, need: int) -> tuple[int, int] | None:
@@ -77,15 +87,23 @@ class _Vehicle:
     """Walks from event to event; between two events everything is an array operation."""
 
     def __init__(
-        self, signals: Signals, handover: Handover, out_of_sync_db: float, towers: tuple[str, ...], end_s: float, key: Key | None
+        self,
+        signals: Signals,
+        handover: Handover,
+        out_of_sync_db: float,
+        towers: tuple[str, ...],
+        end_s: float,
+        key: Key | None,
+        leg: int,
     ) -> None:
         self._signals = signals
         self._handover = handover
         self._out_db = out_of_sync_db
         self._towers = towers
         self._end_s = end_s
-        self._draws = Stream(*key, "drive/handover") if key else None
-        self._reselections = Stream(*key, "drive/reselection") if key else None
+        of_leg = f"/{leg}" if leg else ""
+        self._draws = Stream(*key, "drive/handover" + of_leg) if key else None
+        self._reselections = Stream(*key, "drive/reselection" + of_leg) if key else None
         self._best = signals.rsrp_dbm.argmax(axis=0)
         best_sinr_db = signals.sinr_db(self._best, np.arange(signals.samples))
         self._in_sync = np.flatnonzero(best_sinr_db >= out_of_sync_db + IN_SYNC_MARGIN_DB)

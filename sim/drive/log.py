@@ -16,6 +16,7 @@ from sim.drive.timeline import Floats
 
 #: Cell texts that mean: not known in this row.
 BLANK = frozenset({"", "-", "na", "nan", "n/a", "null", "none"})
+_SWITCHES = ("attached", "ignition")
 _FLAGS = {"1": 1.0, "true": 1.0, "yes": 1.0, "1.0": 1.0, "0": 0.0, "false": 0.0, "no": 0.0, "0.0": 0.0}
 _NUMBERS = ("time", "latitude", "longitude", "rsrp", "rtt", "downlink", "uplink")
 _TEXTS = ("cell", "rat", "operator", "address")
@@ -75,7 +76,7 @@ def _read(path: Path, _modified_ns: int, _size: int, recorded: Recorded) -> tupl
         columns[role] = [row[index].strip() if index < len(row) else "" for _, row in rows]
     lines = [line for line, _ in rows]
     numbers: dict[str, Floats] = {}
-    for role in (*_NUMBERS, "attached"):
+    for role in (*_NUMBERS, *_SWITCHES):
         if role in columns:
             parsed = _numbers(role, getattr(recorded.columns, role), columns[role], lines)
             if isinstance(parsed, DriveError):
@@ -123,9 +124,9 @@ def _numbers(role: str, name: str, texts: list[str], lines: list[int]) -> Floats
             if text.lower() in BLANK:
                 values[i] = np.nan
             else:
-                values[i] = _FLAGS[text.lower()] if role == "attached" else float(text)
+                values[i] = _FLAGS[text.lower()] if role in _SWITCHES else float(text)
         except (ValueError, KeyError):
-            wanted = "1 or 0, true or false" if role == "attached" else "a number"
+            wanted = "1 or 0, true or false" if role in _SWITCHES else "a number"
             return DriveError(f"recorded.columns.{role}", f"line {lines[i]}, column {name!r}: {text!r} is not {wanted}")
     bad = np.isinf(values) | ((values < 0.0) & (role in _NOT_NEGATIVE))
     if role == "time":

@@ -16,6 +16,7 @@ from sim.drive.handover import interruption_s
 from sim.drive.log import Log, read_log
 from sim.drive.rtt import LEAST_BPS
 from sim.drive.timeline import Disruption, Floats, LinkState
+from sim.parking import Parked, is_parked
 from sim.streams import Stream
 
 #: RTT above its floor by no more than this is jitter, not a queue.
@@ -35,8 +36,11 @@ def recorded_course(config: DriveConfig, recorded: Recorded, folder: Path, key: 
     time_s, end_s = log.time_s, float(log.time_s[-1])
     # the first row of every second that has one: at most one row a second, whatever the log's rate
     slots = np.unique(np.floor(time_s), return_index=True)[1]
-    gaps = [(float(time_s[i]), float(time_s[i + 1])) for i in np.flatnonzero(np.diff(time_s) > recorded.gap_s).tolist()]
-    detached = _detached(log)
+    parked = _parked(log)
+    holes = [(float(time_s[i]), float(time_s[i + 1])) for i in np.flatnonzero(np.diff(time_s) > recorded.gap_s).tolist()]
+    # a logger that stops with the ignition leaves no gap
+    gaps = [(a, b) for a, b in holes if not is_parked(parked, a)]
+    detached = _spans(log, "attached")
     cells, serving = _serving(log, gaps, detached)
     rtt = log.numbers.get("rtt")
     rtt_steps: Steps | None = None
@@ -73,6 +77,7 @@ def recorded_course(config: DriveConfig, recorded: Recorded, folder: Path, key: 
         rtt_s=rtt_steps,
         downlink_bps=_rate(log, "downlink", config.link.downlink_bps, slots),
         uplink_bps=_rate(log, "uplink", config.link.uplink_bps, slots),
+        parked=parked,
         logged_address=_text_steps(time_s, _addresses(log)) if "address" in log.texts else None,
         measured=_measured(log),
         notes=_notes(log, recorded, config, gaps),
@@ -133,14 +138,18 @@ def _addresses(log: Log) -> list[str]:
     return _filled(texts) if texts.count("") > 0.5 * len(texts) else texts
 
 
-def _detached(log: Log) -> Intervals:
-    """Intervals without registration; the last one has an end of infinity where the log ends in it."""
-    attached = log.numbers.get("attached")
-    if attached is None:
+def _parked(log: Log) -> Parked:
+    return tuple(_spans(log, "ignition"))
+
+
+def _spans(log: Log, switch: str) -> Intervals:
+    """Intervals in which a switch of the log is off; the last one has an end of infinity where the log ends in it."""
+    switched = log.numbers.get(switch)
+    if switched is None:
         return []
     found: Intervals = []
     since_s: float | None = None
-    for at_s, flag in zip(log.time_s.tolist(), attached.tolist(), strict=True):
+    for at_s, flag in zip(log.time_s.tolist(), switched.tolist(), strict=True):
         if flag == 0.0 and since_s is None:
             since_s = at_s
         elif flag == 1.0 and since_s is not None:

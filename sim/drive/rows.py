@@ -30,7 +30,8 @@ def lay_rows(
     """
     blocked = [*course.blocked, *silences]
     stepped = (course.serving, addressing.gateway, addressing.address, rtt_s, downlink_bps, uplink_bps)
-    edges = [t for b in blocked for t in (b.what.start_s, b.until_s) if t < np.inf and b.state != LinkState.UP]
+    edges = [t for span in course.parked for t in span if t < np.inf]
+    edges += [t for b in blocked for t in (b.what.start_s, b.until_s) if t < np.inf and b.state != LinkState.UP]
     at_s = np.unique(np.concatenate(([0.0], course.slot_s, *(s.at_s for s in stepped), np.array(edges, dtype=np.float64))))
     cell, gateway, address, rtt, down, up = (s.at(at_s) for s in stepped)
     held = _covered(at_s, [b for b in blocked if b.state == LinkState.HELD])
@@ -40,7 +41,7 @@ def lay_rows(
     rsrp = np.full(len(at_s), np.nan) if course.rsrp_dbm is None else course.rsrp_dbm.at(at_s)
     if course.cells:
         rsrp = np.where(cell >= 0, rsrp, np.nan)
-    keep = _differ((cell, gateway, address, link, rtt, down, up, x, y, rsrp))
+    keep = _differ((cell, gateway, address, link, rtt, down, up, x, y, rsrp, course.is_parked(at_s)))
     listed = [*(b.what for b in blocked if b.listed), *addressing.reassignments]
     listed += told
     listed += [Disruption("rebind", at, at, cause="the NAT forgot its mappings") for at in rebinds_s]
@@ -62,6 +63,7 @@ def lay_rows(
         disruptions=tuple(sorted(listed, key=_order)),
         end_s=course.end_s,
         rebinds_s=rebinds_s,
+        parked=course.parked,
         measured=course.measured,
         notes=course.notes,
     )

@@ -11,6 +11,7 @@ from sim.drive.config import RTT, LinkSettings
 from sim.drive.correlation import correlated, lognormal_sigma
 from sim.drive.course import Course, Key, Steps
 from sim.drive.timeline import Floats
+from sim.parking import driven_s
 from sim.streams import Stream
 
 #: How long the RTT is inflated after a cell change.
@@ -29,14 +30,17 @@ Mask = npt.NDArray[np.bool_]
 
 
 def rtt_over_time(course: Course, rtt: RTT, realism: bool, key: Key) -> Steps:
-    """RTT in s: lognormal with an AR(1) logarithm in slots of 1 s, inflated after cell changes, with a Pareto tail."""
+    """RTT in s: lognormal with an AR(1) logarithm in slots of 1 s, inflated after cell changes, with a Pareto tail.
+
+    Simplification: a parked vehicle has the median RTT and the usual rate; both take up their course when it drives on.
+    """
     if course.rtt_s is not None:
         return course.rtt_s
     if course.exact or not realism:
         return _constant(rtt.median_s)
     changes_s = course.cell_changes_s()
     at_s = _rows(course, changes_s, INFLATED_S if rtt.inflation > 1.0 else 0.0)
-    slot, last = at_s.astype(np.int64), int(course.end_s)
+    slot, last = course.driven_s(at_s).astype(np.int64), int(driven_s(course.parked, course.end_s))
     sigma = lognormal_sigma(rtt.median_s, rtt.p95_s)
     by_slot = np.full(last + 1, rtt.median_s)
     if sigma > 0.0:
@@ -49,7 +53,7 @@ def rtt_over_time(course: Course, rtt: RTT, realism: bool, key: Key) -> Steps:
         slot = np.minimum(slot, last)
         value = np.where(drawn[slot], np.maximum(value, tail_s[slot]), value)
     # the drain goes on with a usual RTT, not with whatever the last second drew
-    value[at_s >= course.end_s] = rtt.median_s
+    value[(at_s >= course.end_s) | course.is_parked(at_s)] = rtt.median_s
     return Steps(at_s, value)
 
 
@@ -71,10 +75,11 @@ def _rate(course: Course, link: LinkSettings, limit_bps: float, dip: float, purp
     at_s = _rows(course, changes_s, DIP_S if dip < 1.0 else 0.0)
     value = np.full(len(at_s), limit_bps) if course.capacity_bps is None else course.capacity_bps.at(at_s).astype(np.float64)
     if link.rate_sigma > 0.0:
-        last = int(course.end_s)
+        last = int(driven_s(course.parked, course.end_s))
         z = correlated(Stream(*key, purpose).normals(last + 1), RATE_CORRELATION)
-        # the drain goes on with the usual rate
-        noise = np.where(at_s < course.end_s, z[np.minimum(at_s.astype(np.int64), last)], 0.0)
+        # the drain goes on with the usual rate, and so does a parked vehicle
+        usual = (at_s >= course.end_s) | course.is_parked(at_s)
+        noise = np.where(usual, 0.0, z[np.minimum(course.driven_s(at_s).astype(np.int64), last)])
         value = value * np.exp(link.rate_sigma * noise)
     value = np.clip(value, min(LEAST_BPS, limit_bps), limit_bps)
     return Steps(at_s, np.where(_within(at_s, changes_s, DIP_S), dip * value, value))
@@ -82,9 +87,8 @@ def _rate(course: Course, link: LinkSettings, limit_bps: float, dip: float, purp
 
 def _rows(course: Course, changes_s: Floats, lasts_s: float) -> Floats:
     """Instants at which a value may change: the slots, the end of the drive, and the edges of what follows cell changes."""
-    seconds = np.arange(int(course.end_s) + 1, dtype=np.float64)
     edges = np.concatenate((changes_s, np.round(changes_s + lasts_s, 9))) if lasts_s else changes_s
-    return np.unique(np.concatenate((seconds, course.slot_s, edges, [course.end_s])))
+    return np.unique(np.concatenate((course.seconds(), course.slot_s, edges, [course.end_s])))
 
 
 def _within(at_s: Floats, changes_s: Floats, lasts_s: float) -> Mask:

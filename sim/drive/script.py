@@ -8,6 +8,7 @@ from sim.drive.addressing import gateway_names
 from sim.drive.config import DriveConfig, Script
 from sim.drive.course import Blocked, Course, instant, steps
 from sim.drive.timeline import Disruption, LinkState
+from sim.parking import spans_of
 
 _STATES = {"up": LinkState.UP, "held": LinkState.HELD, "lost": LinkState.LOST}
 
@@ -39,6 +40,7 @@ def script_course(config: DriveConfig, script: Script) -> Course:
         rtt_s=steps(zip(at_s, columns[3], strict=True), np.float64),
         downlink_bps=steps(zip(at_s, columns[4], strict=True), np.float64),
         uplink_bps=steps(zip(at_s, columns[5], strict=True), np.float64),
+        parked=spans_of([(at, step.ignition == "on") for at, step in zip(at_s, script.steps, strict=True) if step.ignition]),
         exact=True,
     )
 

@@ -13,6 +13,8 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
+from sim.parking import Parked
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int32]
 
@@ -65,6 +67,7 @@ class LinkTimeline:
     disruptions: tuple[Disruption, ...]  # by start_s
     end_s: float
     rebinds_s: tuple[float, ...] = ()  # when the NAT in front of the server forgets all mappings, rising
+    parked: Parked = ()  # spans with the ignition off
     measured: tuple[str, ...] = ()  # columns that came from a log, for the report; the others are modelled
     notes: tuple[str, ...] = ()  # what the reader of a report has to know about this drive
 

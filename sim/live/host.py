@@ -34,6 +34,7 @@ from sim.machine import (
     WriteBlocked,
     WriteResumed,
 )
+from sim.protocols.http import BodyPart
 from sim.record.journal import VEHICLE, Journal
 
 if TYPE_CHECKING:  # at run time only where TLS is used: it needs more packages
@@ -150,7 +151,10 @@ class Host:
         wire = self._wires.get(action.transport)
         if wire is None:
             return
-        self._journal.sent(self._side, now, action.packet)
+        if type(action.packet) is BodyPart:
+            self._journal.sent_part(now, action.packet, action.packet.size_bytes)
+        else:
+            self._journal.sent(self._side, now, action.packet)
         n_bytes = wire.send(action.packet)
         self._book(action.transport, up=self._side == VEHICLE, purpose=action.packet.purpose, n_bytes=n_bytes)
 

@@ -7,6 +7,7 @@ other (`application/vnd.handover-lab.batch`), so that a chunk takes its own size
 from __future__ import annotations
 
 import json
+import re
 from http import HTTPStatus
 from typing import Any, Final, Literal
 
@@ -16,8 +17,9 @@ from sim.live.http_limits import HTTPLimits
 from sim.live.payload import decode_message, encode_message
 from sim.live.wire import FOREVER, Codec
 from sim.machine import Message
-from sim.protocols.http import HTTPRequest, HTTPResponse, Unreadable
+from sim.protocols.http import BodyPart, HTTPRequest, HTTPResponse, Unreadable, range_header
 
+_BYTES = "application/octet-stream"
 _BATCH = "application/vnd.handover-lab.batch"
 #: what reading a body from anywhere may raise: no JSON, no text, JSON of another shape, numbers or nesting without bounds
 _UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
@@ -82,16 +84,25 @@ class HTTPCodec(Codec):
         self._owes = False
         self._begun = 0  # requests, and gaps between them
         self._refused_with = 400
+        self._parts_bytes = 0  # of a body that is on its way in parts
 
     # --- packets to bytes -------------------------------------------------------------------------------------------------
 
-    def encode(self, packet: HTTPRequest | HTTPResponse) -> bytes:
+    def encode(self, packet: HTTPRequest | HTTPResponse | BodyPart) -> bytes:
+        if isinstance(packet, BodyPart):
+            return self._encode_part(packet)
+        if isinstance(packet, HTTPResponse) and packet.parts_bytes:
+            self._parts_bytes = packet.parts_bytes
+            about = [("Content-Type", _BYTES), ("Content-Length", str(packet.parts_bytes)), *packet.headers]
+            return self._connection.send(h11.Response(status_code=packet.status, headers=about)) or b""
         data, kind = _encode_body(packet.body, packet.messages)
         headers = [("Content-Type", kind), ("Content-Length", str(len(data)))]
         event: h11.Request | h11.Response
         if isinstance(packet, HTTPRequest):
             self._next_cycle()
             headers = [("Host", self._host), ("User-Agent", "handover-lab"), *headers]
+            if packet.byte_range is not None:
+                headers.append(("Range", range_header(packet.byte_range)))
             event = h11.Request(method=packet.method, target=packet.path, headers=headers)
         else:
             # a 204 has no body and says nothing of one (RFC 9110 8.6); the answer to HEAD says what GET's would have
@@ -105,6 +116,14 @@ class HTTPCodec(Codec):
         written = b"".join(part for part in map(self._connection.send, events) if part)
         if self._role == "server":
             self._next_cycle()  # the next request may be read once this response is written
+        return written
+
+    def _encode_part(self, part: BodyPart) -> bytes:
+        written = self._connection.send(h11.Data(data=bytes(part.size_bytes))) or b""
+        self._parts_bytes -= part.size_bytes
+        if self._parts_bytes <= 0:
+            written += self._connection.send(h11.EndOfMessage()) or b""
+            self._next_cycle()
         return written
 
     # --- bytes to packets -------------------------------------------------------------------------------------------------
@@ -121,6 +140,13 @@ class HTTPCodec(Codec):
                     break
                 if isinstance(event, h11.Request | h11.Response):
                     self._begin(event)
+                    if self._in_parts():
+                        found.append(self._head_of_parts())
+                elif isinstance(event, h11.Data) and self._in_parts():
+                    found.append(BodyPart(len(event.data)))
+                elif isinstance(event, h11.EndOfMessage) and self._in_parts():
+                    self._is_read = True
+                    self._next_cycle()
                 elif isinstance(event, h11.Data):
                     self._keep(event.data)
                 elif isinstance(event, h11.EndOfMessage):
@@ -207,7 +233,10 @@ class HTTPCodec(Codec):
             return HTTPResponse(self._head.status_code, body, len(self._data), messages)
         target = _path(self._head.target.decode("latin-1"))
         purpose = "heartbeat" if target.endswith("/heartbeat") else "payload" if target.endswith("/telemetry") else "poll"
-        return HTTPRequest(self._head.method.decode("latin-1"), target, body, len(self._data), messages, purpose)
+        asked = _byte_range(dict(self._head.headers).get(b"range", b"").decode("latin-1"))
+        return HTTPRequest(
+            self._head.method.decode("latin-1"), target, body, len(self._data), messages, purpose, byte_range=asked
+        )
 
     # --- the connection ---------------------------------------------------------------------------------------------------
 
@@ -264,6 +293,20 @@ class HTTPCodec(Codec):
     def _next_cycle(self) -> None:
         if self._connection.our_state is h11.DONE and self._connection.their_state is h11.DONE:
             self._connection.start_next_cycle()
+
+    def _in_parts(self) -> bool:
+        """Whether what is read is an image: its bytes are told as they come, and nobody keeps them."""
+        return isinstance(self._head, h11.Response) and dict(self._head.headers).get(b"content-type") == _BYTES.encode()
+
+    def _head_of_parts(self) -> HTTPResponse:
+        headers = dict(self._head.headers)
+        return HTTPResponse(self._head.status_code, purpose="payload", parts_bytes=int(headers.get(b"content-length", b"0")))
+
+
+def _byte_range(value: str) -> tuple[int, int] | None:
+    """First and last byte of the header Range; None for none and for other forms, which a server may ignore (RFC 9110 14.2)."""
+    found = re.fullmatch(r"bytes=(\d{1,15})-(\d{0,15})", value)
+    return (int(found[1]), int(found[2] or 10**15)) if found else None
 
 
 def _reason(status: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import Any
 
 from sim.live.mqtt_errors import MalformedPacket, ProtocolViolation, UnsupportedVersion
@@ -34,7 +34,10 @@ from sim.protocols.mqtt_packets import (
     Will,
 )
 from sim.protocols.mqtt_properties import Properties
-from sim.protocols.mqtt_reasons import ALLOWED, TOPIC_NAME_INVALID, UNSUPPORTED_PROTOCOL_VERSION
+from sim.protocols.mqtt_reasons import ALLOWED, QUOTA_EXCEEDED, TOPIC_NAME_INVALID, UNSUPPORTED_PROTOCOL_VERSION
+
+#: topic filters of one packet; the standard has no limit, so this bounds the work that one makes
+MOST_FILTERS = 1_000
 
 CONNECT_TYPE = 1
 PUBLISH_TYPE = 3
@@ -205,6 +208,7 @@ def _subscribe(reader: Reader, version: int) -> Subscribe:
         if name.startswith("$share/") and options & 0x04 and version == V5:
             raise ProtocolViolation("no local on a shared subscription")  # [MQTT-3.8.3-4]
         filters.append((name, options))
+        _check_number(filters)
     if not filters:
         raise ProtocolViolation("SUBSCRIBE without a topic filter")  # [MQTT-3.8.3-3], MQTT 5 [MQTT-3.8.3-2]
     return Subscribe(packet_id, tuple(filters), version, properties)
@@ -216,9 +220,15 @@ def _unsubscribe(reader: Reader, version: int) -> Unsubscribe:
     filters = []
     while reader.left:
         filters.append(reader.text())
+        _check_number(filters)
     if not filters:
         raise ProtocolViolation("UNSUBSCRIBE without a topic filter")  # [MQTT-3.10.3-2]
     return Unsubscribe(packet_id, tuple(filters), version, properties)
+
+
+def _check_number(filters: Sized) -> None:
+    if len(filters) > MOST_FILTERS:
+        raise ProtocolViolation(f"more than {MOST_FILTERS} topic filters", QUOTA_EXCEEDED)
 
 
 def _suback(reader: Reader, version: int) -> SubAck:

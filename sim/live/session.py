@@ -29,7 +29,7 @@ from sim.live.observed.observe import ClientSettings
 from sim.live.server_side import RedisPlace, ServerSide
 from sim.live.strangers import Strangers
 from sim.live.vehicle_log import VehicleLog, replay
-from sim.machine import AddressChanged, Message, MessageCreated
+from sim.machine import AddressChanged, IgnitionChanged, Message, MessageCreated
 from sim.protocols.mqtt_broker import MQTTBroker
 from sim.record.journal import VEHICLE, Journal
 from sim.record.recorder import Recorder
@@ -365,6 +365,10 @@ def _schedule(
         if address != before:
             clock.at(at if at > 0.0 else context.start_s - SETTLE_S, told, address)
             before = address
+    for off_s, on_s in timeline.parked:
+        clock.at(off_s, vehicle.input, IgnitionChanged(False))
+        if on_s < math.inf:
+            clock.at(on_s, vehicle.input, IgnitionChanged(True))
 
 
 async def _until(

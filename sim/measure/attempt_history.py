@@ -11,6 +11,7 @@ import polars as pl
 
 from sim.measure.arrivals import Arrivals
 from sim.measure.drive_path import DrivePath
+from sim.parking import Parked
 
 
 class Channel(Enum):
@@ -110,6 +111,7 @@ class History:
     inbound: bool = True
     arrivals: Arrivals | None = None  # None: TCP is taken to go on at once
     rebinds_s: tuple[float, ...] = ()  # when the NAT, or the balancer, forgot its mappings
+    parked: Parked = ()
 
     def of(self, purpose: str) -> list[Attempt]:
         return [attempt for attempt in self.attempts if attempt.purpose == purpose]

@@ -14,7 +14,8 @@ from sim.record.causes import PURPOSES, UNKNOWN_PURPOSE
 
 PROBE = "probe"
 
-#: Duty cycle of a vehicle-month: hours of driving a day and days of driving a month. Our choice, stated beside the figure.
+#: Duty cycle of a vehicle-month, for drives without parking: hours of driving a day and days of driving a month. Our choice,
+#: stated beside the figure.
 HOURS_A_DAY = 2.0
 DAYS_A_MONTH = 30.0
 
@@ -48,24 +49,40 @@ def radio_active_s(vehicles: pl.DataFrame) -> float | None:
 def mb_per_vehicle_month(
     spent_bytes: int, vehicles: pl.DataFrame, hours_a_day: float = HOURS_A_DAY, days_a_month: float = DAYS_A_MONTH
 ) -> float | None:
-    """Megabytes (10^6 bytes) of a vehicle that drives so many hours a month, at the rate of these drives.
+    """Megabytes (10^6 bytes) of a vehicle in a month, at the rate of these drives. None where nobody drove."""
+    drives = drives_a_month(vehicles, hours_a_day, days_a_month)
+    return None if drives is None else spent_bytes / 1e6 * drives
 
-    Everything the run sent is charged to the driving time, the drain too: that is when the drives' messages end.
-    None where nobody drove.
+
+def drives_a_month(vehicles: pl.DataFrame, hours_a_day: float = HOURS_A_DAY, days_a_month: float = DAYS_A_MONTH) -> float | None:
+    """How many times all that these vehicles did goes into a month of one vehicle. None where nobody drove.
+
+    A drive without parking is a part of the hours of driving; one with parking is a piece of the month as it is, nights
+    included. Everything the run sent is charged to the drive, the drain too: that is when its messages end.
     """
-    driven_s = math.fsum(vehicles["end_s"].fill_null(0.0))
-    if driven_s <= 0.0:
+    lasted_s = math.fsum(vehicles["end_s"].fill_null(0.0))
+    if lasted_s <= 0.0:
         return None
-    return spent_bytes / 1e6 / (driven_s / 3600.0) * hours_a_day * days_a_month
+    hours = 24.0 if has_parking(vehicles) else hours_a_day
+    return hours * days_a_month / (lasted_s / 3600.0)
+
+
+def has_parking(vehicles: pl.DataFrame) -> bool:
+    """Whether the drives hold times with the ignition off."""
+    return bool((vehicles["parked_s"].fill_null(0.0) > 0.0).any())
 
 
 def cost(traffic: pl.DataFrame, vehicles: pl.DataFrame) -> dict[str, Any]:
-    """`bytes`, `mb_per_vehicle_month`, `overhead_mb_per_vehicle_month` (all but first-time payload) and `radio_active_s`."""
+    """`bytes`, `mb_per_vehicle_month`, `overhead_mb_per_vehicle_month` (all but first-time payload), `radio_active_s` and
+    `radio_active_s_per_vehicle_month`.
+    """
+    drives, active_s = drives_a_month(vehicles), radio_active_s(vehicles)
     table = bytes_by_purpose(traffic)
     payload = sum(table["payload"].values())
     return {
         "bytes": table,
         "mb_per_vehicle_month": mb_per_vehicle_month(table["total"], vehicles),
         "overhead_mb_per_vehicle_month": mb_per_vehicle_month(table["total"] - payload, vehicles),
-        "radio_active_s": radio_active_s(vehicles),
+        "radio_active_s": active_s,
+        "radio_active_s_per_vehicle_month": None if drives is None or active_s is None else active_s * drives,
     }

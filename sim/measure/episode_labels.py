@@ -59,7 +59,7 @@ def label_spans(history: History, start_s: float, end_s: float, ended_by: Attemp
     if history.channel is Channel.HEARTBEAT:
         layers += _pushes(history, start_s, end_s)
     layers += [(begin, end, "no_address") for begin, end in history.path.unusable_spans(start_s, end_s)]
-    return _paint(start_s, end_s, _BASE[history.channel], layers)
+    return paint(start_s, end_s, _BASE[history.channel], layers)
 
 
 def durations(spans: list[Span]) -> dict[str, float]:
@@ -67,7 +67,7 @@ def durations(spans: list[Span]) -> dict[str, float]:
     return {label: math.fsum(end - start for start, end, name in spans if name == label) for label in LABELS}
 
 
-def _paint(start_s: float, end_s: float, base: str, layers: list[Span]) -> list[Span]:
+def paint(start_s: float, end_s: float, base: str, layers: list[Span]) -> list[Span]:
     """Paint the layers over each other, the later ones on top, and read off the spans."""
     clipped = [(max(begin, start_s), min(end, end_s), label) for begin, end, label in layers]
     clipped = [layer for layer in clipped if layer[0] < layer[1]]

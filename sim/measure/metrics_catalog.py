@@ -45,9 +45,16 @@ _OF_KIND: dict[str, tuple[str, Literal["higher", "lower"], Unit]] = {
     "delivered_within_60s": ("share of the created messages delivered within 60 s", "higher", "share"),
 }
 
+_OF_UPDATE: dict[str, Metric] = {
+    "ota.complete_s": Metric("time until the vehicle had the whole image", "lower", "s", ("update", "complete_s")),
+    "ota.completed_share": Metric("share of the image that arrived", "higher", "share", ("update", "completed_share")),
+    "ota.resent_bytes": Metric("bytes of the image sent more than once", "lower", "bytes", ("update", "resent_bytes")),
+}
+
 _OF_STRATEGY: dict[str, Metric] = {
     "reachability": Metric("share of the probe requests answered in time", "higher", "share", ("reachability", "share")),
     "recovery_s.n": Metric("recovery episodes", "lower", "count", ("recovery_s", "n")),
+    "recovery_s.cut": Metric("episodes that parking cut short, in no other number", "lower", "count", ("recovery_s", "cut")),
     "recovery_s.censored": Metric("recovery episodes that did not end in the run", "lower", "count", ("recovery_s", "censored")),
     "recovery_s.p50": Metric("median recovery time", "lower", "s", ("recovery_s", "p50")),
     "recovery_s.p95": Metric("95 % quantile of the recovery time", "lower", "s", ("recovery_s", "p95")),
@@ -60,9 +67,17 @@ _OF_STRATEGY: dict[str, Metric] = {
     "attempts.failed": Metric("connection attempts that failed", "lower", "count", ("attempts", "failed")),
     "reconnections": Metric("connections given up or lost", "lower", "count", ("connection_stats", "reconnections")),
     "bytes.total": Metric("IP bytes both ways, without the probes", "lower", "bytes", ("bytes", "total")),
-    "mb_per_vehicle_month": Metric("MB a month at 2 h of driving a day", "lower", "MB", ("mb_per_vehicle_month",)),
+    "mb_per_vehicle_month": Metric(
+        "MB a month at 2 h of driving a day, or as driven where there is parking",
+        "lower",
+        "MB",
+        ("mb_per_vehicle_month",),
+    ),
     "overhead_mb_per_vehicle_month": Metric(
-        "MB a month at 2 h of driving a day, without first-time payload", "lower", "MB", ("overhead_mb_per_vehicle_month",)
+        "MB a month as above, without first-time payload", "lower", "MB", ("overhead_mb_per_vehicle_month",)
+    ),
+    "radio_active_s_per_vehicle_month": Metric(
+        "time in RRC connected in a month as above", "lower", "s", ("radio_active_s_per_vehicle_month",)
     ),
     "radio_active_s": Metric("time in RRC connected, with the inactivity tail", "lower", "s", ("radio_active_s",)),
 }
@@ -75,7 +90,7 @@ def _catalog() -> dict[str, Metric]:
         for name, (doc, better, unit) in _OF_KIND.items():
             text = f"{doc} (all workloads)" if kind == "all" else f"{doc} ({kind})"
             metrics[f"{kind}.{name}"] = Metric(text, better, unit, (*base, *name.split(".")))
-    metrics |= _OF_STRATEGY
+    metrics |= _OF_UPDATE | _OF_STRATEGY
     for purpose, doc in PURPOSES.items():
         metrics[f"bytes.{purpose}"] = Metric(f"IP bytes both ways: {doc}", "lower", "bytes", ("bytes", purpose))
     return metrics

@@ -5,6 +5,8 @@ An episode starts
 - with every rebind of the NAT, which cuts what is connected;
 - with every crash or upgrade of a broker's node, and every change of the balancer, that ends the vehicle's connection;
 - with every other disruption that loses packets for more than a second (TCP's retransmission hides shorter ones).
+None starts while the vehicle is parked, and parking cuts one short (`cut`): how long the rest would have taken depends on
+how long the vehicle stands, so it is counted apart and is in no other number.
 A disruption inside an open episode extends it. When it ends is said in `attempt_history`, by the strategy's channel; one
 that does not end before the end of the run is censored there. An MQTT connection that outlives a disruption counts from
 when TCP has got something through again (`arrivals`). Catch-up, the time until the backlog is delivered, is
@@ -26,6 +28,7 @@ from sim.measure.delivery import WORKLOAD_KINDS
 from sim.measure.drive_path import Event
 from sim.measure.episode_labels import LABELS, Span, durations, label_spans
 from sim.measure.stats import rank_quantile
+from sim.parking import is_parked
 
 #: Faults of the server side that end connections: those of one node, or all.
 CUTTING_KINDS = ("node_crash", "node_upgrade", "balancer_change")
@@ -37,7 +40,7 @@ _SAME_S = 1e-6  # records are compared in microseconds
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """Times in s since the start of the drive. `end_s` is the end of the run where `censored`.
+    """Times in s since the start of the drive. `end_s` is the end of the run where `censored`, the ignition off where `cut`.
 
     `spans` are the labels of the episode (start, end, label), adjacent; `events` the disruptions in it; `lost` the MQTT
     connection that was up when it began and `ended_by` the attempt that ended it (None: what was there survived, or
@@ -54,6 +57,7 @@ class Episode:
     lost: Attempt | None
     ended_by: Attempt | None
     catch_up_s: float | None
+    cut: bool = False
 
     @property
     def length_s(self) -> float:
@@ -88,27 +92,33 @@ def episodes_of(
 ) -> list[Episode]:
     """The episodes of one vehicle in one drive under one strategy, by start; `messages` are its own (for the catch-up)."""
     cutting = [event for event in events if starts_episode(event) and _cuts(history, event)]
-    deaths = sorted(cutting, key=lambda event: (event.start_s, event.end_s))
+    deaths = sorted(
+        (event for event in cutting if not is_parked(history.parked, event.start_s)),
+        key=lambda event: (event.start_s, event.end_s),
+    )
     backlog = _Backlog(messages)
     found: list[Episode] = []
     number = 0
     while number < len(deaths) and deaths[number].start_s < history.horizon_s:
         start_s, clear_s, end_s = deaths[number].start_s, 0.0, math.inf
+        off_s = next((off_s for off_s, _ in history.parked if off_s >= start_s), math.inf)
         ended_by: Attempt | None = None
         inside: list[Event] = []
-        while number < len(deaths) and (not inside or deaths[number].start_s <= end_s):
+        while number < len(deaths) and (not inside or deaths[number].start_s <= min(end_s, off_s)):
             death = deaths[number]
             inside.append(death)
             # other nodes may serve while one is down
             clear_s = history.path.usable_from(max(clear_s, death.start_s if death.kind in CUTTING_KINDS else death.end_s))
             end_s, ended_by = history.flows_from(start_s, clear_s)
             number += 1
-        censored = end_s >= history.horizon_s
-        end_s = min(end_s, history.horizon_s)
+        cut = off_s < min(end_s, history.horizon_s)
+        censored = not cut and end_s >= history.horizon_s
+        end_s = min(end_s, history.horizon_s, off_s)
+        ended_by = None if cut else ended_by
         spans = label_spans(history, start_s, end_s, ended_by)
         length_s = math.fsum(end - begin for begin, end, _ in spans)
         assert math.isclose(length_s, end_s - start_s, abs_tol=1e-6), "the labels of an episode sum to its length"
-        catch_up_s = None if censored else backlog.catch_up_s(end_s)
+        catch_up_s = None if censored or cut else backlog.catch_up_s(end_s)
         found.append(
             Episode(
                 replication,
@@ -121,6 +131,7 @@ def episodes_of(
                 _up_at(history, start_s),
                 None if censored else ended_by,
                 catch_up_s,
+                cut,
             )
         )
     return found
@@ -151,11 +162,13 @@ class _Backlog:
 def recovery(episodes: Sequence[Episode]) -> dict[str, Any]:
     """Numbers of these episodes, in s.
 
-    `n`, `censored`: counts. `p50`, `p95`: quantiles over all, a censored one beyond the horizon (inf). `max` of those that
-    ended (None: none). `mean` with a censored one counted to the end of the run, so a lower bound; `phases` are its parts,
-    label -> mean seconds an episode, and sum to it. `catch_up_s`: p50, p95, max over the episodes that ended, inf where a
-    message of the backlog never arrived. None without episodes.
+    `n`, `censored`: counts; `cut`: how many more parking cut short. `p50`, `p95`: quantiles over all, a censored one beyond
+    the horizon (inf). `max` of those that ended (None: none). `mean` with a censored one counted to the end of the run, so a
+    lower bound; `phases` are its parts, label -> mean seconds an episode, and sum to it. `catch_up_s`: p50, p95, max over the
+    episodes that ended, inf where a message of the backlog never arrived. None without episodes.
     """
+    cut = sum(episode.cut for episode in episodes)
+    episodes = [episode for episode in episodes if not episode.cut]
     n = len(episodes)
     lengths = np.sort(np.array([math.inf if episode.censored else episode.length_s for episode in episodes]))
     ended = lengths[np.isfinite(lengths)]
@@ -163,6 +176,7 @@ def recovery(episodes: Sequence[Episode]) -> dict[str, Any]:
     phases = [episode.phases for episode in episodes]
     return {
         "n": n,
+        "cut": cut,
         "censored": sum(episode.censored for episode in episodes),
         "p50": rank_quantile(lengths, 50),
         "p95": rank_quantile(lengths, 95),
@@ -178,5 +192,6 @@ def recovery(episodes: Sequence[Episode]) -> dict[str, Any]:
 
 
 def worst(episodes: Sequence[Episode]) -> Episode | None:
-    """The longest episode, the first of equals; None without episodes."""
-    return min(episodes, key=lambda each: (-each.length_s, each.replication, each.vehicle, each.start_s), default=None)
+    """The longest episode that was not cut short, the first of equals; None without one."""
+    whole = [episode for episode in episodes if not episode.cut]
+    return min(whole, key=lambda each: (-each.length_s, each.replication, each.vehicle, each.start_s), default=None)

@@ -11,6 +11,7 @@ from sim.measure.arrivals import Arrivals
 from sim.measure.attempt_history import History, attempts_of, channel_of
 from sim.measure.drive_path import DrivePath, Event
 from sim.measure.recovery import Episode, episodes_of
+from sim.parking import Parked, spans_of
 from sim.record.read import Run
 
 Drive = tuple[int, int]  # replication, vehicle
@@ -26,7 +27,9 @@ def run_episodes(run: Run) -> dict[str, list[Episode]]:
 
     The manifest must say `strategies` (name, use) and may say `access`.
     """
-    paths = {drive: DrivePath(rows) for drive, rows in _by_drive(run.timeline, "start_s").items()}
+    timelines = _by_drive(run.timeline, "start_s")
+    parked = {drive: parked_spans(rows) for drive, rows in timelines.items()}
+    paths = {drive: DrivePath(rows) for drive, rows in timelines.items()}
     events = {drive: _events(rows) for drive, rows in _by_drive(run.disruptions, "start_s").items()}
     inbound = run.manifest.get("access") not in CLOSED_ACCESS
     found: dict[str, list[Episode]] = {}
@@ -44,9 +47,16 @@ def run_episodes(run: Run) -> dict[str, list[Episode]]:
             attempts_here = attempts_of(attempts.get(drive, connections.clear()))
             happened = events.get(drive, [])
             rebinds_s = tuple(event.start_s for event in happened if event.kind in FORGETTING_KINDS)
-            history = History(channel, attempts_here, paths[drive], float(horizon_s), inbound, Arrivals(mine_here), rebinds_s)
+            history = History(
+                channel, attempts_here, paths[drive], float(horizon_s), inbound, Arrivals(mine_here), rebinds_s, parked[drive]
+            )
             found[name] += episodes_of(history, happened, mine_here, replication, vehicle)
     return found
+
+
+def parked_spans(timeline: pl.DataFrame) -> Parked:
+    """When the ignition was off, from the timeline of one vehicle in one drive, by start_s."""
+    return spans_of([(at_s, not off) for at_s, off in timeline.select("start_s", "parked").iter_rows()])
 
 
 _DRIVE = ("replication", "vehicle")

@@ -24,6 +24,7 @@ from sim.measure.recovery import Episode, recovery, worst
 from sim.measure.run_episodes import run_episodes
 from sim.measure.stats import CONFIDENCE, RESAMPLES, mean_interval, paired_difference
 from sim.measure.support import run_warnings
+from sim.measure.update import image_bytes, update
 from sim.record.causes import KINDS
 from sim.record.read import Run
 
@@ -58,11 +59,12 @@ class StrategyRecords:
             [episode for episode in self.episodes if episode.replication == replication],
         )
 
-    def numbers(self, kinds: Sequence[str], within_s: float) -> dict[str, Any]:
+    def numbers(self, kinds: Sequence[str], within_s: float, image: int | None) -> dict[str, Any]:
         """All numbers of these records. Counts and bytes are sums; beyond the horizon is inf, no data None."""
         return {
             **overall(self.messages),
             "workloads": by_kind(self.messages, kinds),
+            "update": update(self.messages, image),
             "recovery_s": recovery(self.episodes),
             "reachability": {"share": share(self.messages, within_s)},
             "attempts": attempts(self.connections),
@@ -84,6 +86,7 @@ def metrics(run: Run, episodes: Mapping[str, Sequence[Episode]] | None = None) -
     messages = with_horizon(run.messages, run.vehicles)
     kinds = [kind for kind in KINDS if (messages["kind"] == kind).any()]
     within_s = float((manifest.get("workload", {}).get("probes") or {}).get("within_s", 10.0))
+    image = image_bytes(manifest)
     if episodes is None:
         episodes = run_episodes(run)
 
@@ -99,12 +102,12 @@ def metrics(run: Run, episodes: Mapping[str, Sequence[Episode]] | None = None) -
             run.vehicles.filter(mine),
             episodes[name],
         )
-        drives = [records.of_drive(number).numbers(kinds, within_s) for number in range(int(manifest["replications"]))]
+        drives = [records.of_drive(number).numbers(kinds, within_s, image) for number in range(int(manifest["replications"]))]
         vectors[name] = {metric_name: per_drive(drives, metric_name) for metric_name in METRICS}
         pooled[name] = {
             "use": entry["use"],
             "baseline": bool(entry.get("baseline", False)),
-            **records.numbers(kinds, within_s),
+            **records.numbers(kinds, within_s, image),
             "reachability": reachability(records.messages, vectors[name]["reachability"], within_s, seed),
             "worst_episode": _worst(records.episodes),
             "intervals": _intervals(vectors[name], seed),

@@ -30,6 +30,7 @@ from sim.machine import (
     Create,
     Deliver,
     Drop,
+    IgnitionChanged,
     Message,
     MessageCreated,
     NameFailed,
@@ -49,7 +50,7 @@ from sim.machine import (
 )
 from sim.model.link import Flow
 from sim.model.network import Network, Transport
-from sim.protocols.http import HTTPRequest, HTTPResponse
+from sim.protocols.http import BodyPart, HTTPRequest, HTTPResponse
 from sim.record.journal import SERVER, VEHICLE, Journal
 from sim.record.recorder import Recorder
 from sim.server.timeline import Change
@@ -71,6 +72,7 @@ _WRITE_BLOCKED: Final = 6
 _WRITE_RESUMED: Final = 7
 _ADDRESS_CHANGED: Final = 8
 _SERVER_CHANGED: Final = 9
+_IGNITION_CHANGED: Final = 10
 
 Item = tuple[Any, ...]  # (instant, order, serial, what, a, b): something posted
 
@@ -159,6 +161,10 @@ class Driver:
     def start(self, start_s: float) -> None:
         """Schedule what the timeline brings and wake the machines for the first time."""
         self._post_change(self.network.link.address_changes(), start_s)
+        for off_s, on_s in self.network.timeline.parked:
+            # a drive that begins with a parking: the vehicle was connected before, and its session stands
+            self._post(max(off_s, start_s), _IGNITION_CHANGED, False, None, _CHANGE)
+            self._post(on_s, _IGNITION_CHANGED, True, None, _CHANGE)
         if self._server_changes:
             self._post_server_change(iter([each for each in self._server_changes if each[0] >= start_s]))
         self._vehicle_due_s = self._vehicle.next_deadline()
@@ -315,11 +321,17 @@ class Driver:
             self._journal.lost(now, packet)
             return
         up = side == VEHICLE
+        part = False
         if packet.message is not None or isinstance(packet, HTTPRequest | HTTPResponse):
             self._journal.sent(side, now, packet)
+        else:
+            part = type(packet) is BodyPart
         arrival = self.network.send(transport, up, packet, now)
+        if part:
+            on_air = packet.size_bytes if arrival < NEVER else max(0, packet.size_bytes - self.network.link.unsent_bytes)
+            self.network.book_again(self._journal.sent_part(now, packet, on_air))
         if arrival == NEVER:
-            self._journal.lost(now, packet)
+            self._journal.lost(now, packet, self.network.link.unsent_bytes)
         else:
             self._post(arrival, _AT_SERVER if up else _AT_VEHICLE, transport, packet)
         flow = transport.up if up else transport.down
@@ -388,13 +400,16 @@ class Driver:
         transport.open[end] = False
         side = SERVER if end else VEHICLE
         del self._by_id[side][transport.ids[end]]
-        self.network.release(transport, end == 0, now)
+        unsent = self.network.release(transport, end == 0, now)
+        if unsent and end == 1 and transport.row.purpose == "download":
+            self.record.part_unsent(unsent)
         self._end_row(transport, end, now, reason)
         self._input(side, now, TransportLost(transport.ids[end], reason))
 
     def _end_row(self, transport: Transport, end: int, now: float, reason: str) -> None:
         if end == transport.opener:
-            self._journal.end_row(end, transport.ids[end], now, reason, transport.path_end_s)
+            path_end_s = min(transport.path_end_s, self.network.idle_end(transport, now))
+            self._journal.end_row(end, transport.ids[end], now, reason, path_end_s)
             if end == 0 and reason not in ("done", "closed", "disconnect"):
                 self.network.ended_badly()
         else:
@@ -526,6 +541,9 @@ class Driver:
         self._post_change(changes, now)
         self._input(VEHICLE, now, AddressChanged(address))
 
+    def _ignition_changed(self, now: float, on: bool, _b: Any) -> None:
+        self._input(VEHICLE, now, IgnitionChanged(on))
+
     def _post_server_change(self, changes: Iterator[tuple[float, Change, int]]) -> None:
         """Only the next one is posted, as of the address."""
         for at, what, node in changes:
@@ -564,8 +582,9 @@ class Driver:
         for side, transports in enumerate(self._by_id):
             for transport in transports.values():
                 self.network.release(transport, side == VEHICLE, self._horizon_s)
-                if transport.open[transport.opener] and transport.path_end_s < self._horizon_s:
-                    transport.row.path_end_s = transport.path_end_s
+                path_end_s = min(transport.path_end_s, self.network.idle_end(transport, self._horizon_s))
+                if transport.open[transport.opener] and path_end_s < self._horizon_s:
+                    transport.row.path_end_s = path_end_s
 
     def forget_records(self) -> None:
         """Let go of all records and of what is still to be created, so that what is left can be measured."""
@@ -616,6 +635,7 @@ _OCCURRENCES: Final[dict[int, Callable[..., None]]] = {
     _WRITE_RESUMED: Driver._write_resumed,
     _ADDRESS_CHANGED: Driver._address_changed,
     _SERVER_CHANGED: Driver._server_changed,
+    _IGNITION_CHANGED: Driver._ignition_changed,
 }
 
 #: action type -> how the driver performs it

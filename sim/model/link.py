@@ -43,6 +43,7 @@ class Flow:
         "round_bytes",
         "round_ends_s",
         "sender_gone_s",
+        "stalls_s",
         "stuck_bytes",
         "unacked_since_s",
         "unfinished",
@@ -66,6 +67,7 @@ class Flow:
         self.unfinished: list[tuple[float, float, int, str]] = []  # writes that take long: (start, finish, bytes, purpose)
         self.resent_until_s = -NEVER  # bytes are resent until then
         self.resumes_s = -NEVER  # from then on
+        self.stalls_s = -NEVER  # what went out before the interruption went out until then
         self.blocked = False
         self.watch = False  # the sender may have to be told something: see Driver._check_sender
 
@@ -307,23 +309,28 @@ class Link:
         self._later[up] = taken
         self._any_later = self._later[0] is not None or self._later[1] is not None
 
-    def _take(self, flow: Flow, up: bool, begun: float, finish: float) -> None:
-        """A write has its place in the link's FIFO from `begun` to `finish`."""
+    def _take(self, flow: Flow, up: bool, begun: float, finish: float, stalled_s: float) -> None:
+        """A write has its place in the link's FIFO from `begun` to `finish`, with an interruption from `stalled_s` on, if any."""
         free_s = self._up_free_s if up else self._down_free_s
         later = self._later[up] if self._any_later else None
         if self._resent:
             from_s = min(later[0], self._resumed_s) if later is not None else self._resumed_s
             self._stand_later(up, (from_s, max(later[1], finish) if later is not None else finish, flow))
+            if stalled_s > begun:
+                self._take_until(up, stalled_s)
+                flow.stalls_s = stalled_s
         elif later is not None and begun >= later[0]:
             until_s = max(later[1] + finish - begun if begun < later[1] else finish, finish)
             self._stand_later(up, (later[0], until_s, later[2]))
         else:
             # what goes out before the tail of the queue pushes the tail back
-            free_s = finish if finish > free_s else free_s + (finish - begun)
-            if up:
-                self._up_free_s = free_s
-            else:
-                self._down_free_s = free_s
+            self._take_until(up, finish if finish > free_s else free_s + (finish - begun))
+
+    def _take_until(self, up: bool, at: float) -> None:
+        if up:
+            self._up_free_s = max(self._up_free_s, at)
+        else:
+            self._down_free_s = max(self._down_free_s, at)
 
     def _carry_slowly(
         self, flow: Flow, address: int, up: bool, wire: int, now: float, start: float, user_timeout_s: float, *, reserve: bool
@@ -383,7 +390,7 @@ class Link:
             flow.stuck_bytes += wire
             if finish == NEVER and reserve and stalled_s > begun:
                 self._resent = False
-                self._take(flow, up, begun, stalled_s)  # what was on the air before the path died
+                self._take(flow, up, begun, stalled_s, begun)  # what was on the air before the path died
             return NEVER
         flow.last_arrival_s = arrival
         flow.last_finish_s = finish
@@ -402,7 +409,7 @@ class Link:
             else:
                 flow.remember(now, begun, finish, wire)
         if reserve and finish < NEVER:
-            self._take(flow, up, begun, finish)
+            self._take(flow, up, begun, finish, stalled_s)
         return arrival
 
     def _next_round(self, flow: Flow, at: float) -> None:
@@ -519,7 +526,8 @@ class Link:
         if later is not None and later[2] is flow:
             self._stand_later(up, None)
         free_s = self._up_free_s if up else self._down_free_s
-        if flow.last_finish_s >= free_s > now and not flow.resent_until_s > now:
+        stalled = flow.resent_until_s > now
+        if (flow.stalls_s if stalled else flow.last_finish_s) >= free_s > now:
             # what others had queued before it went out before it
             free_s = now
             if up:

@@ -176,6 +176,7 @@ class Network:
         row = transport.row
         gone = now - transport.last_used_s > self._idle_timeout_s or now >= transport.mapping_end_s
         if gone and not up:  # it ends before the radio
+            self.link.unsent_bytes = wire
             self.link.unanswered(transport.down, wire, now, 0.0)
             return NEVER
         if up:
@@ -211,8 +212,10 @@ class Network:
         if gone or (transport.mapping_end_s < arrival < NEVER and self._meets_forgetful_nat(transport, up, arrival)):
             if arrival == NEVER:
                 self._take_back(up, purpose, self.link.unsent_bytes, row)
-            elif up:
-                transport.refused_s = min(transport.refused_s, self._refused(transport, now, arrival))
+            else:
+                self.link.unsent_bytes = 0
+                if up:
+                    transport.refused_s = min(transport.refused_s, self._refused(transport, now, arrival))
             if not gone:
                 self.release(transport, up, transport.mapping_end_s)  # what follows is not acknowledged and so never sent
             self.link.unanswered(flow, wire, now, user_timeout_s)
@@ -276,6 +279,11 @@ class Network:
         """Whether the NAT knows nothing of the transport (any more)."""
         return now - transport.last_used_s > self._idle_timeout_s or now >= transport.mapping_end_s
 
+    def idle_end(self, transport: Transport, now: float) -> float:
+        """When NAT or balancer forgot the transport because nothing had been sent; inf where both know it at `now`."""
+        ends_s = transport.last_used_s + self._idle_timeout_s
+        return ends_s if ends_s < now and ends_s > transport.row.started_s else NEVER
+
     def buffer_full_until(self, flow: Flow, now: float) -> float:
         """When a writer may go on (half the buffer is free again); `now` where the send buffer is not full."""
         limit = self._server.tcp.send_buffer_bytes
@@ -308,11 +316,21 @@ class Network:
             return self.link.once(transport.address, up, now)  # RST does not wait for what the buffer held
         return self._carry_besides(transport.up if up else transport.down, transport, up, wire, now)
 
-    def release(self, transport: Transport, up: bool, now: float) -> None:
-        """An end is over: the link's time and the bytes of what it had not sent are given back."""
+    def release(self, transport: Transport, up: bool, now: float) -> int:
+        """An end is over: the link's time and the bytes of what it had not sent are given back. Returns those of payload."""
         flow = transport.up if up else transport.down
+        payload = 0
         for purpose, n_bytes in self.link.release(flow, up, now):
             self._take_back(up, purpose, n_bytes, transport.row)
+            if purpose == "payload":
+                payload += n_bytes
+        return payload
+
+    def book_again(self, n_bytes: int) -> None:
+        """So much of the downlink's payload had been on the air before."""
+        if n_bytes:
+            self._book(False, "payload", 0, -n_bytes, None)
+            self._book(False, "repeated", 0, n_bytes, None)
 
     def _take_back(self, up: bool, purpose: str, n_bytes: int, row: Connection) -> None:
         """Bytes of a write that never got on the air, and the acknowledgements for them."""

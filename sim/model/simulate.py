@@ -100,6 +100,7 @@ def make_context(setting: Setting, timeline: LinkTimeline, replication: int, veh
         start_s=start_s,
         drive_end_s=timeline.end_s,
         first_address=timeline.addresses[first] if first >= 0 else "",
+        parked=timeline.parked,
     )
 
 

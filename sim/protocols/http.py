@@ -55,17 +55,20 @@ class HTTPRequest(BatchPacket):
     messages: tuple[Message, ...] = ()
     purpose: str = "poll"
     cause_if_lost: str = ""
+    byte_range: tuple[int, int] | None = None  # first and last byte wanted (RFC 9110 14.2)
 
     @property
     def encoded_size(self) -> int:
-        return REQUEST_HEADER_BYTES + len(self.path) + self.body_bytes + batch_bytes(self.messages)
+        asked = 0 if self.byte_range is None else len(range_header(self.byte_range)) + 9
+        return REQUEST_HEADER_BYTES + len(self.path) + self.body_bytes + batch_bytes(self.messages) + asked
 
 
 @dataclass(slots=True)
 class HTTPResponse(BatchPacket):
     """A response. `cause_if_lost` is set where the server keeps no copy of the messages in it.
 
-    `headers`: those beside the ones about the body, which count as RESPONSE_HEADER_BYTES.
+    `headers`: those beside the ones about the body, which count as RESPONSE_HEADER_BYTES. `parts_bytes`: size of a body that
+    follows in BodyParts.
     """
 
     status: int
@@ -75,10 +78,35 @@ class HTTPResponse(BatchPacket):
     purpose: str = "poll"
     cause_if_lost: str = ""
     headers: tuple[tuple[str, str], ...] = ()
+    parts_bytes: int = 0
 
     @property
     def encoded_size(self) -> int:
         return RESPONSE_HEADER_BYTES + self.body_bytes + batch_bytes(self.messages)
+
+
+@dataclass(slots=True)
+class BodyPart(BatchPacket):
+    """Some bytes of a body that is taken in as it comes.
+
+    For the records: they are those from `offset` on of message `of`; `begins`: the first ones of it in this response.
+    """
+
+    size_bytes: int
+    of: int = -1
+    offset: int = 0
+    begins: bool = False
+    purpose: str = "payload"
+    cause_if_lost: str = ""
+
+    @property
+    def encoded_size(self) -> int:
+        return self.size_bytes
+
+
+def range_header(byte_range: tuple[int, int]) -> str:
+    """Value of the header Range (RFC 9110 14.1.2)."""
+    return f"bytes={byte_range[0]}-{byte_range[1]}"
 
 
 def batch_bytes(messages: tuple[Message, ...]) -> int:
@@ -95,13 +123,15 @@ class State(Enum):
     RESOLVING = "resolving"
     OPENING = "opening"
     WAITING = "waiting"  # a request was sent, its response is awaited
+    RECEIVING = "receiving"  # the response has come, its body is on its way
 
 
 TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     State.IDLE: frozenset({State.RESOLVING, State.OPENING, State.WAITING}),
     State.RESOLVING: frozenset({State.OPENING, State.IDLE}),
     State.OPENING: frozenset({State.WAITING, State.IDLE}),
-    State.WAITING: frozenset({State.IDLE, State.WAITING}),
+    State.WAITING: frozenset({State.IDLE, State.WAITING, State.RECEIVING}),
+    State.RECEIVING: frozenset({State.IDLE}),
 }
 
 Out = list[Any]
@@ -122,6 +152,8 @@ class HTTPClient:
     """One exchange at a time. `on_response(now, response, out)` may call `send` again to go on in the same exchange.
 
     `on_failure(now, reason, out)` is told once per failed exchange: timed_out, name_failed, or the reason of TransportLost.
+    Of a body in parts `on_part(now, part, out)` is told each, and each starts the timeout anew; `on_response` comes after the
+    last.
     """
 
     __slots__ = (
@@ -130,12 +162,15 @@ class HTTPClient:
         "_deadline",
         "_deadlines",
         "_endpoint",
+        "_left_bytes",
         "_mode",
         "_new_id",
         "_on_failure",
+        "_on_part",
         "_on_response",
         "_pending",
         "_purpose",
+        "_response",
         "_timeout_s",
         "_trigger",
         "state",
@@ -154,6 +189,7 @@ class HTTPClient:
         purpose: str,
         on_response: Callable[[float, HTTPResponse, Out], None],
         on_failure: Callable[[float, str, Out], None],
+        on_part: Callable[[float, BodyPart, Out], None] | None = None,
     ) -> None:
         self._deadlines = deadlines
         self._deadline = deadline
@@ -164,6 +200,9 @@ class HTTPClient:
         self._purpose = purpose
         self._on_response = on_response
         self._on_failure = on_failure
+        self._on_part = on_part
+        self._response: HTTPResponse | None = None  # whose body is on its way
+        self._left_bytes = 0
         self.state = State.IDLE
         self.transport = -1
         self._asked = -1
@@ -178,8 +217,7 @@ class HTTPClient:
 
     def send(self, now: float, request: HTTPRequest, out: Out, *, trigger: str = "due", address: str = "") -> None:
         """Start an exchange, or go on in one from within `on_response`. `address` overrides the endpoint's."""
-        if self._timeout_s is not None:
-            self._deadlines.set(self._deadline, now + self._timeout_s)
+        self._start_timeout(now)
         if self.transport >= 0:
             if not self._answering:
                 out.append(Note("exchange", self.transport, trigger))  # a new one on the transport kept open
@@ -218,6 +256,9 @@ class HTTPClient:
 
     def received(self, now: float, response: Any, out: Out) -> None:
         """PacketReceived on this client's transport."""
+        if self.state is State.RECEIVING:
+            self._take_part(now, response, out)
+            return
         if self.state is not State.WAITING or not isinstance(response, HTTPResponse):
             return
         if response.status >= 400:
@@ -225,6 +266,30 @@ class HTTPClient:
             self.transport = -1
             self._fail(now, "refused", out)
             return
+        if response.parts_bytes:
+            self._enter(State.RECEIVING)
+            self._response, self._left_bytes = response, response.parts_bytes
+            self._start_timeout(now)
+            return
+        self._finish(now, response, out)
+
+    def _take_part(self, now: float, part: Any, out: Out) -> None:
+        if not isinstance(part, BodyPart):
+            return
+        self._left_bytes -= part.size_bytes
+        self._start_timeout(now)
+        if self._on_part is not None:
+            self._on_part(now, part, out)
+        response = self._response
+        if self._left_bytes <= 0 and response is not None:
+            self._response = None
+            self._finish(now, response, out)
+
+    def _start_timeout(self, now: float) -> None:
+        if self._timeout_s is not None:
+            self._deadlines.set(self._deadline, now + self._timeout_s)
+
+    def _finish(self, now: float, response: HTTPResponse, out: Out) -> None:
         self._deadlines.clear(self._deadline)
         self.state = State.IDLE
         sent_before = len(out)

@@ -12,7 +12,7 @@ import math
 from sim.machine import NEVER, Message
 from sim.protocols.broker_limits import BrokerLimits
 from sim.protocols.broker_presets import BrokerBehaviour
-from sim.protocols.mqtt_packets import V5, Connect, Disconnect, Publish
+from sim.protocols.mqtt_packets import V5, ConnAck, Connect, Disconnect, Publish, SubAck, UnsubAck
 from sim.protocols.mqtt_properties import PASSED_ON, Properties
 from sim.protocols.mqtt_reasons import PROTOCOL_ERROR, TOPIC_ALIAS_INVALID
 
@@ -69,8 +69,8 @@ class MQTT5Connection:
             said["server_keep_alive"] = self.keep_alive_s  # [MQTT-3.2.2-21]
         return said or None
 
-    def takes(self, packet: Disconnect) -> bool:
-        """Whether the client's maximum packet size allows it."""
+    def takes(self, packet: ConnAck | SubAck | UnsubAck | Disconnect) -> bool:
+        """Whether the client's maximum packet size allows it [MQTT-3.1.2-24]."""
         return packet.encoded_size <= self._client_packet_bytes
 
     # --- PUBLISH of the client ----------------------------------------------------------------------------------------------
@@ -109,8 +109,9 @@ class MQTT5Connection:
         """The PUBLISH packet with what the message carries, its remaining expiry interval and a topic alias."""
         properties: Properties = dict(message.properties) if message.properties else {}
         if message.expires_s < NEVER:
-            # [MQTT-3.3.2-6]: the received value less the time it has waited here
-            properties["message_expiry_interval"] = max(0, math.ceil(message.expires_s - now))
+            # [MQTT-3.3.2-6]: the received value less the time it has waited here. To the millisecond: the sum of clock and
+            # interval is rounded, and a little more than the interval would become a second more, or too much to encode
+            properties["message_expiry_interval"] = max(0, math.ceil(round(message.expires_s - now, 3)))
         if self._client_alias_maximum:
             message = self._with_alias(message, properties)
         return Publish(message, qos, packet_id, dup, repeated, retain, V5, properties or None)

@@ -196,7 +196,12 @@ class MQTTSession:
     def _accept(self, now: float, present: bool, out: Out) -> None:
         self._enter(State.CONNECTED, now, out)
         properties = self._v5.connack if self._v5 is not None else None
-        out.append(SendPacket(self.transport, ConnAck(present, version=self.version, properties=properties)))
+        connack = ConnAck(present, version=self.version, properties=properties)
+        if not self._fits(connack):
+            out.append(CloseTransport(self.transport, reason="refused"))  # nothing can be said to this client
+            self.detach(now, out, clean=True)
+            return
+        out.append(SendPacket(self.transport, connack))
         again = list(self._inflight)
         if self._behaviour.renumber_on_resume:
             again = self._renumber(now, out)
@@ -277,6 +282,7 @@ class MQTTSession:
 
     def make_room(self, now: float, out: Out) -> None:
         """End a session without a connection, because the broker can keep no more (MQTT 3.1.1 and 5, 4.1)."""
+        self.deadlines.clear("session_expiry")
         self._end("session_expired", now, out)
 
     def _publish_will(self, now: float, out: Out) -> None:
@@ -425,8 +431,14 @@ class MQTTSession:
             handling = options >> 4
             if (handling == 0 or (handling == 1 and not known)) and shared_filter(name) is None:
                 wanted.append(name)
-        out.append(SendPacket(self.transport, SubAck(packet.packet_id, tuple(codes), self.version)))
+        suback = SubAck(packet.packet_id, tuple(codes), self.version)
+        if self._fits(suback):
+            out.append(SendPacket(self.transport, suback))
         out.append(Note("subscribed", self.transport, self.client_id))
+
+    def _fits(self, packet: ConnAck | SubAck | UnsubAck) -> bool:
+        """What a client of MQTT 5 cannot take is not sent, as if it had been [MQTT-3.1.2-25]."""
+        return self._v5 is None or self._v5.takes(packet)
 
     def _set_options(self, name: str, options: int, identifiers: tuple[int, ...]) -> None:
         if options or identifiers:
@@ -444,7 +456,9 @@ class MQTTSession:
             if self.options is not None:
                 self.options.pop(name, None)
         said = tuple(codes) if self.version == V5 else ()
-        out.append(SendPacket(self.transport, UnsubAck(packet.packet_id, said, self.version)))
+        unsuback = UnsubAck(packet.packet_id, said, self.version)
+        if self._fits(unsuback):
+            out.append(SendPacket(self.transport, unsuback))
         out.append(Note("subscribed", self.transport, self.client_id))
 
     def _on_pingreq(self, now: float, packet: PingReq, out: Out) -> None:
@@ -591,6 +605,10 @@ class MQTTSession:
         dup = self._behaviour.dup_on_resume
         if self._v5 is None:
             packet = Publish(sent.message, sent.qos, packet_id, dup, True, sent.retain, self.version)
+        elif self._v5.too_large(now, sent.message, sent.qos):
+            self._inflight.pop(packet_id)  # the client takes less than on the connection before
+            out.append(Drop(sent.message, "payload_too_large"))
+            return
         else:
             packet = self._v5.outgoing(now, sent.message, sent.qos, packet_id, sent.retain, dup=dup, repeated=True)
         out.append(SendPacket(self.transport, packet))

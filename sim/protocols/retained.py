@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from sim.machine import Message
-from sim.protocols.mqtt_subscriptions import levels_match
+from sim.protocols.mqtt_subscriptions import ParsedFilter
 from sim.protocols.stored_messages import stored_bytes
 
 
@@ -17,7 +17,7 @@ class RetainedMessages:
     def __init__(self, most: int, most_bytes: int) -> None:
         self._most = most
         self._most_bytes = most_bytes
-        self._messages: dict[str, tuple[Message, int, str]] = {}
+        self._messages: dict[str, tuple[Message, int, str, list[str]]] = {}  # with QoS, publisher, levels of the topic
         self._bytes = 0
 
     def put(self, message: Message, qos: int, publisher: str = "") -> bool:
@@ -33,7 +33,7 @@ class RetainedMessages:
         size = stored_bytes(message)
         if len(self._messages) >= self._most or self._bytes + size > self._most_bytes:
             return False
-        self._messages[message.topic] = (message, qos, publisher)
+        self._messages[message.topic] = (message, qos, publisher, message.topic.split("/"))
         self._bytes += size
         return True
 
@@ -49,9 +49,10 @@ class RetainedMessages:
             if "+" not in name and "#" not in name:
                 candidates = [name] if name in self._messages else []
             else:
-                candidates = [topic for topic in self._messages if levels_match(name, topic.split("/"))]
+                wanted = ParsedFilter(name)
+                candidates = [topic for topic, kept in self._messages.items() if wanted.matches(kept[3])]
             for topic in candidates:
-                message, qos, publisher = self._messages[topic]
+                message, qos, publisher, _levels = self._messages[topic]
                 if message.expires_s <= now:  # MQTT 5 3.3.2.3.3
                     self._bytes -= stored_bytes(message)
                     del self._messages[topic]

@@ -9,6 +9,7 @@ from sim.machine import (
     AddressChanged,
     Deliver,
     Drop,
+    IgnitionChanged,
     Message,
     MessageCreated,
     NameFailed,
@@ -95,8 +96,14 @@ class Journal:
             self.record.sent(now, message)
             self.record.messages_sent += side == VEHICLE
 
-    def lost(self, now: float, packet: Any) -> None:
-        """A packet will never arrive; what nobody keeps a copy of is lost with it."""
+    def sent_part(self, now: float, part: Any, on_air_bytes: int) -> int:
+        """A part of a body is written to a transport that stands; returns how much of it had been on the air before."""
+        return self.record.sent_part(now, part.of, part.offset, on_air_bytes, part.begins)
+
+    def lost(self, now: float, packet: Any, unsent_bytes: int = 0) -> None:
+        """A packet will never arrive; what nobody keeps a copy of is lost with it. `unsent_bytes`: never on the air."""
+        if unsent_bytes and packet.message is not None:
+            self.record.unsent(packet.message, min(unsent_bytes, packet.message.size_bytes))
         cause = packet.cause_if_lost
         if cause:
             messages: tuple[Message, ...] = (packet.message,) if packet.message is not None else packet.messages
@@ -171,6 +178,8 @@ class Journal:
             detail = event.reason
         elif type(event) is AddressChanged:
             detail = event.address or ""
+        elif type(event) is IgnitionChanged:
+            detail = "on" if event.on else "off"
         elif type(event) is ServerChanged:
             detail = event.what + (f" node {event.node}" if event.node >= 0 else "")
         elif type(event) is StoreChanged:

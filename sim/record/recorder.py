@@ -74,7 +74,10 @@ class Recorder:
     """Records of one vehicle under one strategy in one replication."""
 
     __slots__ = (
+        "_part_row",
+        "_parts",
         "_rows",
+        "_unsent",
         "arrivals",
         "cause",
         "connections",
@@ -95,6 +98,9 @@ class Recorder:
     def __init__(self, *, trace: bool = False) -> None:
         self.messages: list[Message] = []
         self._rows: dict[int, int] = {}
+        self._unsent: dict[int, int] = {}  # row -> bytes that were written and never on the air
+        self._parts: dict[int, list[int]] = {}  # row -> [bytes of it that were on the air, bytes sent again]
+        self._part_row = -1  # the last one of which a part was sent
         self.first_sent: list[float] = []
         self.sends: list[int] = []
         self.handed: list[float] = []
@@ -146,6 +152,48 @@ class Recorder:
         if sends == 0:
             self.first_sent[row] = now
         self.sends[row] = sends + 1
+
+    def sent_part(self, now: float, message_id: int, offset: int, n_bytes: int, begins: bool) -> int:
+        """`n_bytes` of a message from `offset` on went on the air; returns how many of them had been there before."""
+        row = self._rows.get(message_id)
+        if row is None:
+            return 0
+        if begins:
+            if self.sends[row] == 0:
+                self.first_sent[row] = now
+            self.sends[row] += 1
+        self._part_row = row
+        part = self._parts.setdefault(row, [0, 0])
+        if n_bytes == 0:
+            return 0
+        again = max(0, min(part[0], offset + n_bytes) - offset)
+        part[0] = max(part[0], offset + n_bytes)
+        part[1] += again
+        return again
+
+    def part_unsent(self, n_bytes: int) -> None:
+        """The last bytes of what `sent_part` was told never got on the air: their transport was over before."""
+        part = self._parts.get(self._part_row)
+        if part is not None:
+            part[0] = max(0, part[0] - n_bytes)
+
+    def unsent(self, message: Message, n_bytes: int) -> None:
+        """So many bytes of a message that was written never got on the air."""
+        row = self._rows.get(message.id)
+        if row is not None:
+            self._unsent[row] = self._unsent.get(row, 0) + n_bytes
+
+    def resent_bytes(self) -> list[int]:
+        """For each message the payload bytes of it that were sent again."""
+        found = []
+        for row, message in enumerate(self.messages):
+            again = 0
+            if row in self._parts:
+                again = self._parts[row][1]
+            elif self.sends[row] > 1:
+                again = max(0, (self.sends[row] - 1) * message.size_bytes - self._unsent.get(row, 0))
+            found.append(again)
+        return found
 
     def deliver(self, now: float, message: Message, via: str) -> None:
         """Hand-over to an application. A reply completes the row of its request."""
@@ -217,6 +265,8 @@ def describe(packet: Any) -> str:
         return f"CONNECT {packet.client_id} clean {int(packet.clean_start)}"
     if name == "HTTPRequest":
         return f"{packet.method} {packet.path}" + (f" with {len(packet.messages)} messages" if packet.messages else "")
+    if name == "BodyPart":
+        return f"{packet.size_bytes} bytes of a body"
     if name == "HTTPResponse":
         return f"{packet.status}" + (f" with {len(packet.messages)} messages" if packet.messages else "")
     if hasattr(packet, "packet_id"):

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from sim.drive.timeline import Disruption, LinkState, LinkTimeline
+from sim.parking import Parked, is_parked, parked_s
 from sim.record.recorder import Recorder
 from sim.record.schema import TABLES
 
@@ -44,8 +45,9 @@ def vehicle_tables(
     radio_active_s: float,
     current_address: str,
     timeouts: dict[str, float],
+    parked: Parked = (),
 ) -> dict[str, pl.DataFrame]:
-    """Tables of one vehicle's run. `timeouts`: kind -> s after which a delivery is late."""
+    """Tables of one vehicle's run. `timeouts`: kind -> s after which a delivery is late; `parked`: as in its timeline."""
 
     def who(n: int) -> Columns:
         return {"strategy": [strategy] * n, "replication": [replication] * n, "vehicle": [vehicle] * n}
@@ -69,6 +71,7 @@ def vehicle_tables(
                 "created_s": created.tolist(),
                 "first_sent_s": record.first_sent,
                 "sends": record.sends,
+                "resent_bytes": record.resent_bytes(),
                 "handed_s": record.handed,
                 "delivered_s": record.delivered,
                 "via": record.via,
@@ -105,6 +108,12 @@ def vehicle_tables(
             "bytes": [cell[1] for _, cell in cells],
         },
     )
+    # a vehicle that parks leaves on purpose
+    given_up = [
+        row
+        for row in rows
+        if row.purpose == "mqtt" and row.outcome == "ready" and row.noticed_s == row.noticed_s and row.reason != "disconnect"
+    ]
     kept = [row for row in rows if row.purpose == "mqtt"] or [row for row in rows if row.purpose == "heartbeat"] or rows
     ready = [row for row in kept if row.outcome == "ready"]
     found["vehicles"] = frame(
@@ -113,10 +122,11 @@ def vehicle_tables(
         | {
             "end_s": [end_s],
             "horizon_s": [horizon_s],
+            "parked_s": [parked_s(parked, end_s)],
             "radio_active_s": [radio_active_s],
             "connections_total": [len(ready)],
             "connections_failed": [sum(row.outcome == "failed" for row in kept)],
-            "reconnections": [sum(row.noticed_s == row.noticed_s for row in ready) if kept and kept[0].purpose == "mqtt" else 0],
+            "reconnections": [len(given_up) if kept and kept[0].purpose == "mqtt" else 0],
             "messages_sent": [record.messages_sent],
             "messages_received": [record.messages_received],
             "last_connection_s": [ready[-1].ready_s if ready else np.nan],
@@ -165,6 +175,7 @@ def drive_tables(
                 "gateway": names(timeline.gateway, timeline.gateways),
                 "address": names(timeline.address, timeline.addresses),
                 "link": [LinkState(state).name.lower() for state in timeline.link.tolist()],
+                "parked": [is_parked(timeline.parked, at_s) for at_s in timeline.start_s.tolist()],
                 "rtt_s": timeline.rtt_s.tolist(),
                 "downlink_bps": finite(timeline.downlink_bps),
                 "uplink_bps": finite(timeline.uplink_bps),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sim.measure.cost import has_parking
 from sim.measure.metrics_catalog import metric
 from sim.report.evidence import Evidence
 from sim.report.numbers import NBSP, difference, listed, percent, seconds, significant, valued, with_interval
@@ -210,6 +211,8 @@ def _range_of_costs(evidence: Evidence, group: Sequence[str]) -> str:
 
 
 def _driving(evidence: Evidence) -> str:
+    if has_parking(evidence.run.vehicles):
+        return "the pace of this drive, parking included"
     return f"{float(evidence.metrics['method']['hours_a_day']):g}{NBSP}h of driving a day"
 
 

@@ -55,7 +55,13 @@ def nice_step(span: float, most: int) -> float:
     return next((factor * power for factor in (1.0, 2.0, 5.0) if factor * power * most >= span), 10.0 * power)
 
 
+def time_unit(step_s: float) -> tuple[float, str]:
+    """(seconds, name) of the unit in which the ticks of such a step are read."""
+    units = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
+    return next((unit for unit in units if step_s >= unit[0] and step_s % unit[0] == 0.0), (1.0, "s"))
+
+
 def time_step(span_s: float, most: int) -> float:
-    """A step of a time axis in s: a round number of seconds or minutes."""
-    steps = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800, 86400)
+    """A step of a time axis in s: a round number of seconds, minutes, hours or days."""
+    steps = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800, 86400, 172800, 604800)
     return float(next((step for step in steps if step * most >= span_s), nice_step(span_s, most)))

@@ -81,8 +81,10 @@ def drive_caption(evidence: Evidence, replication: int) -> str:
         least, most = _least(totals), _least(totals, -1.0)
         if totals[most[0]] > totals[least[0]]:
             was = "was" if len(least) == 1 else "were"
+            parked = bool(evidence.run.timeline["parked"].any())
+            when = "in the recovery episodes while driving" if parked else "in all"
             text += (
-                f" {names(least)} {was} unreachable for {seconds(totals[least[0]])} in all, {names(most)} for"
+                f" {names(least)} {was} unreachable for {seconds(totals[least[0]])} {when}, {names(most)} for"
                 f" {seconds(totals[most[0]])}, the drain after the drive included."
             )
     return text + " A thin line is a strategy that can be reached, a block is one that cannot."

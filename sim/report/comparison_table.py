@@ -20,6 +20,9 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
         "all.latency_s.mean_capped": ("mean latency", "s"),
         "all.lost": ("lost", "per drive"),
         "all.duplicates": ("twice", "per drive"),
+        "ota.completed_share": ("image", "% arrived"),
+        "ota.complete_s": ("image complete", "s"),
+        "ota.resent_bytes": ("image resent", "bytes"),
     },
     "What it takes": {
         "recovery_s.mean": ("recovery", "s, mean"),
@@ -28,6 +31,7 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
         "overhead_mb_per_vehicle_month": ("overhead", "MB a month"),
         "mb_per_vehicle_month": ("all data", "MB a month"),
         "radio_active_s": ("radio on", "s per drive"),
+        "radio_active_s_per_vehicle_month": ("radio on", "s a month"),
     },
 }
 

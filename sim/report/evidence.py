@@ -18,6 +18,7 @@ from sim.measure.recovery import Episode
 from sim.measure.run_episodes import run_episodes
 from sim.measure.stats import Difference, paired_difference
 from sim.measure.summary import StrategyRecords
+from sim.measure.update import image_bytes
 from sim.record.causes import KINDS
 from sim.record.read import Run, RunFolderError, read_run
 from sim.report.palette import Style, styles
@@ -69,6 +70,7 @@ class Evidence:
         messages = with_horizon(run.messages, run.vehicles)
         kinds = [kind for kind in KINDS if (messages["kind"] == kind).any()]
         within_s = float(self.metrics["method"]["probe_within_s"])
+        image = image_bytes(run.manifest)
         found: Vectors = {}
         for name in self.strategies:
             mine = pl.col("strategy") == name
@@ -79,7 +81,7 @@ class Evidence:
                 run.vehicles.filter(mine),
                 self.episodes[name],
             )
-            drives = [records.of_drive(number).numbers(kinds, within_s) for number in range(self.drives)]
+            drives = [records.of_drive(number).numbers(kinds, within_s, image) for number in range(self.drives)]
             found[name] = {key: per_drive(drives, key) for key in METRICS}
         return found
 

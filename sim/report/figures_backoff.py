@@ -18,6 +18,7 @@ from sim.report.spread import shortened
 
 _GAP_S = 90.0  # attempts further apart belong to different troubles
 _MOST_STRATEGIES = 10
+_MOST_ATTEMPTS = 60  # of a series, from its first; a night without coverage has thousands, one like the other
 _PANEL_IN = 0.86
 _READY = pl.col("outcome") == "ready"
 _DONE = pl.coalesce(pl.when(_READY).then("ready_s").otherwise("noticed_s"), "begun_s").alias("done_s")
@@ -31,6 +32,11 @@ class Attempts:
     replication: int
     purpose: str
     rows: tuple[tuple[float, float, float, bool, str], ...]
+
+    @property
+    def shown(self) -> tuple[tuple[float, float, float, bool, str], ...]:
+        """Those that are drawn."""
+        return self.rows[:_MOST_ATTEMPTS]
 
     @property
     def failed(self) -> int:
@@ -89,8 +95,8 @@ def backoff_ladder(connections: pl.DataFrame, strategies: Sequence[str] | None =
     total = n * _PANEL_IN + 0.72
     figure = new_figure(COLUMN_IN, total)
     width = COLUMN_IN - 0.72
-    longest = max((one.rows[-1][1] - one.rows[0][0] for one in hardest), default=1.0)
-    highest = max((row[2] for one in hardest for row in one.rows), default=0.0)
+    longest = max((one.shown[-1][1] - one.shown[0][0] for one in hardest), default=1.0)
+    highest = max((row[2] for one in hardest for row in one.shown), default=0.0)
     title = "Ordered wait before each attempt (log scale)"
     figure.text(0.1 / COLUMN_IN, 1 - 0.05 / total, title, va="top", fontsize=TEXT_PT, color=MUTED)
     for number, one in enumerate(hardest):
@@ -99,7 +105,9 @@ def backoff_ladder(connections: pl.DataFrame, strategies: Sequence[str] | None =
         _panel(axes, one, looks[one.strategy].colour, highest)
         axes.text(0.0, 1.22, shortened(one.strategy, 26), transform=axes.transAxes, va="center", fontsize=TEXT_PT, color=INK)
         fate = "none got through" if one.rows[-1][3] else "then one got through"
-        words = f"{one.purpose}, drive {one.replication}: {one.failed} failed, {fate}"
+        words = f"{one.purpose}, drive {one.replication}: {one.failed:,} failed, {fate}"
+        if len(one.rows) > len(one.shown):
+            words += f" (first {len(one.shown)} shown)"
         axes.text(1.0, 1.22, words, transform=axes.transAxes, ha="right", va="center", fontsize=SMALL_PT, color=MUTED)
         time_axis(axes, 0.0, longest * 1.03 + 0.5, width)
         if number < len(hardest) - 1:
@@ -124,7 +132,7 @@ def _panel(axes: Axes, one: Attempts, colour: str, highest: float) -> None:
     axes.grid(axis="y", color=RULE, linewidth=0.5)
     axes.set_axisbelow(True)
     last_at, last_wait = None, 0.0
-    for begun, done, waited, failed, _reason in one.rows:
+    for begun, done, waited, failed, _reason in one.shown:
         at = begun - zero
         if waited > 0.0:
             rung = max(at - waited, last_at if last_at is not None else at - waited)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,8 +17,8 @@ from sim.record.read import Run
 from sim.report.axes_words import nice_step
 from sim.report.canvas import PAGE_IN, SMALL_PT, TEXT_PT, axes_in, bare, drawn, new_figure
 from sim.report.lane_drawing import blocks, draw_key, key_rows, state_bar, text_width_in, time_axis, used_labels
-from sim.report.lanes import lanes
-from sim.report.numbers import NBSP
+from sim.report.lanes import PARKED, POLLING, REACHABLE, Lane, lanes
+from sim.report.numbers import NBSP, seconds
 from sim.report.palette import ALERT, INK, MUTED, RULE, styles
 from sim.report.spread import shortened
 
@@ -65,7 +66,9 @@ def drive_lanes(
     key_in = 0.2 * len(key_rows(labels, PAGE_IN)) + 0.08
     road = timeline["x_m"].drop_nulls().len() > 1 and _way(timeline)[-1] > 1.0
     signal = timeline["rsrp_dbm"].drop_nulls().n_unique() > 1
-    parts = [("marks", 0.3), *([("road", 0.5)] if road else []), *([("signal", 0.85)] if signal else []), ("names", 0.66)]
+    parked = bool(timeline["parked"].any())
+    names_in = 0.94 if parked else 0.66
+    parts = [("marks", 0.3), *([("road", 0.5)] if road else []), *([("signal", 0.85)] if signal else []), ("names", names_in)]
     heights = [*parts, ("lanes", 0.42 * len(rows) + 0.06)]
     total = sum(height for _, height in heights) + 0.42 + key_in
     figure = new_figure(PAGE_IN, total)
@@ -97,14 +100,28 @@ def drive_lanes(
         at = (0.05 / inch_per_s,), (top - 0.09,)
         axes.plot(*at, marker=look.marker, markersize=5, color=look.colour, markerfacecolor=face, clip_on=False)
         axes.text(0.15 / inch_per_s, top - 0.09, shortened(row.strategy, 60), ha="left", va="center", fontsize=TEXT_PT, color=INK)
-        down = sum(min(one.end_s, end_s) - one.start_s for one in row.episodes if one.start_s < end_s)
-        words = f"unreachable for {_short(down)}" if down else "reachable throughout"
+        words = _unreachable(row, end_s, parked)
         axes.text(end_s, top - 0.09, words, ha="right", va="center", fontsize=SMALL_PT, color=MUTED)
     axes.spines["bottom"].set_visible(True)
     time_axis(axes, 0.0, end_s, width)
     figure.text(0.0125, (key_in + 0.2) / total, "time", fontsize=SMALL_PT, color=MUTED, va="center")
     draw_key(figure, labels, PAGE_IN)
     return figure
+
+
+def _unreachable(row: Lane, end_s: float, parked: bool) -> str:
+    """How long no message could flow: in the recovery episodes, which know no parking, else by what the lane shows."""
+    if not parked:
+        down = sum(min(one.end_s, end_s) - one.start_s for one in row.episodes if one.start_s < end_s)
+        return f"unreachable for {_short(down)}" if down else "reachable throughout"
+    lengths: dict[str, float] = {}
+    for part in row.segments:
+        lengths[part.label] = lengths.get(part.label, 0.0) + part.end_s - part.start_s
+    down = sum(length for label, length in lengths.items() if label not in (REACHABLE, POLLING, PARKED))
+    away = lengths.get(PARKED, 0.0)
+    said = [f"{seconds(away)} parked and disconnected"] if away else []
+    said += [f"unreachable for {seconds(down)}"] if down else []
+    return ", ".join(said) or "reachable throughout"
 
 
 def _short(value: float) -> str:
@@ -182,8 +199,16 @@ def _signal(axes: Axes, timeline: pl.DataFrame, end_s: float) -> None:
             .group_by("group", maintain_order=True)
             .agg(pl.col("start_s").first(), pl.col("rsrp_dbm").min())
         )
-    axes.plot(rows["start_s"].to_numpy(), rows["rsrp_dbm"].to_numpy(), color=INK, linewidth=0.8, zorder=2)
     low, high = float(rows["rsrp_dbm"].min()), float(rows["rsrp_dbm"].max())  # type: ignore[arg-type]
+    shape = "default"
+    if bool(timeline["parked"].any()):
+        # a parked vehicle's one row holds for hours, and no line leads through hours without a cell
+        shape = "steps-post"
+        silent = timeline.select("start_s", "rsrp_dbm").filter(pl.col("rsrp_dbm").is_null())
+        rows = pl.concat([rows.select("start_s", "rsrp_dbm"), silent.with_columns(pl.lit(math.nan).alias("rsrp_dbm"))]).sort(
+            "start_s"
+        )
+    axes.plot(rows["start_s"].to_numpy(), rows["rsrp_dbm"].to_numpy(), color=INK, linewidth=0.8, zorder=2, drawstyle=shape)
     axes.set_ylim(low - 4.0, high + 4.0)
     step = nice_step(high - low + 8.0, 5)
     axes.set_yticks([tick * step for tick in range(int((low - 4.0) // step) + 1, int((high + 4.0) // step) + 1)])
@@ -199,6 +224,10 @@ def _cells(axes: Axes, timeline: pl.DataFrame, end_s: float, inch_per_s: float) 
     for column, low in (("cell", 0.36), ("address", 0.08)):
         blocks(axes, spans_of(timeline, column, end_s), low + 0.22, low, inch_per_s)
         _side_name(axes, low + 0.11, column)
+    if bool(timeline["parked"].any()):
+        words = timeline.with_columns(pl.when("parked").then(pl.lit("parked")).otherwise(pl.lit("drive")).alias("ignition"))
+        blocks(axes, spans_of(words, "ignition", end_s), 0.86, 0.64, inch_per_s)
+        _side_name(axes, 0.75, "ignition")
 
 
 def spans_of(timeline: pl.DataFrame, column: str, end_s: float) -> list[tuple[float, float, str]]:

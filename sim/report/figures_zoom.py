@@ -18,7 +18,7 @@ from sim.report.canvas import COLUMN_IN, SMALL_PT, TEXT_PT, axes_in, bare, drawn
 from sim.report.figures_drive import spans_of
 from sim.report.lane_drawing import blocks, draw_key, key_rows, state_bar, time_axis, used_labels
 from sim.report.lanes import REACHABLE, Lane, lanes
-from sim.report.numbers import NBSP, seconds
+from sim.report.numbers import instant, seconds
 from sim.report.palette import ALERT, INK, MUTED, RULE, SOFT, Style, styles
 from sim.report.spread import shortened
 
@@ -169,7 +169,7 @@ def _head(axes: Axes, run: Run, disruption: Mapping[str, Any], start: float, end
     timeline = run.timeline.filter(
         (pl.col("replication") == disruption["replication"]) & (pl.col("vehicle") == disruption["vehicle"])
     )
-    words = f"{KINDS.get(kind, kind)} at {disruption['start_s']:,.1f}{NBSP}s of drive {disruption['replication']}"
+    words = f"{KINDS.get(kind, kind)} at {instant(disruption['start_s'])} of drive {disruption['replication']}"
     axes.text(start, 0.51, words, ha="left", va="center", fontsize=TEXT_PT, color=ALERT)
     column = "address" if kind in ("reassignment", "detach") else "cell"
     spans = [

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from sim.measure.episode_labels import LABELS
-from sim.report.axes_words import time_step
+from sim.report.axes_words import time_step, time_unit
 from sim.report.canvas import SMALL_PT, axes_in, bare
-from sim.report.lanes import OFFLINE, POLLING, REACHABLE, Segment
+from sim.report.lanes import OFFLINE, PARKED, POLLING, REACHABLE, Segment, coarse
 from sim.report.numbers import NBSP
 from sim.report.palette import FILLS, INK, MUTED, PAPER, RULE, SOFT, Fill, Style
 
@@ -19,7 +19,14 @@ _LINE_IN = 0.06
 _LEAST_IN = 0.012  # a shorter block could not be seen
 _CHARACTER = 0.57  # mean width of a character over its size
 _OFFLINE = Fill(SOFT, "not connected", "offline")
-_KEY_WORDS = {OFFLINE: _OFFLINE.words, REACHABLE: "reachable, in the strategy's colour", POLLING: "reachable by poll only"}
+_PARKED = Fill(SOFT, "parked, disconnected on purpose", "parked", "..")
+_OWN = {OFFLINE: _OFFLINE, PARKED: _PARKED}
+_KEY_WORDS = {
+    OFFLINE: _OFFLINE.words,
+    PARKED: _PARKED.words,
+    REACHABLE: "reachable, in the strategy's colour",
+    POLLING: "reachable by poll only",
+}
 
 
 def fill_of(label: str, look: Style) -> Fill:
@@ -28,7 +35,7 @@ def fill_of(label: str, look: Style) -> Fill:
         return Fill(look.colour, "reachable", "reachable", text=PAPER)
     if label == POLLING:
         return Fill(PAPER, "reachable by poll only", "by poll", "\\\\\\\\")
-    return _OFFLINE if label == OFFLINE else FILLS[label]
+    return _OWN[label] if label in _OWN else FILLS[label]
 
 
 def text_width_in(text: str, size_pt: float) -> float:
@@ -43,7 +50,7 @@ def state_bar(
     A thin line in the strategy's colour where messages can flow, a block where they cannot: what is rare is what stands out.
     Heights of the axes are inches.
     """
-    for part in segments:
+    for part in coarse(segments, _LEAST_IN / inch_per_s):
         fill = fill_of(part.label, look)
         if part.label == REACHABLE:
             middle = (top + bottom) / 2
@@ -117,12 +124,12 @@ def time_axis(axes: Axes, start_s: float, end_s: float, width_in: float, zero_s:
     ticks = [step * number for number in range(first, int((end_s - zero_s) // step) + 1)]
     ticks = [tick for tick in ticks if start_s - 1e-9 <= zero_s + tick <= end_s + 1e-9]
     axes.set_xticks([zero_s + tick for tick in ticks])
-    minutes = step >= 60.0
-    labels = [f"{tick / 60.0:g}" if minutes else f"{tick:g}" for tick in ticks]
+    unit_s, unit = time_unit(step) if step > 3600.0 else (60.0, "min") if step >= 60.0 else (1.0, "s")
+    labels = [f"{tick / unit_s:g}" for tick in ticks]
     if sign:
         labels = [f"+{label}" if tick > 0 else label.replace("-", "−") for label, tick in zip(labels, ticks, strict=True)]
     if labels:
-        labels[-1] += f"{NBSP}{'min' if minutes else 's'}"
+        labels[-1] += f"{NBSP}{unit}"
     axes.set_xticklabels(labels)
     # the outermost words stay inside the figure
     room = (end_s - start_s) / width_in * 0.3
@@ -136,7 +143,7 @@ def time_axis(axes: Axes, start_s: float, end_s: float, width_in: float, zero_s:
 def used_labels(segments: Iterable[Segment]) -> list[str]:
     """Labels that occur, in the order in which a key shows them."""
     seen = {part.label for part in segments}
-    return [label for label in (REACHABLE, POLLING, OFFLINE, *LABELS) if label in seen]
+    return [label for label in (REACHABLE, POLLING, PARKED, OFFLINE, *LABELS) if label in seen]
 
 
 def key_rows(labels: Sequence[str], width_in: float) -> list[list[tuple[str, float]]]:
@@ -164,7 +171,7 @@ def draw_key(figure: Figure, labels: Sequence[str], width_in: float, bottom_in: 
     for number, row in enumerate(rows):
         y = height - 0.2 * number - 0.1
         for label, at in row:
-            fill = _OFFLINE if label == OFFLINE else FILLS.get(label, Fill(PAPER, "", "", "\\\\\\\\"))
+            fill = _OWN[label] if label in _OWN else FILLS.get(label, Fill(PAPER, "", "", "\\\\\\\\"))
             low, tall = (y - _LINE_IN / 2, _LINE_IN) if label == REACHABLE else (y - 0.05, 0.1)
             colour = MUTED if label == REACHABLE else fill.colour
             axes.add_patch(Rectangle((at, low), 0.17, tall, facecolor=colour, edgecolor=MUTED, linewidth=0.5, hatch=fill.hatch))

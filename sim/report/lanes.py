@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
+from sim.measure.episode_labels import paint
 from sim.measure.recovery import Episode
 from sim.record.read import Run
 
 #: Segments beyond the labels of `sim.measure.episode_labels`.
 REACHABLE = "reachable"
 POLLING = "polling"
+PARKED = "parked"
 OFFLINE = "offline"  # of a field log, which does not say why
 
 
@@ -63,6 +65,7 @@ def lanes(
         layers = [
             *_reconnecting(connections.filter(mine & (pl.col("purpose") == "mqtt")), end_s),
             *_fallback(states.filter(mine), end_s),
+            *_parked(states.filter(mine), end_s),
             *(Segment(begin, end, label) for one in own for begin, end, label in one.spans),
         ]
         found.append(
@@ -78,12 +81,14 @@ def lanes(
 
 
 def _reconnecting(attempts: pl.DataFrame, end_s: float) -> list[Segment]:
-    """From a noticed loss of MQTT to the next connection: the waits and the phases of the attempts."""
-    columns = ("asked_s", "started_s", "tcp_s", "opened_s", "connack_s", "ready_s", "noticed_s", "outcome")
+    """From the death of the path to the next connection: unnoticed, then the waits and the phases of the attempts."""
+    columns = ("asked_s", "started_s", "tcp_s", "opened_s", "connack_s", "ready_s", "path_end_s", "noticed_s", "outcome")
     rows = attempts.filter(pl.col("asked_s").is_not_null()).sort("asked_s", "attempt").select(columns).rows()
     layers: list[Segment] = []
-    for number, (asked, *phases, noticed, outcome) in enumerate(rows):
+    for number, (asked, *phases, path_end, noticed, outcome) in enumerate(rows):
         following = rows[number + 1][0] if number + 1 < len(rows) else end_s
+        if path_end is not None and outcome != "failed":
+            layers.append(Segment(path_end, noticed if noticed is not None else end_s, "undetected"))
         if noticed is not None and following > noticed:
             layers.append(Segment(noticed, following, "backoff"))
         if outcome == "failed":
@@ -111,6 +116,43 @@ def _fallback(states: pl.DataFrame, end_s: float) -> list[Segment]:
     return [*spans, Segment(since, end_s, POLLING)] if since is not None else spans
 
 
+def _parked(states: pl.DataFrame, end_s: float) -> list[Segment]:
+    """Spans in which the vehicle is parked and has gone silent on purpose: from the state to the one that follows it."""
+    others = pl.col("state").is_in(("https_fallback", "mqtt_primary")) | pl.col("state").str.starts_with("update_")
+    own = states.filter((pl.col("machine") == "vehicle") & ~others).sort("time_s", maintain_order=True)
+    rows = own.select("time_s", "state").rows()
+    return [
+        Segment(time_s, until_s, PARKED)
+        for (time_s, state), (until_s, _) in zip(rows, [*rows[1:], (end_s, "")], strict=False)
+        if state == "parked" and until_s > time_s
+    ]
+
+
+def coarse(segments: Iterable[Segment], least_s: float) -> list[Segment]:
+    """The segments as they can be drawn: many in a row that are too short to be seen become one, of what most of it is."""
+    found: list[Segment] = []
+    heap: list[Segment] = []
+    for part in segments:
+        short = part.end_s - part.start_s < least_s
+        if heap and (not short or part.end_s - heap[0].start_s > least_s):
+            found += _of_one(heap)
+            heap = []
+        if short:
+            heap.append(part)
+        else:
+            found.append(part)
+    return found + _of_one(heap)
+
+
+def _of_one(heap: list[Segment]) -> list[Segment]:
+    if len(heap) <= 3:  # an event and what it led to stay apart
+        return heap
+    lengths: dict[str, float] = {}
+    for part in heap:
+        lengths[part.label] = lengths.get(part.label, 0.0) + part.end_s - part.start_s
+    return [Segment(heap[0].start_s, heap[-1].end_s, max(lengths, key=lambda label: lengths[label]))]
+
+
 def _marks(connections: pl.DataFrame, start_s: float, end_s: float) -> tuple[Mark, ...]:
     begun = connections.with_columns(pl.coalesce("asked_s", "started_s").alias("begun_s")).filter(pl.col("begun_s").is_not_null())
     begun = begun.with_columns(
@@ -125,26 +167,5 @@ def _marks(connections: pl.DataFrame, start_s: float, end_s: float) -> tuple[Mar
 
 def _painted(start_s: float, end_s: float, layers: Sequence[Segment]) -> tuple[Segment, ...]:
     """Layers over each other, the later ones on top, on a lane that is reachable where nothing else is said."""
-    lane = [Segment(start_s, end_s, REACHABLE)]
-    for layer in layers:
-        begin, end = max(layer.start_s, start_s), min(layer.end_s, end_s)
-        if begin >= end:
-            continue
-        kept: list[Segment] = []
-        for part in lane:
-            if part.end_s <= begin or part.start_s >= end:
-                kept.append(part)
-                continue
-            if part.start_s < begin:
-                kept.append(Segment(part.start_s, begin, part.label))
-            if part.end_s > end:
-                kept.append(Segment(end, part.end_s, part.label))
-        kept.append(Segment(begin, end, layer.label))
-        lane = sorted(kept, key=lambda part: part.start_s)
-    merged: list[Segment] = []
-    for part in lane:
-        if merged and merged[-1].label == part.label and merged[-1].end_s == part.start_s:
-            merged[-1] = Segment(merged[-1].start_s, part.end_s, part.label)
-        else:
-            merged.append(part)
-    return tuple(merged)
+    spans = paint(start_s, end_s, REACHABLE, [(layer.start_s, layer.end_s, layer.label) for layer in layers])
+    return tuple(Segment(begin, end, label) for begin, end, label in spans)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from sim.measure.cost import has_parking
 from sim.report.evidence import Evidence
 from sim.report.numbers import NBSP, percent, significant
 
@@ -91,10 +92,16 @@ def _assumptions(evidence: Evidence, how: dict[str, Any]) -> list[str]:
             f" Holm's correction for their number, which holds the chance of one false verdict at 5{NBSP}%."
         )
     lines.append("Latency quantiles are over all created messages; what was not delivered lies beyond the end of the run.")
-    lines.append(
-        f"A vehicle-month is {how['hours_a_day']:g}{NBSP}h of driving a day on {how['days_a_month']:g} days,"
-        " at the rate of bytes of these drives."
-    )
+    if has_parking(evidence.run.vehicles):
+        lines.append(
+            f"A vehicle-month is {how['days_a_month']:g} days at the rate of these drives, parking included; recovery episodes"
+            " begin while the ignition is on, and one that parking cuts short is in no number but its own count."
+        )
+    else:
+        lines.append(
+            f"A vehicle-month is {how['hours_a_day']:g}{NBSP}h of driving a day on {how['days_a_month']:g} days,"
+            " at the rate of bytes of these drives."
+        )
     if all(evidence.of(name).get("radio_active_s") is None for name in evidence.strategies):
         lines.append("How long the radio was active is not measured in a live run.")
     within = f"{significant(float(how['probe_within_s']))}{NBSP}s"

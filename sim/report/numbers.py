@@ -9,6 +9,8 @@ from typing import Any
 from sim.measure.metrics_catalog import metric
 
 NBSP = "\u00a0"
+_HOURS_FROM_S = 36_000.0  # from there on a duration is told in hours
+_DAYS_FROM_S = 2 * 86_400.0
 
 
 def significant(value: float, digits: int = 3) -> str:
@@ -21,12 +23,24 @@ def significant(value: float, digits: int = 3) -> str:
 
 
 def seconds(value: float) -> str:
-    """A duration: 80 ms, 8.31 s, 12 min."""
+    """A duration: 80 ms, 8.31 s, 12 min, 13 h, 7 d."""
     if abs(value) < 1.0:
         return f"{significant(value * 1000.0, 3 if abs(value) >= 0.1 else 2)}{NBSP}ms" if value else f"0{NBSP}s"
     if abs(value) < 600.0:
         return f"{significant(value)}{NBSP}s"
-    return f"{round(value / 60.0):,}{NBSP}min"
+    if abs(value) < _HOURS_FROM_S:
+        return f"{round(value / 60.0):,}{NBSP}min"
+    if abs(value) < _DAYS_FROM_S:
+        return f"{significant(value / 3600.0)}{NBSP}h"
+    return f"{significant(value / 86400.0)}{NBSP}d"
+
+
+def instant(value: float) -> str:
+    """An instant of a drive: 631.5 s; on a drive of days, 1 d 07:20:15."""
+    if value < _HOURS_FROM_S:
+        return f"{value:,.1f}{NBSP}s"
+    days, left = divmod(round(value), 86400)
+    return f"{days}{NBSP}d {left // 3600:02}:{left % 3600 // 60:02}:{left % 60:02}"
 
 
 def percent(share: float) -> str:
@@ -54,7 +68,11 @@ def scaled(name: str, size: float) -> tuple[float, str]:
     if unit == "share":
         return 100.0, "%"
     if unit == "s":
-        return (1000.0, "ms") if size < 1.0 else (1.0, "s") if size < 600.0 else (1.0 / 60.0, "min")
+        if size < 600.0:
+            return (1000.0, "ms") if size < 1.0 else (1.0, "s")
+        if size < _HOURS_FROM_S:
+            return 1.0 / 60.0, "min"
+        return (1.0 / 3600.0, "h") if size < _DAYS_FROM_S else (1.0 / 86400.0, "d")
     if unit == "bytes":
         return 1e-6, "MB"
     return 1.0, "MB" if unit == "MB" else ""

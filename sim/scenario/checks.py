@@ -17,7 +17,7 @@ from sim.scenario.scenario import Scenario, StrategyChoice
 from sim.server.check import Surroundings, check_faults, check_server
 from sim.server.config import Fault
 from sim.strategies.sources import chunk_bytes, chunks
-from sim.strategies.workload import Workload
+from sim.strategies.workload import OTA, Workload
 
 _MOST_MESSAGES = 1_000_000  # of one kind in one drive
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
@@ -114,6 +114,8 @@ def workload_problems(workload: Workload) -> list[Problem]:
     if ota is None:
         return []
     problems: list[Problem] = []
+    if ota.via == "https_range":
+        return _range_problems(ota, at)
     ways = [name for name, value in (("every", ota.every_s), ("window", ota.window), ("at", ota.at_s)) if value is not None]
     if len(ways) != 1:
         given = f"not {' and '.join(ways)}" if ways else "none is given"
@@ -147,6 +149,22 @@ def load_problems(workload: Workload, drive_s: float | None) -> list[Problem]:
     text = "makes {:,.0f} messages in a drive of {}, at most {:,} are allowed"
     shown = format_quantity(round(drive_s, 3), "duration")
     return [Problem(path, text.format(n, shown, _MOST_MESSAGES)) for path, n in counts.items() if n > _MOST_MESSAGES]
+
+
+def _range_problems(ota: OTA, at: Path) -> list[Problem]:
+    """An image that is fetched is not published in chunks."""
+    given = {"every": ota.every_s, "window": ota.window, "at": ota.at_s, "give_up": ota.give_up_s}
+    problems = [
+        Problem((*at, name), "is for `via: mqtt` only; an image that is fetched is announced at `start`", at_key=True)
+        for name, value in given.items()
+        if value is not None
+    ]
+    if ota.image_bytes is None:
+        problems.append(Problem((*at, "image"), "required, expected a size such as 48 MiB"))
+    if ota.retry.cap_s < ota.retry.base_s:
+        least = format_quantity(ota.retry.base_s, "duration")
+        problems.append(Problem((*at, "retry", "cap"), f"is below the base, expected at least {least}"))
+    return problems
 
 
 def strategy_problems(choices: Sequence[StrategyChoice | None]) -> list[Problem]:
@@ -207,14 +225,17 @@ def _ota_warnings(scenario: Scenario, drive_s: float | None) -> list[Problem]:
         late = [index for index, at_s in enumerate(ota.at_s) if at_s > drive_s]
         text = f"is after the end of the drive ({shown}), the chunk is never created"
         return [Problem((*at, "at", index), text) for index in late]
-    chunks = -(-(ota.image_bytes or 0) // ota.chunk_bytes)
+    if ota.via == "https_range" and ota.start_s >= drive_s:
+        return [Problem((*at, "start"), f"is after the end of the drive ({shown}), the update is never announced")]
+    chunks = -(-(ota.image_bytes or 0) // (ota.chunk_bytes if ota.via == "mqtt" else ota.range_bytes))
     needs_s = (ota.image_bytes or 0) * 8 / scenario.drive.link.downlink_bps
     path: Path = (*at, "image")
     if ota.every_s is not None:
         needs_s, path = max(needs_s, chunks * ota.every_s), (*at, "every")
     if needs_s > drive_s:
         needed = format_quantity(math.ceil(needs_s), "duration")
-        return [Problem(path, f"the update needs at least {needed} for {chunks} chunks, the drive ends after {shown}")]
+        parts = "chunks" if ota.via == "mqtt" else "ranges"
+        return [Problem(path, f"the update needs at least {needed} for {chunks} {parts}, the drive ends after {shown}")]
     return []
 
 
@@ -226,7 +247,8 @@ def _broker_warnings(scenario: Scenario) -> list[Problem]:
     preset = scenario.server.broker.preset
     problems = []
     sizes: list[tuple[Path, float | None]] = [
-        (("workload", "ota", "chunk"), chunk_bytes(work.ota, 0) if work.ota else None),  # of a small image less than a chunk
+        # of an image smaller than a chunk the chunk is the image
+        (("workload", "ota", "chunk"), chunk_bytes(work.ota, 0) if work.ota and work.ota.via == "mqtt" else None),
         (("workload", "diagnostics", "response"), work.diagnostics.response_bytes if work.diagnostics else None),
         (("workload", "telemetry", "size"), work.telemetry.size_bytes if work.telemetry else None),
     ]

@@ -78,34 +78,36 @@ def build_scenario(
 ) -> tuple[Scenario | None, list[Problem], list[Problem]]:
     """Return the scenario in a document (None where there are problems), the warnings, and the problems."""
     scenario, numbers, found = _build(document, selection, folder)
-    ignored: list[Problem] = []
+    warnings: list[Problem] = []
     if scenario is not None and scenario.server.broker.config is not None:
-        scenario, ignored, wrong = _with_conf(scenario, document)
+        store_given = "store" in (document.value.get("server") or {})
+        scenario, warnings, wrong = _with_conf(scenario, store_given)
         found += wrong
     refused = {problem.path for problem in document.problems}
     problems = [*document.problems, *(problem for problem in found if problem.path not in refused or problem.place is not None)]
     if scenario is None or problems:
         return None, [], problems
-    return scenario, [*warnings_of(scenario, numbers), *ignored], []
+    return scenario, [*warnings_of(scenario, numbers), *warnings], []
 
 
-def _with_conf(scenario: Scenario, document: Document) -> tuple[Scenario, list[Problem], list[Problem]]:
-    """The scenario with what the broker's configuration file says, what of it has no effect, and what is wrong."""
+def _with_conf(scenario: Scenario, store_given: bool) -> tuple[Scenario, list[Problem], list[Problem]]:
+    """The scenario with what its broker's configuration file says; what has no effect of it, and what is wrong with it."""
     broker, at = scenario.server.broker, ("server", "broker", "config")
     assert broker.config is not None
     if broker.preset != "mosquitto":
         text = f"is a mosquitto.conf, for preset mosquitto and not {broker.preset}"
         return scenario, [], [Problem(at, text, at_key=True)]
-    conf = read_conf(scenario.folder / broker.config)
+    path = scenario.folder / broker.config
+    conf = read_conf(path)
     if isinstance(conf, str):
         return scenario, [], [Problem(at, f"{broker.config} {conf}")]
 
-    def of_file(number: int, name: str, text: str) -> Problem:
-        return Problem((), text, place=Place(option=f"{scenario.folder / str(broker.config)}:{number}: {name}"))
+    def there(number: int, name: str, text: str) -> Problem:
+        return Problem(at, text, place=Place(option=f"{path}:{number}: {name}", path=at))
 
-    server = with_conf(scenario.server, conf, "store" in (document.value.get("server") or {}))
-    ignored = [of_file(number, name, "is not modelled and has no effect here") for number, name in conf.ignored]
-    return dataclasses.replace(scenario, server=server), ignored, [of_file(*error) for error in conf.errors]
+    ignored = [there(number, name, "is not modelled and has no effect here") for number, name in conf.ignored]
+    server = with_conf(scenario.server, conf, store_given)
+    return dataclasses.replace(scenario, server=server), ignored, [there(*error) for error in conf.errors]
 
 
 def _objectives_left_out(document: Document, selection: Selection, scenario: Scenario) -> list[Problem]:

@@ -73,8 +73,7 @@ def _module(path: Path, shown: str) -> types.ModuleType:
         source = path.read_bytes()
     except OSError as error:
         raise UserStrategyError(f"cannot read {shown}: {error.strerror or error}") from None
-    # the same on another machine, wherever the file lies there: settings are pickled by the module's name
-    name = _PREFIX + hashlib.blake2b(path.name.encode() + b"\0" + source, digest_size=8).hexdigest()
+    name = _PREFIX + hashlib.blake2b(str(path.resolve()).encode() + source, digest_size=8).hexdigest()
     if name in sys.modules:
         return sys.modules[name]
     module = types.ModuleType(name)

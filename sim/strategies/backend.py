@@ -36,6 +36,7 @@ from sim.protocols.registry import Registry
 from sim.strategies.config import Hybrid as HybridSettings
 from sim.strategies.context import LAN, Context
 from sim.strategies.ota import OTAPublisher
+from sim.strategies.update_server import update_server
 from sim.strategies.vehicle_api import Call, VehicleAPI, asked_of, read_heartbeat, read_ids, read_poll, refusal, status_response
 from sim.subclassing import mypyc_attr
 
@@ -66,12 +67,14 @@ class UplinkSubscriber:
 class MQTTBackend(MachineBase):
     """Publishes what the server's applications create, takes what the vehicle publishes."""
 
-    __slots__ = ("_broker", "_context", "_next_packet_id", "deadlines", "publisher")
+    __slots__ = ("_api", "_broker", "_context", "_next_packet_id", "deadlines", "publisher", "updates")
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self.deadlines = Deadlines()
         self.publisher = OTAPublisher(context, self.deadlines)
+        self.updates = update_server(context)
+        self._api = VehicleAPI(context, frozenset({Call.UPDATE}))
         self._broker: Publishing | None = None
         self._next_packet_id = 0
 
@@ -90,8 +93,8 @@ class MQTTBackend(MachineBase):
         return out
 
     def held(self) -> Iterator[Message]:
-        """Nothing: the broker holds what was published."""
-        return iter(())
+        """An update to be fetched; the broker holds what was published."""
+        return self.updates.held() if self.updates is not None else iter(())
 
     def _deadline_passed(self, now: float, name: str, out: Out) -> None:
         for message in self.publisher.deadline_passed(now, name, out):
@@ -102,6 +105,8 @@ class MQTTBackend(MachineBase):
             out.append(SendPacket(LAN, Connect(f"ota-server-{self._context.vin}", True, 0, username="ota-server")))
 
     def _on_created(self, now: float, event: MessageCreated, out: Out) -> None:
+        if self.updates is not None:
+            self.updates.announced(now, event.message, out)
         self._publish(now, event.message, out)
 
     def join(self, broker: Publishing) -> None:
@@ -143,22 +148,30 @@ class MQTTBackend(MachineBase):
                 self._publish(now, chunk, out)
 
     def _serve(self, now: float, transport: int, request: HTTPRequest, out: Out) -> None:
-        out.append(SendPacket(transport, HTTPResponse(404, purpose=request.purpose)))
+        call = self._api.find(transport, request)
+        if isinstance(call, HTTPResponse):
+            out.append(SendPacket(transport, call))
+        elif call is Call.UPDATE:
+            if self.updates is None:
+                out.append(SendPacket(transport, refusal(404, request)))
+            else:
+                self.updates.serve(transport, request, out)
+        else:
+            answer = None if request.body is Unreadable.BODY else self._answer(now, call, request, out)
+            out.append(SendPacket(transport, refusal(400, request) if answer is None else answer))
+
+    def _answer(self, now: float, call: Call, request: HTTPRequest, out: Out) -> HTTPResponse | None:
+        """None: the body is malformed. Here no other call is offered."""
+        return refusal(404, request)
 
     def _on_accepted(self, now: float, event: TransportAccepted, out: Out) -> None:
-        self._came(event)
+        self._api.accepted(event)
 
     def _on_lost(self, now: float, event: TransportLost, out: Out) -> None:
-        self._went(event.transport)
+        self._api.lost(event.transport)
 
     def _store_changed(self, now: float, event: StoreChanged, out: Out) -> None:
         """Here nothing is kept."""
-
-    def _came(self, event: TransportAccepted) -> None:
-        """Somebody who may make requests; here nobody may."""
-
-    def _went(self, transport: int) -> None:
-        """Its requests are over."""
 
     def _on_stored(self, now: float, event: StoreChanged, out: Out) -> None:
         self._store_changed(now, event, out)
@@ -187,7 +200,7 @@ _HANDLERS: Final[dict[type, Callable[..., None]]] = {
 class HybridBackend(MQTTBackend):
     """With the pending-messages API: each message is written once and seen by the MQTT session and by the poll."""
 
-    __slots__ = ("_api", "_config", "_pending", "_registry")
+    __slots__ = ("_config", "_pending", "_registry")
 
     def __init__(self, config: HybridSettings, context: Context) -> None:
         super().__init__(context)
@@ -197,7 +210,8 @@ class HybridBackend(MQTTBackend):
         self._api = VehicleAPI(context, frozenset(Call))
 
     def held(self) -> Iterator[Message]:
-        return self._pending.held()
+        yield from self._pending.held()
+        yield from super().held()
 
     def keep_in(self, *keepers: Keeper) -> None:
         """Tell these of each change of the registry and of the pending messages."""
@@ -221,19 +235,6 @@ class HybridBackend(MQTTBackend):
             # the answer shows that the request has arrived
             self._pending.acknowledge((message.reply_to,))
         super().arrived(now, message, via, out)
-
-    def _came(self, event: TransportAccepted) -> None:
-        self._api.accepted(event)
-
-    def _went(self, transport: int) -> None:
-        self._api.lost(transport)
-
-    def _serve(self, now: float, transport: int, request: HTTPRequest, out: Out) -> None:
-        call = self._api.find(transport, request)
-        if not isinstance(call, HTTPResponse):
-            answer = None if request.body is Unreadable.BODY else self._answer(now, call, request, out)
-            call = refusal(400, request) if answer is None else answer
-        out.append(SendPacket(transport, call))
 
     def _answer(self, now: float, call: Call, request: HTTPRequest, out: Out) -> HTTPResponse | None:
         """None: the body is malformed."""

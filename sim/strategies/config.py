@@ -13,6 +13,7 @@ from sim.settings import setting
 from sim.strategies.backoff import Backoff
 
 Notice = Literal["keep_alive", "transport", "address"]
+WhenParked = Literal["stay_connected", "disconnect", "sleep"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,20 @@ class MQTTConnection:
     resubscribe: Literal["when_needed", "always"] = setting(
         "when_needed", "SUBSCRIBE when the session is not present, or after every CONNACK", "seed, E5: subscriptions are kept"
     )
+    when_parked: WhenParked = setting(
+        "stay_connected",
+        "stay_connected: goes on as it is; disconnect: DISCONNECT, and back with the ignition; sleep: as that, but wakes up",
+        "seed: its loop knows no ignition and goes on",
+    )
+    wake_every_s: float = setting(
+        3600.0, "with `sleep`: the vehicle wakes up each", "our choice: about T3412, 54 min, at which a modem reports", above=0.0
+    )
+    awake_s: float = setting(
+        60.0,
+        "with `sleep`: it falls asleep again after so long without a message",
+        "our choice, as the active timer T3324: 16 s at least, a tenth of the interval at most",
+        above=0.0,
+    )
     backoff: Backoff = setting(factory=Backoff, doc="waits between failed attempts")
     outbox: Outbox = setting(factory=Outbox, doc="local queue for uplink messages")
 
@@ -127,6 +142,20 @@ class DDNSHeartbeat:
         "off", "poll and link_event: a heartbeat at once when the address changes", "seed: the code only has the 30 s loop"
     )
     address_poll_s: float = setting(10.0, "period of the address poll", "seed, strategy 1", above=0.0)
+    when_parked: WhenParked = setting(
+        "stay_connected",
+        "stay_connected: goes on as it is; disconnect: says that it has no address and falls silent; sleep: as that, but wakes up",
+        "seed: its loop knows no ignition and goes on",
+    )
+    wake_every_s: float = setting(
+        3600.0, "with `sleep`: the vehicle wakes up each", "our choice: about T3412, 54 min, at which a modem reports", above=0.0
+    )
+    awake_s: float = setting(
+        60.0,
+        "with `sleep`: it falls asleep again after so long without a message",
+        "our choice, as the active timer T3324: 16 s at least, a tenth of the interval at most",
+        above=0.0,
+    )
     push: Push = setting(factory=Push, doc="the server's connections to the vehicle")
     outbox: Outbox = setting(factory=Outbox, doc="local queue for uplink messages")
     post_timeout_s: float = setting(10.0, "timeout of a POST of telemetry", "our choice: as connect timeout", above=0.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sim.parking import Parked
 from sim.protocols.server import Server
 from sim.strategies.workload import Workload
 
@@ -20,7 +21,8 @@ class Context:
 
     `phase(purpose)` is a number in (0, 1], the same for all strategies, that places a periodic activity in its period
     (1 for every purpose where phases are fixed). `draw(purpose, index)` is uniform in (0, 1).
-    `start_s` is when the machines start; `drive_end_s` when creation of messages stops.
+    `start_s` is when the machines start; `drive_end_s` when creation of messages stops. `parked`: spans with the ignition
+    off, for those who lay the workload over the drive; a machine learns of them by IgnitionChanged.
     """
 
     vin: str
@@ -31,6 +33,7 @@ class Context:
     start_s: float
     drive_end_s: float
     first_address: str
+    parked: Parked = ()
 
     @property
     def client_id(self) -> str:

@@ -163,7 +163,16 @@ class HybridVehicle(MachineBase):
     # --- modes ----------------------------------------------------------------------------------------------------------
 
     def _mqtt_changed(self, now: float, state: MQTTState, out: Out) -> None:
-        if state is MQTTState.ONLINE:
+        if state is MQTTState.PARKED:
+            # it sleeps on both ways, and begins with MQTT when it is back
+            if self.mode is Mode.HTTPS_FALLBACK:
+                self._enter(Mode.MQTT_PRIMARY, out)
+            self.deadlines.clear("poll", "fallback", "post")
+            self._poller.abandon(out, "parked")
+            self._poster.abandon(out, "parked")
+            posting, self._posting = self._posting, ()
+            self._mqtt.put_back(posting, out)
+        elif state is MQTTState.ONLINE:
             self._ever_online = True
             if self.mode is Mode.HTTPS_FALLBACK:
                 self._enter(Mode.MQTT_PRIMARY, out)
@@ -216,6 +225,8 @@ class HybridVehicle(MachineBase):
         for message in response.messages:
             self._receipts.add(message.id)
             reply = self._mqtt.application.receive(now, message, "poll", out)
+            if self._mqtt.update is not None and message.kind == "ota":
+                self._mqtt.update.announced(now, out)
             if reply is not None:
                 self._mqtt.send(now, reply, out)
         if not response.messages:

@@ -4,7 +4,7 @@ MQTT 3.1.1 3.1 (CONNECT), 3.12 (PINGREQ), 4.4 (redelivery); the reconnection loo
 at once, after a failure wait 1, 2, 4 ... 60 s without end; while connected look at the address each 10 s).
 
     offline -> resolving -> opening -> connecting -> (subscribing ->) online -> resolving ...
-    a failed attempt: backing_off -> resolving
+    a failed attempt: backing_off -> resolving; ignition off, where it is to disconnect: parked -> resolving
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from sim.machine import (
     AddressChanged,
     CloseTransport,
     Deadlines,
+    IgnitionChanged,
     MachineBase,
     Message,
     MessageCreated,
@@ -59,6 +60,7 @@ from sim.strategies.backoff import resets, wait_s
 from sim.strategies.config import MQTTConnection
 from sim.strategies.context import Context
 from sim.strategies.outbox import Outbox
+from sim.strategies.update_client import update_client
 from sim.subclassing import mypyc_attr
 
 UPLINK_WINDOW: Final = 20  # unacknowledged uplink messages: paho-python's max_inflight_messages (failure-modes 5)
@@ -76,16 +78,18 @@ class State(Enum):
     SUBSCRIBING = "subscribing"
     ONLINE = "online"
     BACKING_OFF = "backing_off"
+    PARKED = "parked"  # ignition off, and not connected on purpose
 
 
 TRANSITIONS: Final[dict[State, frozenset[State]]] = {
-    State.OFFLINE: frozenset({State.RESOLVING}),
-    State.RESOLVING: frozenset({State.OPENING, State.BACKING_OFF, State.RESOLVING}),
-    State.OPENING: frozenset({State.CONNECTING, State.BACKING_OFF, State.RESOLVING}),
-    State.CONNECTING: frozenset({State.SUBSCRIBING, State.ONLINE, State.BACKING_OFF, State.RESOLVING}),
-    State.SUBSCRIBING: frozenset({State.ONLINE, State.BACKING_OFF, State.RESOLVING}),
-    State.ONLINE: frozenset({State.RESOLVING, State.BACKING_OFF}),
-    State.BACKING_OFF: frozenset({State.RESOLVING}),
+    State.OFFLINE: frozenset({State.RESOLVING, State.PARKED}),
+    State.RESOLVING: frozenset({State.OPENING, State.BACKING_OFF, State.RESOLVING, State.PARKED}),
+    State.OPENING: frozenset({State.CONNECTING, State.BACKING_OFF, State.RESOLVING, State.PARKED}),
+    State.CONNECTING: frozenset({State.SUBSCRIBING, State.ONLINE, State.BACKING_OFF, State.RESOLVING, State.PARKED}),
+    State.SUBSCRIBING: frozenset({State.ONLINE, State.BACKING_OFF, State.RESOLVING, State.PARKED}),
+    State.ONLINE: frozenset({State.RESOLVING, State.BACKING_OFF, State.PARKED}),
+    State.BACKING_OFF: frozenset({State.RESOLVING, State.PARKED}),
+    State.PARKED: frozenset({State.RESOLVING}),
 }
 
 Out = list[Any]
@@ -108,7 +112,9 @@ class MQTTVehicle(MachineBase):
         "_inflight",
         "_keep_alive_s",
         "_known_address",
+        "_last_message",
         "_last_sent",
+        "_looked_s",
         "_new_id",
         "_next_packet_id",
         "_outbox",
@@ -123,6 +129,7 @@ class MQTTVehicle(MachineBase):
         "on_message",
         "state",
         "transport",
+        "update",
     )  # fmt: skip
 
     def __init__(
@@ -138,6 +145,7 @@ class MQTTVehicle(MachineBase):
         self.deadlines = deadlines if deadlines is not None else Deadlines()
         self._new_id = new_id if new_id is not None else TransportIds()
         self.application = Application(context.topic("up/response"))
+        self.update = update_client(context, self.deadlines, self._new_id)
         self._outbox = Outbox(config.outbox)
         self.state = State.OFFLINE
         self.transport = -1
@@ -147,6 +155,7 @@ class MQTTVehicle(MachineBase):
         self._address: str | None = None  # what the interface has
         self._keep_alive_s = config.keep_alive_s  # or what the server says instead [MQTT-3.1.2-21]
         self._known_address: str | None = None  # what was looked at last (the seed's last_known_ip_)
+        self._looked_s = 0.0  # when that was, while connected
         self._attempts = 0  # failed ones in a row
         self._waited_s = 0.0
         self._trigger = "start"
@@ -154,6 +163,7 @@ class MQTTVehicle(MachineBase):
         self._blocked = False
         self._ping_outstanding = False
         self._last_sent = 0.0
+        self._last_message = 0.0
         self._next_packet_id = 1
         self._inflight: dict[int, tuple[Message, int, bool]] = {}  # packet id -> (message, QoS, PUBREC received)
         self._incoming_qos2: set[int] = set()
@@ -175,6 +185,10 @@ class MQTTVehicle(MachineBase):
                 handler = _PACKETS.get(type(packet))
                 if handler is not None:
                     handler(self, now, packet, out)
+            elif self.update is not None:
+                self.update.input(now, event, out)
+            return
+        if self.update is not None and self.update.input(now, event, out):
             return
         _HANDLERS[type(event)](self, now, event, out)
 
@@ -188,7 +202,7 @@ class MQTTVehicle(MachineBase):
         return out
 
     def deadline_passed(self, now: float, name: str, out: Out) -> None:
-        """One of this machine's deadlines passed: start, connect_timeout, backoff, ping, pingresp, address_poll."""
+        """One of this machine's deadlines passed: start, connect_timeout, backoff, ping, pingresp, address_poll, wake, sleep."""
         if name == "ping":
             self._ping_due(now, out)
         elif name == "pingresp":
@@ -197,6 +211,12 @@ class MQTTVehicle(MachineBase):
             self._poll_address(now, out)
         elif name == "connect_timeout":
             self._attempt_failed(now, "connect_timeout", out)
+        elif self.update is not None and name.startswith("update"):
+            self.update.deadline_passed(now, name, out)
+        elif name == "wake":
+            self._wake(now, out)
+        elif name == "sleep":
+            self._sleep_due(now, out)
         else:
             self.attempt(now, "start" if name == "start" else "retry", out)
 
@@ -294,6 +314,58 @@ class MQTTVehicle(MachineBase):
         self._waited_s = 0.0
         self.attempt(now, why, out)
 
+    # --- parking ---------------------------------------------------------------------------------------------------------
+
+    def _on_ignition(self, now: float, event: IgnitionChanged, out: Out) -> None:
+        if self._config.when_parked == "stay_connected":
+            return
+        if event.on:
+            self.deadlines.clear("wake", "sleep")
+            if self.state is State.PARKED:
+                self._come_back(now, "ignition", out)
+        elif self.state is not State.PARKED:
+            self._park(now, out)
+            if self._config.when_parked == "sleep":
+                self.deadlines.set("wake", now + self._context.phase("wake") * self._config.wake_every_s)
+
+    def _park(self, now: float, out: Out) -> None:
+        """Leave the broker with DISCONNECT (3.14), so that no will is published, and stay away."""
+        if self.state in (State.ONLINE, State.SUBSCRIBING):
+            out.append(SendPacket(self.transport, Disconnect()))
+            out.append(CloseTransport(self.transport, reason="disconnect"))
+        elif self.state is State.RESOLVING:
+            out.append(Note("failed", self.transport, "parked"))
+        elif self.transport >= 0:
+            out.append(CloseTransport(self.transport, abort=True, reason="parked"))
+        self.transport = -1
+        self.deadlines.clear("start", "connect_timeout", "backoff", "ping", "pingresp", "address_poll", "sleep")
+        if self.update is not None:
+            self.update.pause(out)
+        self._enter(State.PARKED, now, out)
+
+    def _wake(self, now: float, out: Out) -> None:
+        """The clock woke the vehicle; the ignition is off."""
+        self.deadlines.set("wake", now + self._config.wake_every_s)
+        if self.state is State.PARKED:
+            self._last_message = now
+            self.deadlines.set("sleep", now + self._config.awake_s)
+            self._come_back(now, "wake", out)
+
+    def _come_back(self, now: float, trigger: str, out: Out) -> None:
+        self._waited_s = 0.0
+        self._attempts = 0
+        self.attempt(now, trigger, out)
+        if self.update is not None:
+            self.update.resume(now, trigger, out)
+
+    def _sleep_due(self, now: float, out: Out) -> None:
+        heard_s = self._last_message if self.update is None else max(self._last_message, self.update.last_part_s)
+        until_s = heard_s + self._config.awake_s
+        if until_s > now and self.state is State.ONLINE:
+            self.deadlines.set("sleep", until_s)
+        else:
+            self._park(now, out)
+
     # --- what the link tells ---------------------------------------------------------------------------------------------
 
     def _on_lost(self, now: float, event: TransportLost, out: Out) -> None:
@@ -310,6 +382,8 @@ class MQTTVehicle(MachineBase):
         self._address = event.address
         if self._known_address is None and self.state is State.OFFLINE:
             self._known_address = event.address
+        if self._config.address_watch == "poll":
+            self._await_poll(now)
         if self._config.address_watch != "link_event" or event.address is None or "address" not in self._config.notices:
             return
         if event.address == self._known_address:
@@ -327,14 +401,24 @@ class MQTTVehicle(MachineBase):
                 out.append(CloseTransport(self.transport, abort=True, reason="address"))
             self.attempt(now, "address", out)
 
-    def _poll_address(self, now: float, out: Out) -> None:
+    def _await_poll(self, now: float) -> None:
+        """Be called at the first poll that will find another address; those that will find none are left out."""
+        if self.state is not State.ONLINE:
+            return
         # no address is not a change (the seed compares texts; an interface that is down has none to compare)
-        if self._address is not None and self._address != self._known_address:
-            self._known_address = self._address
-            if "address" in self._config.notices:
-                self._lost(now, "address", out)
-                return
-        self.deadlines.set("address_poll", now + self._config.address_poll_s)
+        if self._address is None or self._address == self._known_address:
+            self.deadlines.clear("address_poll")
+            return
+        at = self._looked_s + self._config.address_poll_s
+        while at < now:
+            at += self._config.address_poll_s
+        self.deadlines.set("address_poll", at)
+
+    def _poll_address(self, now: float, out: Out) -> None:
+        self._looked_s = now
+        self._known_address = self._address
+        if "address" in self._config.notices:
+            self._lost(now, "address", out)
 
     # --- packets ---------------------------------------------------------------------------------------------------------
 
@@ -346,7 +430,10 @@ class MQTTVehicle(MachineBase):
             if packet.packet_id in self._incoming_qos2:
                 return
             self._incoming_qos2.add(packet.packet_id)
+        self._last_message = now
         reply = self.application.receive(now, message, "mqtt", out)
+        if self.update is not None and message.kind == "ota":
+            self.update.announced(now, out)
         if packet.qos == 1:
             out.append(SendPacket(self.transport, PubAck(packet.packet_id)))
             self._last_sent = now
@@ -407,8 +494,9 @@ class MQTTVehicle(MachineBase):
     def _go_online(self, now: float, out: Out) -> None:
         self._enter(State.ONLINE, now, out)
         out.append(Note("ready", self.transport, "mqtt"))
+        self._looked_s = now
         if self._config.address_watch == "poll":
-            self.deadlines.set("address_poll", now + self._config.address_poll_s)
+            self._await_poll(now)
 
     def _on_pingresp(self, now: float, packet: PingResp, out: Out) -> None:
         self._ping_outstanding = False
@@ -522,6 +610,7 @@ class MQTTVehicle(MachineBase):
 _HANDLERS: Final[dict[type, Callable[..., None]]] = {
     MessageCreated: MQTTVehicle._on_created,
     AddressChanged: MQTTVehicle._on_address,
+    IgnitionChanged: MQTTVehicle._on_ignition,
     TransportOpened: MQTTVehicle._on_opened,
     TransportLost: MQTTVehicle._on_lost,
     NameResolved: MQTTVehicle._on_resolved,

@@ -44,6 +44,7 @@ from sim.strategies.config import DDNSHeartbeat, StaticPush
 from sim.strategies.context import VEHICLE_PORT, Context
 from sim.strategies.mqtt_vehicle import TransportIds
 from sim.strategies.ota import OTAPublisher
+from sim.strategies.update_server import update_server
 from sim.strategies.vehicle_api import Call, VehicleAPI, read_heartbeat, read_ids, refusal, status_response
 from sim.subclassing import mypyc_attr
 
@@ -79,7 +80,7 @@ class PushBackend(MachineBase):
 
     __slots__ = (
         "_address", "_api", "_attempts", "_batch", "_cache", "_config", "_context", "_new_id", "_registry", "_store", "_trigger",
-        "_zone", "deadlines", "publisher", "state", "transport",
+        "_zone", "deadlines", "publisher", "state", "transport", "updates",
     )  # fmt: skip
 
     def __init__(self, config: DDNSHeartbeat | StaticPush, context: Context) -> None:
@@ -87,11 +88,12 @@ class PushBackend(MachineBase):
         self._context = context
         self.deadlines = Deadlines()
         self.publisher = OTAPublisher(context, self.deadlines)
+        self.updates = update_server(context)
         self._store = PendingMessages(config.push.store_limit)
         self._registry = Registry()
         self._zone: Zone | None = Zone()
         self._cache = Cache()
-        self._api = VehicleAPI(context, frozenset({Call.HEARTBEAT, Call.STATUS, Call.TELEMETRY}))
+        self._api = VehicleAPI(context, frozenset({Call.HEARTBEAT, Call.STATUS, Call.TELEMETRY, Call.UPDATE}))
         self._new_id = TransportIds()
         self._batch: tuple[Message, ...] = ()
         self._attempts: dict[int, int] = {}
@@ -128,7 +130,9 @@ class PushBackend(MachineBase):
         return out
 
     def held(self) -> Iterator[Message]:
-        return self._store.held()
+        yield from self._store.held()
+        if self.updates is not None:
+            yield from self.updates.held()
 
     # --- kept and named elsewhere -------------------------------------------------------------------------------------------
 
@@ -156,6 +160,8 @@ class PushBackend(MachineBase):
     # --- messages ---------------------------------------------------------------------------------------------------------
 
     def _on_created(self, now: float, event: MessageCreated, out: Out) -> None:
+        if self.updates is not None:
+            self.updates.announced(now, event.message, out)
         self._take(now, event.message, out)
 
     def _take(self, now: float, message: Message, out: Out) -> None:
@@ -331,6 +337,11 @@ class PushBackend(MachineBase):
         call = self._api.find(transport, request)
         if isinstance(call, HTTPResponse):
             out.append(SendPacket(transport, call))
+        elif call is Call.UPDATE:
+            if self.updates is None:
+                out.append(SendPacket(transport, refusal(404, request)))
+            else:
+                self.updates.serve(transport, request, out)
         elif request.body is Unreadable.BODY:
             out.append(SendPacket(transport, refusal(400, request)))
         elif call is Call.HEARTBEAT:

@@ -13,6 +13,7 @@ from sim.machine import (
     AddressChanged,
     CloseTransport,
     Deadlines,
+    IgnitionChanged,
     MachineBase,
     Message,
     MessageCreated,
@@ -33,6 +34,7 @@ from sim.strategies.config import DDNSHeartbeat, StaticPush
 from sim.strategies.context import VEHICLE_PORT, Context
 from sim.strategies.mqtt_vehicle import TransportIds
 from sim.strategies.outbox import Outbox
+from sim.strategies.update_client import update_client
 from sim.subclassing import mypyc_attr
 
 HEARTBEAT_BYTES: Final = 180  # JSON of vin, ip, status, timestamp, location, battery as in the seed
@@ -47,12 +49,14 @@ class State(Enum):
     SILENT = "silent"  # not started, or a strategy without heartbeat
     REGISTERED = "registered"  # the last heartbeat was accepted
     UNREGISTERED = "unregistered"  # the last heartbeat failed, or the address changed since
+    PARKED = "parked"  # ignition off, and silent on purpose
 
 
 TRANSITIONS: Final[dict[State, frozenset[State]]] = {
-    State.SILENT: frozenset({State.REGISTERED, State.UNREGISTERED}),
-    State.REGISTERED: frozenset({State.UNREGISTERED}),
-    State.UNREGISTERED: frozenset({State.REGISTERED}),
+    State.SILENT: frozenset({State.REGISTERED, State.UNREGISTERED, State.PARKED}),
+    State.REGISTERED: frozenset({State.UNREGISTERED, State.PARKED}),
+    State.UNREGISTERED: frozenset({State.REGISTERED, State.PARKED}),
+    State.PARKED: frozenset({State.UNREGISTERED}),
 }
 
 
@@ -68,12 +72,15 @@ class PushVehicle(MachineBase):
         "_heart",
         "_heartbeat",
         "_known_address",
+        "_last_message",
+        "_looked_s",
         "_outbox",
         "_poster",
         "_posting",
         "_served",
         "deadlines",
         "state",
+        "update",
     )
 
     def __init__(self, config: DDNSHeartbeat | StaticPush, context: Context) -> None:
@@ -86,8 +93,11 @@ class PushVehicle(MachineBase):
         self._served: dict[int, None] = {}  # transports the server opened
         self._address: str | None = None
         self._known_address: str | None = None
+        self._looked_s = context.start_s  # when the address was polled
+        self._last_message = context.start_s
         self.state = State.SILENT
         new_id = TransportIds()
+        self.update = update_client(context, self.deadlines, new_id)
         server = context.server
         self._heart: DDNSHeartbeat | None = config if isinstance(config, DDNSHeartbeat) else None
         self._heartbeat = HTTPClient(
@@ -114,14 +124,13 @@ class PushVehicle(MachineBase):
         )
         if self._heart is not None:
             self.deadlines.set("heartbeat", context.start_s)
-            if self._heart.address_watch == "poll":
-                self.deadlines.set("address_poll", context.start_s + self._heart.address_poll_s)
 
     # --- the contract ---------------------------------------------------------------------------------------------------
 
     def handle(self, now: float, event: Any) -> Out:
         out: Out = []
-        _HANDLERS[type(event)](self, now, event, out)
+        if self.update is None or not self.update.input(now, event, out):
+            _HANDLERS[type(event)](self, now, event, out)
         return out
 
     def next_deadline(self) -> float:
@@ -138,6 +147,12 @@ class PushVehicle(MachineBase):
                 self._poster.deadline_passed(now, out)
             elif name == "post_retry":
                 self._post(now, out)
+            elif self.update is not None and name.startswith("update"):
+                self.update.deadline_passed(now, name, out)
+            elif name == "wake":
+                self._wake(now, out)
+            elif name == "sleep":
+                self._sleep_due(now, out)
             else:
                 self._poll_address(now, out)
         return out
@@ -157,30 +172,106 @@ class PushVehicle(MachineBase):
         if self._heartbeat.busy:
             return  # the POST before still hangs; the seed's task would be in it
         self._known_address = self._address
-        body = {"ip": self._address or "", "status": "online"}
+        self._report(now, self._address or "", "online", trigger, out)
+
+    def _report(self, now: float, address: str, status: str, trigger: str, out: Out) -> None:
         path = f"/api/v1/vehicles/{self._context.vin}/heartbeat"
-        self._heartbeat.send(now, HTTPRequest("POST", path, body, HEARTBEAT_BYTES, purpose="heartbeat"), out, trigger=trigger)
+        request = HTTPRequest("POST", path, {"ip": address, "status": status}, HEARTBEAT_BYTES, purpose="heartbeat")
+        self._heartbeat.send(now, request, out, trigger=trigger)
 
     def _heartbeat_accepted(self, now: float, response: HTTPResponse, out: Out) -> None:
-        if self.state is not State.REGISTERED:
+        if self.state not in (State.REGISTERED, State.PARKED):
             self._enter(State.REGISTERED, out)
 
     def _heartbeat_failed(self, now: float, reason: str, out: Out) -> None:
-        if self.state is not State.UNREGISTERED:
+        if self.state not in (State.UNREGISTERED, State.PARKED):
             self._enter(State.UNREGISTERED, out)
+
+    # --- parking ----------------------------------------------------------------------------------------------------------
+
+    def _on_ignition(self, now: float, event: IgnitionChanged, out: Out) -> None:
+        heart = self._heart
+        if heart is None or heart.when_parked == "stay_connected":
+            return
+        if event.on:
+            self.deadlines.clear("wake", "sleep")
+            self._come_back(now, "ignition", out)
+        elif self.state is not State.PARKED:
+            self._park(now, out)
+            if heart.when_parked == "sleep":
+                self.deadlines.set("wake", now + self._context.phase("wake") * heart.wake_every_s)
+
+    def _park(self, now: float, out: Out) -> None:
+        """A last heartbeat says that there is no address any more; then silence.
+
+        Simplification: what the server opens to a parked vehicle all the same is reset once it stands.
+        """
+        self._heartbeat.abandon(out, "parked")
+        self._poster.abandon(out, "parked")
+        posting, self._posting = self._posting, ()
+        self._outbox.put_back(posting, out)
+        self.deadlines.clear("heartbeat", "address_poll", "post_retry", "sleep")
+        if self.state is not State.SILENT:
+            self._report(now, "", "parked", "parked", out)
+        if self.update is not None:
+            self.update.pause(out)
+        self._enter(State.PARKED, out)
+
+    def _come_back(self, now: float, trigger: str, out: Out) -> None:
+        if self.state is not State.PARKED:
+            return
+        self._heartbeat.abandon(out, trigger)
+        self._enter(State.UNREGISTERED, out)
+        self._beat(now, trigger, out)
+        self._post(now, out)
+        self._await_poll(now)
+        if self.update is not None:
+            self.update.resume(now, trigger, out)
+
+    def _wake(self, now: float, out: Out) -> None:
+        """The clock woke the vehicle; the ignition is off."""
+        if self._heart is not None:
+            self.deadlines.set("wake", now + self._heart.wake_every_s)
+            self.deadlines.set("sleep", now + self._heart.awake_s)
+            self._last_message = now
+            self._come_back(now, "wake", out)
+
+    def _sleep_due(self, now: float, out: Out) -> None:
+        heard_s = self._last_message if self.update is None else max(self._last_message, self.update.last_part_s)
+        if self._heart is not None and heard_s + self._heart.awake_s > now and self.state is State.REGISTERED:
+            self.deadlines.set("sleep", heard_s + self._heart.awake_s)
+        elif self.state is not State.PARKED:
+            self._park(now, out)
+
+    # --- address ----------------------------------------------------------------------------------------------------------
 
     def _on_address(self, now: float, event: AddressChanged, out: Out) -> None:
         self._address = event.address
         if self._heart is not None and self._heart.address_watch == "link_event":
             self._look_at_address(now, out)
+        self._await_poll(now)
+
+    def _await_poll(self, now: float) -> None:
+        """Be called at the first poll of the address that will find another one; those that will find none are left out."""
+        if self._heart is None or self._heart.address_watch != "poll" or self.state is State.PARKED:
+            return
+        if not self._is_another():
+            self.deadlines.clear("address_poll")
+            return
+        at = self._looked_s + self._heart.address_poll_s
+        while at < now:
+            at += self._heart.address_poll_s
+        self.deadlines.set("address_poll", at)
 
     def _poll_address(self, now: float, out: Out) -> None:
-        if self._heart is not None:
-            self.deadlines.set("address_poll", now + self._heart.address_poll_s)
-            self._look_at_address(now, out)
+        self._looked_s = now
+        self._look_at_address(now, out)
+
+    def _is_another(self) -> bool:
+        return self._address is not None and self._known_address is not None and self._address != self._known_address
 
     def _look_at_address(self, now: float, out: Out) -> None:
-        if self._address is None or self._address == self._known_address or self._known_address is None:
+        if self.state is State.PARKED or not self._is_another():
             return
         self._heartbeat.abandon(out, "address")
         if self.state is State.REGISTERED:
@@ -190,7 +281,7 @@ class PushVehicle(MachineBase):
     # --- messages -----------------------------------------------------------------------------------------------------------
 
     def _on_accepted(self, now: float, event: TransportAccepted, out: Out) -> None:
-        if event.port == VEHICLE_PORT:
+        if event.port == VEHICLE_PORT and self.state is not State.PARKED:
             self._served[event.transport] = None
         else:
             out.append(CloseTransport(event.transport, abort=True, reason="refused"))
@@ -210,8 +301,11 @@ class PushVehicle(MachineBase):
             out.append(SendPacket(transport, refused))
             return
         replies = []
+        self._last_message = now
         for message in request.messages:
             reply = self._application.receive(now, message, "push", out, again=True)
+            if self.update is not None and message.kind == "ota":
+                self.update.announced(now, out)
             if reply is not None:
                 replies.append(reply)
         purpose = "probe" if request.purpose == "probe" else "payload"
@@ -221,7 +315,7 @@ class PushVehicle(MachineBase):
 
     def _on_created(self, now: float, event: MessageCreated, out: Out) -> None:
         self._outbox.put(event.message, out)
-        if not self._poster.busy and self.deadlines.at("post_retry") > now:
+        if not self._poster.busy and self.deadlines.at("post_retry") > now and self.state is not State.PARKED:
             self._post(now, out)
 
     def _post(self, now: float, out: Out) -> None:
@@ -291,6 +385,7 @@ _HANDLERS: Final[dict[type, Callable[..., None]]] = {
     PacketReceived: PushVehicle._on_packet,
     MessageCreated: PushVehicle._on_created,
     AddressChanged: PushVehicle._on_address,
+    IgnitionChanged: PushVehicle._on_ignition,
     TransportOpened: PushVehicle._on_opened,
     TransportLost: PushVehicle._on_lost,
     TransportAccepted: PushVehicle._on_accepted,

@@ -5,6 +5,7 @@
     GET  /api/v1/vehicles/{vin}/pending-messages       {"batch", "ack", "through", "beyond"}, all optional; or as query
     POST /api/v1/vehicles/{vin}/pending-messages/ack   {"ids": [1, 2]}
     POST /api/v1/vehicles/{vin}/telemetry              a batch of messages
+    GET  /api/v1/vehicles/{vin}/update                 the image, or the range of it that is asked for
 
 A vehicle speaks for the VIN in its certificate and for no other (403). Bodies come from anywhere: nothing in one raises.
 Statuses are those of RFC 9110: 400, 403, 404, 405 with Allow, and 503 while the store behind the API is out of reach.
@@ -33,6 +34,7 @@ _REFUSALS = {
     403: "not your VIN",
     404: "not found",
     405: "method not allowed",
+    416: "no such range",
     503: "store out of reach",
 }
 
@@ -45,6 +47,7 @@ class Call(Enum):
     PENDING = "pending"
     ACKNOWLEDGE = "acknowledge"
     TELEMETRY = "telemetry"
+    UPDATE = "update"
 
 
 #: what follows the VIN -> method -> call
@@ -54,6 +57,7 @@ ROUTES: dict[str, dict[str, Call]] = {
     "/pending-messages": {"GET": Call.PENDING},
     "/pending-messages/ack": {"POST": Call.ACKNOWLEDGE},
     "/telemetry": {"POST": Call.TELEMETRY},
+    "/update": {"GET": Call.UPDATE},
 }
 
 
@@ -97,7 +101,8 @@ class VehicleAPI:
         call = methods.get(request.method)
         if call is None:
             return refusal(405, request, allow=", ".join(methods))
-        return refusal(503, request) if self._store_is_lost else call
+        # an image lies in a store of files
+        return refusal(503, request) if self._store_is_lost and call is not Call.UPDATE else call
 
     def store_changed(self, event: StoreChanged, out: list[Any]) -> None:
         """The store is out of reach, or back: what rests on it is refused meanwhile, and may be asked for again."""

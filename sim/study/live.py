@@ -123,6 +123,9 @@ def cut(timeline: LinkTimeline, from_s: float, until_s: float | None) -> LinkTim
     rows = slice(first, last)
     starts = np.maximum(timeline.start_s[rows] - from_s, 0.0)
     rebinds_s = tuple(at - from_s for at in timeline.rebinds_s if from_s < at < end_s)
+    parked = tuple(
+        (max(off_s - from_s, 0.0), on_s - from_s) for off_s, on_s in timeline.parked if on_s > from_s and off_s < end_s
+    )
     kept = [
         dataclasses.replace(d, start_s=max(d.start_s - from_s, 0.0), end_s=d.end_s - from_s)
         for d in timeline.disruptions
@@ -131,7 +134,7 @@ def cut(timeline: LinkTimeline, from_s: float, until_s: float | None) -> LinkTim
     columns = ("cell", "gateway", "address", "link", "rtt_s", "downlink_bps", "uplink_bps", "x_m", "y_m", "rsrp_dbm")
     parts: dict[str, Any] = {name: getattr(timeline, name)[rows].copy() for name in columns}
     return dataclasses.replace(
-        timeline, start_s=starts, disruptions=tuple(kept), end_s=end_s - from_s, rebinds_s=rebinds_s, **parts
+        timeline, start_s=starts, disruptions=tuple(kept), end_s=end_s - from_s, rebinds_s=rebinds_s, parked=parked, **parts
     )
 
 
@@ -405,6 +408,7 @@ def _vehicle(planned: LivePlan, name: str, run: LiveRun, outcomes: list[tuple[st
         radio_active_s=math.nan,
         current_address=timeline.addresses[last] if last >= 0 else "",
         timeouts=timeouts(planned.scenario),
+        parked=timeline.parked,
     )
 
 

@@ -41,6 +41,7 @@ def model_tables(planned: LivePlan, tick_phase: float | None = None, number: int
                 radio_active_s=run.radio_active_s,
                 current_address=run.current_address,
                 timeouts=timeouts(planned.scenario),
+                parked=planned.timeline.parked,
             )
         )
     return concatenate(parts) | concatenate([drive_tables(planned.timeline, number, 0)])

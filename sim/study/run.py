@@ -147,6 +147,7 @@ def simulate_replication(
             radio_active_s=run.radio_active_s,
             current_address=run.current_address,
             timeouts=timeouts(scenario),
+            parked=timeline.parked,
         )
     events = [Disruption(each.kind, each.start_s, each.end_s, each.before, each.after, each.cause) for each in happens.events]
     return drive_tables(timeline, replication, 0, events), found, [*timeline.measured, "", *timeline.notes]

@@ -66,9 +66,9 @@ def each(
         while waiting or any(worker.number is not None for worker in workers):
             while len(workers) < min(n, len(waiting) + sum(worker.number is not None for worker in workers)):
                 workers.append(_started(context, function, first, argument))
-            for worker in list(workers):
+            for worker in tuple(workers):  # some may be removed on the way
                 if worker.number is None and waiting and not _give(worker, waiting, pieces):
-                    workers.remove(worker)  # it died between two pieces: nothing is lost
+                    _died_idle(worker, workers, losses)
             for worker in _ready(workers):
                 try:
                     number, result, error = pickle.loads(worker.pipe.recv_bytes())
@@ -80,7 +80,7 @@ def each(
                 if error is not None:
                     raise error
                 if waiting and not _give(worker, waiting, pieces):  # before the result is looked at: nobody waits for that
-                    workers.remove(worker)
+                    _died_idle(worker, workers, losses)
                 yield number, result
     finally:
         for worker in workers:
@@ -103,6 +103,14 @@ def _give(worker: _Worker, waiting: deque[int], pieces: Sequence[tuple[Any, ...]
         return False
     worker.number = number
     return True
+
+
+def _died_idle(worker: _Worker, workers: list[_Worker], losses: Losses) -> None:
+    """It died between two pieces: no work is lost."""
+    workers.remove(worker)
+    worker.process.join()
+    worker.pipe.close()
+    losses.count += 1
 
 
 def _lost(worker: _Worker, waiting: deque[int], losses: Losses) -> None:

@@ -28,6 +28,7 @@ from sim.record.causes import KINDS
 from sim.record.read import Run
 from sim.scenario.scenario import Scenario, StrategyChoice
 from sim.scenario.user_strategy import is_user_strategy
+from sim.server.build import NETWORK_FAULTS
 from sim.study.manifest import code_hash, plain
 from sim.study.run import drive_of, simulate_replication
 
@@ -68,6 +69,9 @@ class UnitKey:
     def drive(self) -> str:
         """Hash of what the drive depends on: units with the same one and the same replication share a timeline."""
         total = hashlib.sha256(json.dumps(plain(self.scenario.drive), sort_keys=True).encode())
+        faults = self.scenario.faults
+        if any(fault.kind in NETWORK_FAULTS for fault in faults):  # all of them: their draws go by their place in the list
+            total.update(json.dumps(plain(faults), sort_keys=True).encode())
         recorded = self.scenario.drive.recorded
         if recorded is not None:
             total.update((self.scenario.folder / recorded.file).read_bytes())
@@ -113,11 +117,13 @@ def _content(scenario: Scenario, choice: StrategyChoice, tables: Mapping[str, pl
     probes = scenario.workload.probes
     records = StrategyRecords(messages, run.connections, run.traffic, run.vehicles, episodes)
     latencies = {kind: _latencies_us(messages.filter(pl.col("kind") == kind)) for kind in WORKLOAD_KINDS}
+    ota = scenario.workload.ota
+    within_s, image = probes.within_s if probes is not None else 10.0, ota.image_bytes if ota is not None else None
     content = {
         "format": FORMAT,
-        "numbers": _safe(records.numbers(KINDS, probes.within_s if probes is not None else 10.0)),
+        "numbers": _safe(records.numbers(KINDS, within_s, image)),
         "latency_us": {kind: values for kind, values in latencies.items() if values},
-        "recovery_us": [_NEVER_US if episode.censored else round(episode.length_s * 1e6) for episode in episodes],
+        "recovery_us": [_NEVER_US if one.censored else round(one.length_s * 1e6) for one in episodes if not one.cut],
         "horizon_s": float(run.vehicles["horizon_s"].max()),  # type: ignore[arg-type]
     }
     return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()

@@ -4,8 +4,22 @@ import time
 
 import pytest
 
-from sim.protocols.mqtt_packets import Disconnect, PubAck, PubCompWithReason, Publish, PubRec, PubRel, PubRelWithReason
-from tests.live.wire_client import connected5
+from sim.protocols.mqtt_packets import (
+    V5,
+    Connect,
+    Disconnect,
+    PingReq,
+    PingResp,
+    PubAck,
+    PubCompWithReason,
+    Publish,
+    PubRec,
+    PubRel,
+    PubRelWithReason,
+    Subscribe,
+    Unsubscribe,
+)
+from tests.live.wire_client import WireClient, connected5
 
 
 def test_retained_messages_keep_their_properties(port, topic):
@@ -148,6 +162,37 @@ def test_maximum_packet_size_of_the_client_to_the_byte(port, topic, qos):
     client.publish(topic, b"." * (room + 1), qos)
     client.publish(topic, b"next", qos)
     client.expect_payloads(b"." * room, b"next")
+
+
+@pytest.mark.differs("mosquitto 2.0.11 refuses a maximum below 20 and heeds it for PUBLISH alone")
+def test_maximum_packet_size_holds_for_every_packet(port, topic):
+    """[MQTT-3.1.2-24]: SUBACK and UNSUBACK that are too large do not come; what follows does. A CONNACK cannot be left out."""
+    client = connected5(port, topic, properties={"maximum_packet_size": 30})
+    filters = tuple((f"{n}", 0) for n in range(40))
+    client.send(Subscribe(1, filters, V5))
+    client.send(Unsubscribe(2, tuple(name for name, _ in filters), V5))
+    client.send(PingReq())
+    client.expect(PingResp)
+    assert client.received == []
+    client = WireClient(port, V5)
+    client.send(Connect(topic, True, 60, V5, properties={"maximum_packet_size": 3}))
+    assert client.bytes_until_closed() == b""
+
+
+def test_a_smaller_maximum_packet_size_counts_for_what_is_sent_again(port, topic):
+    """[MQTT-3.1.2-24] on the next connection: what does not fit there any more is done with, the next message comes."""
+    client = connected5(port, topic, session_expiry_s=60.0, acknowledges=False)
+    client.subscribe(topic)
+    publisher = connected5(port, topic + "-publisher")
+    for body in (b"." * 200, b"small"):
+        publisher.publish(topic, body, 1)
+    client.expect_payloads(b"." * 200, b"small")
+    client.vanish()
+    client = connected5(port, topic, clean=False, session_expiry_s=60.0, properties={"maximum_packet_size": 128})
+    client.expect_payloads(b"small")
+    client.disconnect()
+    client = connected5(port, topic, clean=False)
+    assert client.quiet() == []
 
 
 @pytest.mark.differs("mosquitto 2.0.11 sends two more after one acknowledgement")

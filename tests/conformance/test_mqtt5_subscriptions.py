@@ -210,3 +210,13 @@ def test_encoding_of_a_subscription_identifier_0_is_refused(port, topic):
     good = encode(Subscribe(1, ((topic, 0),), V5, {"subscription_identifier": (1,)}), V5)
     client.send_bytes(good.replace(b"\x0b\x01", b"\x0b\x00"))
     assert client.refused_with() in (0x82, 0x81, None)
+
+
+@pytest.mark.differs("mosquitto 2.0.11 grants any number")
+@pytest.mark.parametrize("kind", [Subscribe, Unsubscribe])
+def test_more_filters_than_one_packet_may_have(port, topic, kind):
+    """Our own bound, said with 0x97 (4.13): one packet must not keep the others waiting for seconds."""
+    client = connected5(port, topic)
+    one = (topic, 0) if kind is Subscribe else topic
+    client.send(kind(1, (one,) * 1_001, V5))
+    assert client.refused_with() == 0x97

@@ -14,10 +14,23 @@ from hypothesis import strategies as st
 
 from sim.live.broker_service import BrokerService
 from sim.live.mqtt_codec import encode
-from sim.protocols.mqtt_packets import V5, V311, Connect, Disconnect, PubAck, PubComp, Publish, PubRec, PubRel, Subscribe
+from sim.protocols.mqtt_packets import (
+    V5,
+    V311,
+    Connect,
+    Disconnect,
+    PingReq,
+    PingResp,
+    PubAck,
+    PubComp,
+    Publish,
+    PubRec,
+    PubRel,
+    Subscribe,
+)
 from tests.live import mqtt_packets_drawn as drawn
 from tests.live.served import served_broker
-from tests.live.wire_client import WireClient, connected
+from tests.live.wire_client import WireClient, connected, connected5
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "150"))
 _RESET = b"\x01\0\0\0\0\0\0\0"  # SO_LINGER on, 0 s
@@ -97,7 +110,7 @@ def _soon(holds: Callable[[], bool]) -> bool:
 @pytest.fixture(scope="module")
 def service() -> Iterator[BrokerService]:
     """With room for those who are connected at once and no more, so that sessions which are left behind fill it."""
-    with served_broker(sessions=4) as found:
+    with served_broker(sessions=6) as found:
         yield found
 
 
@@ -108,9 +121,18 @@ def well_behaved(service: BrokerService) -> WireClient:
     return client
 
 
+@pytest.fixture(scope="module")
+def watchers(service: BrokerService) -> list[WireClient]:
+    """Subscribed to everything: what one client says must be fit to be sent to others, in either version."""
+    older, newer = connected(service.port, "older"), connected5(service.port, "newer", properties={"topic_alias_maximum": 2})
+    older.subscribe("#")
+    newer.subscribe("#", properties={"subscription_identifier": (268_435_455,)})
+    return [older, newer]
+
+
 @given(st.lists(conversations(), min_size=1, max_size=2))
 @settings(max_examples=EXAMPLES, deadline=None, phases=[Phase.generate])  # one broker for all: a failure does not shrink
-def test_whatever_is_said_the_broker_serves_on(service, well_behaved, talks):
+def test_whatever_is_said_the_broker_serves_on(service, well_behaved, watchers, talks):
     """MQTT 5 4.13, 3.1.1 4.8: an error is its own connection's alone."""
     with contextlib.ExitStack() as peers:
         for pieces, end in talks:
@@ -121,6 +143,10 @@ def test_whatever_is_said_the_broker_serves_on(service, well_behaved, talks):
         newcomer.publish("well-behaved/b", b"new", 2)
         assert well_behaved.expect(Publish).message.body == b"new"
         newcomer.disconnect()
+        for watcher in watchers:
+            watcher.send(PingReq())
+            watcher.expect(PingResp)
+            watcher.received.clear()
     assert service.defects == []
-    assert _soon(lambda: len(service._all) == 1), "a connection is left behind"
-    assert _soon(lambda: len(service.machine._by_transport) == 1), "the machine believes in a transport that is gone"
+    assert _soon(lambda: len(service._all) == 3), "a connection is left behind"
+    assert _soon(lambda: len(service.machine._by_transport) == 3), "the machine believes in a transport that is gone"

@@ -9,6 +9,7 @@ import polars as pl
 from sim.measure.arrivals import Arrivals
 from sim.measure.attempt_history import Attempt, Channel, History, attempts_of
 from sim.measure.drive_path import DrivePath, Event
+from sim.parking import Parked
 from sim.record.read import Run, table_schema
 from sim.record.schema import TABLES
 
@@ -84,9 +85,10 @@ def history(
     inbound: bool = True,
     arrivals: Arrivals | None = None,
     rebinds_s: tuple[float, ...] = (),
+    parked: Parked = (),
 ) -> History:
     attempts = attempts_of(table("connections", *rows))
-    return History(channel, attempts, DrivePath(path), horizon_s, inbound, arrivals, rebinds_s)
+    return History(channel, attempts, DrivePath(path), horizon_s, inbound, arrivals, rebinds_s, parked)
 
 
 def attempt(**values: Any) -> Attempt:

@@ -33,6 +33,15 @@ def test_megabytes_of_a_month() -> None:
     assert numbers["radio_active_s"] == 200.0
 
 
+def test_a_month_of_drives_with_parking_is_the_drives_as_they_are() -> None:
+    week = table("vehicles", vehicle(end_s=7 * 86400.0, parked_s=6.9 * 86400.0, radio_active_s=700.0))
+    numbers = cost(traffic(("payload", "down", 7_000_000)), week)
+    assert numbers["mb_per_vehicle_month"] == pytest.approx(30.0)
+    assert numbers["radio_active_s_per_vehicle_month"] == pytest.approx(3000.0)
+    driven = cost(traffic(("payload", "down", 7_000_000)), table("vehicles", vehicle(end_s=3600.0, radio_active_s=600.0)))
+    assert driven["radio_active_s_per_vehicle_month"] == pytest.approx(36_000.0)  # an hour of sixty
+
+
 def test_attempts_by_purpose() -> None:
     rows = table("connections", connection(0, "mqtt", 0.0, 1.0), connection(1, "mqtt", 5.0), connection(2, "poll", 6.0, 7.0))
     assert attempts(rows) == {

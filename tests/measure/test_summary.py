@@ -87,6 +87,7 @@ def test_a_run_without_messages_or_movement_has_numbers_too() -> None:
     assert numbers["latency_s"]["p50"] is None
     assert numbers["recovery_s"] == {
         "n": 0,
+        "cut": 0,
         "censored": 0,
         "p50": None,
         "p95": None,

@@ -55,7 +55,7 @@ def capacity_bytes(timeline, rates_bps, start_s, end_s):
     rebind_s=st.sampled_from([(), (15.0, 40.0)]),
     seed=st.integers(0, 9),
 )
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12, deadline=None, derandomize=True)
 def test_no_byte_is_booked_that_the_link_could_not_carry(name, rows, chunk, every_s, telemetry, access, profile, rebind_s, seed):
     at_s, found = 0.0, []
     for lasts_s, address, link, rtt_s, down_bps, up_bps in rows:

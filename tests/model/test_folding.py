@@ -25,10 +25,15 @@ VARIANTS = {
         address_watch="link_event", user_timeout_s=5.0, backoff=Backoff(policy="full_jitter")
     ),
     "mqtt_persistent, no wait": MQTTPersistent(keep_alive_s=5.0, address_watch="off", backoff=Backoff(policy="none")),
+    "mqtt_persistent, parked": MQTTPersistent(when_parked="disconnect", version="5", session_expiry_s=6.0),
+    "mqtt_persistent, asleep": MQTTPersistent(when_parked="sleep", wake_every_s=7.0, awake_s=2.0),
     "mqtt_clean_session": MQTTCleanSession(),
     "hybrid": Hybrid(poll_s=5.0, keep_alive_s=5.0),
+    "hybrid, asleep": Hybrid(poll_s=3.0, uplink="post", when_parked="sleep", wake_every_s=7.0, awake_s=4.0),
     "hybrid, as the seed's code": Hybrid(retry="with_poll", poll_s=10.0, ack="none", uplink="post", http="keep_alive"),
     "ddns_heartbeat": DDNSHeartbeat(),
+    "ddns_heartbeat, parked": DDNSHeartbeat(heartbeat_s=5.0, when_parked="disconnect", address_watch="poll"),
+    "ddns_heartbeat, asleep": DDNSHeartbeat(heartbeat_s=5.0, when_parked="sleep", wake_every_s=7.0, awake_s=3.0),
     "ddns_heartbeat, dns": DDNSHeartbeat(locate="dns", dns_ttl_s=5.0, address_watch="poll", http="keep_alive"),
     "static_push": StaticPush(),
 }
@@ -36,13 +41,18 @@ WORKLOADS = [
     Workload(
         ota=OTA(chunk_bytes=30_000, image_bytes=900_000, every_s=2.0),
         diagnostics=Diagnostics(every_s=7.0, expire=True),
-        telemetry=Telemetry(every_s=1.5),
+        telemetry=Telemetry(every_s=1.5, while_parked=True),
         probes=Probes(mean_gap_s=5.0),
     ),
     Workload(
         ota=OTA(chunk_bytes=50_000, image_bytes=600_000, window=3, qos=2, give_up_s=20.0),
         probes=None,
         telemetry=Telemetry(every_s=0.5, qos=2),
+    ),
+    Workload(
+        ota=OTA(via="https_range", image_bytes=1_500_000, range_bytes=400_000, start_s=2.0, download_timeout_s=4.0),
+        diagnostics=Diagnostics(every_s=7.0),
+        probes=None,
     ),
 ]
 
@@ -55,14 +65,15 @@ ROW = st.tuples(
     st.sampled_from([math.inf, 5e5, 64e3]),
 )
 DRIVES = st.lists(ROW, min_size=1, max_size=8)
+PARKINGS = st.sampled_from([(), ((3.0, 30.0),), ((0.0, 9.5), (20.0, 41.0)), ((12.0, math.inf),)])
 
 
-def timeline_of(rows):
+def timeline_of(rows, parked=()):
     at_s, found = 0.0, []
     for lasts_s, address, link, rtt_s, down_bps, up_bps in rows:
         found.append(Row(round(at_s, 6), address, link, rtt_s, down_bps, up_bps))
         at_s += lasts_s
-    return drive(*found, Row(round(at_s, 6), 0, rtt_s=0.05), end_s=at_s + 5.0)
+    return dataclasses.replace(drive(*found, Row(round(at_s, 6), 0, rtt_s=0.05), end_s=at_s + 5.0), parked=parked)
 
 
 def tables(seen: VehicleRun):
@@ -84,6 +95,7 @@ def tables(seen: VehicleRun):
 @pytest.mark.parametrize("name", VARIANTS)
 @given(
     rows=DRIVES,
+    parked=PARKINGS,
     workload=st.sampled_from(WORKLOADS),
     preset=st.sampled_from(["mosquitto", "rabbitmq", "aedes_redis"]),
     seed=st.integers(0, 99),
@@ -93,7 +105,7 @@ def tables(seen: VehicleRun):
     profile=st.sampled_from(["none", "hybrid"]),
 )
 @settings(max_examples=8, deadline=None)
-def test_a_run_with_folding_equals_one_without(name, rows, workload, preset, seed, access, old_path, fixed, profile):
+def test_a_run_with_folding_equals_one_without(name, rows, parked, workload, preset, seed, access, old_path, fixed, profile):
     server = dataclasses.replace(
         PLAIN, broker=Broker(preset=preset), tls=TLS(profile=profile, resumption="stateless"), refuse_share=0.1
     )
@@ -101,7 +113,7 @@ def test_a_run_with_folding_equals_one_without(name, rows, workload, preset, see
     use = name.partition(",")[0]
     folded, unfolded = (
         run(
-            timeline_of(rows),
+            timeline_of(rows, parked),
             VARIANTS[name],
             workload,
             use=use,

@@ -6,7 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.protocols.mqtt_packets import ConnAck, PubAck, Publish, Will
+from sim.machine import Message
+from sim.protocols.broker_limits import NO_LIMITS
+from sim.protocols.broker_presets import PRESETS
+from sim.protocols.mqtt5_connection import MQTT5Connection
+from sim.protocols.mqtt_packets import V5, ConnAck, Connect, PubAck, Publish, Will
 from tests.protocols.broker_at_hand import WILLS, BrokerAtHand
 
 V5_PRESETS = ["spec", "mosquitto", "emqx", "hivemq", "aws_iot"]
@@ -45,6 +49,18 @@ def test_a_session_ends_after_its_expiry_interval(away_s, present):
     assert client.connack.session_present == present
     assert client.published == (["m1"] if present else [])
     assert broker.drops == ([] if present else [("m1", "session_expired")])
+
+
+@given(st.floats(0.0, 1e7), st.integers(0, 2**32 - 1), st.integers(0, 5))
+@settings(max_examples=300, deadline=None)
+def test_the_remaining_expiry_interval_is_never_more_than_the_received_one(now, interval, waited):
+    """[MQTT-3.3.2-6], at any reading of the clock: less what it has waited, and never more than four bytes hold."""
+    connection = MQTT5Connection(Connect("c", True, 60, V5), "c", 0.0, PRESETS["spec"][0], NO_LIMITS)
+    received = Publish(Message(0, "other", "t", 0, 0, now), 0, version=V5, properties={"message_expiry_interval": interval})
+    message = connection.incoming(now, received)
+    assert isinstance(message, Message)
+    sent = connection.outgoing(now + waited, message, 0, 0, False)
+    assert (sent.properties or {})["message_expiry_interval"] == max(0, interval - waited)
 
 
 def test_the_largest_expiry_interval_means_never():

@@ -24,6 +24,7 @@ from sim.protocols.mqtt_packets import (
     Subscribe,
     Will,
 )
+from sim.protocols.mqtt_subscriptions import ParsedFilter, filter_matches
 from sim.protocols.retained import RetainedMessages
 
 AT_ONCE = dataclasses.replace(PRESETS["spec"][0], connack_delay_s=0.0)
@@ -165,6 +166,9 @@ def test_the_session_that_is_away_the_longest_makes_room():
     assert hand.machine.session("first") is not None
     published = [action for action in out if isinstance(action, SendPacket) and isinstance(action.packet, Publish)]
     assert [(action.transport, action.packet.message.topic) for action in published] == [(transports["third"], "wills")]
+    hand.now += 2000.0
+    hand.machine.handle_deadline(hand.now)  # it has no end a second time
+    assert hand.machine.session("first") is None
 
 
 def test_where_every_session_is_connected_a_new_one_is_refused():
@@ -207,3 +211,15 @@ def test_a_shared_group_goes_on_with_the_next_member_when_subscriptions_change()
         hand.say(publisher, Subscribe(2, ((f"other/{n}", 0),), V5))
         hand.say(chosen[-1], PubComp(1))
     assert chosen == members * 2
+
+
+_LEVELS = st.lists(st.sampled_from(["a", "b", "", "$x"]), min_size=1, max_size=4).map("/".join)
+_WILD = st.lists(st.sampled_from(["a", "b", "", "$x", "+"]), max_size=4).flatmap(
+    lambda levels: st.sampled_from(["/".join([*levels, "#"]), "/".join(levels or ["+"])])
+)
+
+
+@given(_WILD, _LEVELS)
+@settings(max_examples=500, deadline=None)
+def test_a_parsed_filter_matches_what_the_filter_matches(name, topic):
+    assert ParsedFilter(name).matches(topic.split("/")) == filter_matches(name, topic)

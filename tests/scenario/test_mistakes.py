@@ -17,18 +17,18 @@ Errors = Callable[..., list[str]]
 AFTER = [
     ("descripton: x", "t.yaml:4:1: descripton: unknown key, did you mean description"),
     ("zzz: x", "t.yaml:4:1: zzz: unknown key, allowed: name, description, route, towers, script, recorded, network, radio, "
-     "handover, link, server, faults, workload, strategies, replications, drain, seed, phases, objectives, validation"),
+     "handover, link, server, faults, workload, strategies, replications, drain, seed, phases, objectives, validation, sweep"),
     ("drain: 30", "t.yaml:4:8: drain: 30 has no unit, expected a duration such as 30 s (ms, s, min, h, d)"),
     ("drain: -1 s", "t.yaml:4:8: drain: -1 s is out of range, expected at least 0 s"),
     ("drain: [1 s]", "t.yaml:4:8: drain: expected a duration such as 30 s (ms, s, min, h, d)"),
     ("drain: null", "t.yaml:4:8: drain: expected a duration such as 30 s (ms, s, min, h, d)"),
     ("drain: .inf", "t.yaml:4:8: drain: .inf is not allowed, expected a finite number"),
     ("drain: 1e300 s", "t.yaml:4:8: drain: '1e300 s' is out of range, at most 10000000000 s is allowed"),
-    ("replications: 0", "t.yaml:4:15: replications: 0 is out of range, expected at least 1"),
-    ("replications: 2.5", "t.yaml:4:15: replications: 2.5 is not a whole number, expected a whole number at least 1"),
-    ("replications: many", "t.yaml:4:15: replications: expected a whole number at least 1"),
-    ("replications: true", "t.yaml:4:15: replications: expected a whole number at least 1"),
-    ("replications: 1e30", "t.yaml:4:15: replications: the number is out of range, expected a whole number at least 1"),
+    ("replications: 0", "t.yaml:4:15: replications: 0 is out of range, expected at least 1 and at most 1000000"),
+    ("replications: 2.5", "t.yaml:4:15: replications: 2.5 is not a whole number, expected a whole number at least 1 and at most 1000000"),
+    ("replications: many", "t.yaml:4:15: replications: expected a whole number at least 1 and at most 1000000"),
+    ("replications: true", "t.yaml:4:15: replications: expected a whole number at least 1 and at most 1000000"),
+    ("replications: 1e30", "t.yaml:4:15: replications: the number is out of range, expected a whole number at least 1 and at most 1000000"),
     ("seed: -1", "t.yaml:4:7: seed: -1 is out of range, expected at least 0"),
     ("phases: random", "t.yaml:4:9: phases: 'random' is unknown, expected one of drawn, fixed"),
     ("description: 5", 't.yaml:4:14: description: expected text, write "5" in quotes'),
@@ -90,6 +90,12 @@ AFTER = [
      "and at, not every and window"),
     ("workload: {ota: {every: 1 s}}", "t.yaml:4:17: workload.ota.image: required unless `at` is given, expected a size such as 48 MiB"),
     ("workload: {ota: {at: [5 s, 3 s]}}", "t.yaml:4:28: workload.ota.at.1: is before the one before it, expected rising instants"),
+    ("workload: {ota: {via: https_range, image: 1 MiB, every: 1 s}}", "t.yaml:4:50: workload.ota.every: is for `via: mqtt` only; "
+     "an image that is fetched is announced at `start`"),
+    ("workload: {ota: {via: https_range}}", "t.yaml:4:17: workload.ota.image: required, expected a size such as 48 MiB"),
+    ("workload: {ota: {via: ftp}}", "t.yaml:4:23: workload.ota.via: 'ftp' is unknown, expected one of mqtt, https_range"),
+    ("workload: {ota: {via: https_range, image: 1 MiB, retry: {base: 5 s, cap: 1 s}}}", "t.yaml:4:74: workload.ota.retry.cap: "
+     "is below the base, expected at least 5 s"),
     ("workload: {ota: {at: []}}", "t.yaml:4:22: workload.ota.at: is empty, expected the instants of the chunks, such as [5 s, 10 s]"),
     ("workload: {ota: {at: [-5 s]}}", "t.yaml:4:23: workload.ota.at.0: -5 s is out of range, expected at least 0 s"),
     ("workload: {ota: {image: 1 MiB, every: 1 s, give_up: 1 s}}", "t.yaml:4:44: workload.ota.give_up: is for `window` only"),
@@ -142,6 +148,9 @@ STRATEGIES = [
     ("{use: hybrid, notices: keep_alive}", "t.yaml:4:28: strategies.0.notices: expected a list"),
     ("{use: hybrid, notices: [adress]}", "t.yaml:4:29: strategies.0.notices.0: 'adress' is unknown, did you mean address, expected "
      "one of keep_alive, transport, address"),
+    ("{use: hybrid, when_parked: slep}", "t.yaml:4:32: strategies.0.when_parked: 'slep' is unknown, did you mean sleep, expected "
+     "one of stay_connected, disconnect, sleep"),
+    ("{use: static_push, when_parked: sleep}", "t.yaml:4:24: strategies.0.when_parked: unknown key, allowed: "),
     ("{name: x}", "t.yaml:4:5: strategies.0.use: required, expected the name of a strategy or file.py:Class"),
     ("{use: 5}", "t.yaml:4:11: strategies.0.use: expected the name of a strategy or file.py:Class"),
     ("{use: hybrid, name: 5}", "t.yaml:4:25: strategies.0.name: expected text"),

@@ -48,8 +48,8 @@ def test_what_the_model_knows_is_taken_and_the_rest_is_listed(tmp_path: Path) ->
     assert (store.kind, store.save_interval_s) == ("disk", 300.0)
     conf = tmp_path / "mosquitto.conf"
     assert [line for line in warnings if "mosquitto.conf" in line] == [
-        f"{conf}:2: listener: is not modelled and has no effect here",
         f"{conf}:14: log_type: is not modelled and has no effect here",
+        f"{conf}:2: listener: is not modelled and has no effect here",
     ]
     assert input_files(scenario) == [path, conf]
 

@@ -87,3 +87,41 @@ def test_production_crashes_in_the_middle_of_a_redelivery_and_loses_nothing_but_
         "Server side: 3 broker nodes behind a balancer (source), sessions in redis; faults: node crash, store failover." in page
     )
     assert "It ends no connection of this vehicle." in page
+
+
+def test_owner_week_tells_keep_alives_apart_by_the_nats_timeout():
+    scenario = dataclasses.replace(load(SCENARIOS / "owner_week.yaml"), replications=2)
+    tables, _measured, _notes = run_tables(scenario)
+    timeline = tables["timeline"].filter(pl.col("replication") == 0)
+    assert timeline.filter("parked").height < 40  # 11 parkings, 6.9 days
+    mqtt = tables["connections"].filter((pl.col("purpose") == "mqtt") & (pl.col("replication") == 0))
+    made = dict(mqtt.group_by("strategy").len().iter_rows())
+    assert made["mqtt_persistent"] == made["keep_alive_240s"] <= 15
+    assert made["keep_alive_330s"] > 500  # the NAT has forgotten it at 300 s
+    assert made["keep_alive_600s"] > 500
+    apn = dataclasses.replace(scenario.drive, network=dataclasses.replace(scenario.drive.network, access="private_apn"))
+    balanced, _measured, _notes = run_tables(dataclasses.replace(scenario, drive=apn, replications=1))
+    kept = balanced["connections"].filter(pl.col("purpose") == "mqtt").group_by("strategy").len()
+    held = dict(kept.iter_rows())
+    assert held["keep_alive_330s"] <= 15  # and what is left then is the balancer, at 350 s
+    assert held["keep_alive_600s"] > 500
+    requests = tables["messages"].filter(pl.col("kind") == "diagnostics")
+    wait_s = requests.group_by("strategy").agg((pl.col("delivered_s") - pl.col("created_s")).quantile(0.9).alias("wait"))
+    waits = dict(wait_s.iter_rows())
+    assert waits["keep_alive_240s"] < 1.0 < 60.0 < waits["keep_alive_600s"] < 300.0 < waits["asleep"] < 3700.0
+    lost = requests.filter(pl.col("outcome") == "lost").group_by("strategy", "cause").len().rows()
+    assert {(name, cause) for name, cause, _ in lost} == {("expires_1h", "session_expired"), ("expires_1h", "no_subscription")}
+
+
+def test_owner_holiday_fills_the_queue_and_outlasts_a_session():
+    scenario = dataclasses.replace(load(SCENARIOS / "owner_holiday.yaml"), replications=1)
+    tables, _measured, _notes = run_tables(scenario)
+    lost = tables["messages"].filter((pl.col("kind") == "diagnostics") & (pl.col("outcome") == "lost"))
+    causes = {(name, cause): n for name, cause, n in lost.group_by("strategy", "cause").len().iter_rows()}
+    assert causes["disconnected", "queue_full"] == causes["asleep", "queue_full"]
+    assert 1000 < causes["disconnected", "queue_full"] < 1030  # of 2016, the first 1000 are kept
+    assert causes["expires_7d", "session_expired"] == 672  # a week of them
+    failed = tables["connections"].filter(pl.col("outcome") == "failed").group_by("strategy").len()
+    attempts = dict(failed.iter_rows())
+    assert attempts["mqtt_persistent"] > 21 * 24 * 60 * 0.95  # one a minute
+    assert attempts["asleep"] < 600

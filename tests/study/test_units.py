@@ -13,6 +13,7 @@ from sim.measure.metrics_catalog import METRICS, lookup
 from sim.notebook import read
 from sim.report.evidence import Evidence
 from sim.scenario.load import load
+from sim.server.config import Fault
 from sim.study import unit as home
 from sim.study.run import run_scenario
 from sim.study.unit import UnitKey, read_unit, run_units
@@ -85,7 +86,7 @@ def test_every_field_of_a_scenario_is_either_in_the_id_or_left_out_on_purpose():
 
     known = {field.name for field in dataclasses.fields(Scenario)}
     assert set(home._WITHOUT) <= known
-    assert known - set(home._WITHOUT) == {"drive", "server", "workload", "drain_s", "phases"}
+    assert known - set(home._WITHOUT) == {"drive", "server", "faults", "workload", "drain_s", "phases"}
 
 
 def test_a_unit_has_the_numbers_of_a_run(write, tmp_path):
@@ -151,3 +152,13 @@ def test_bytes_that_are_no_unit_are_refused():
     for content in (b"{}", b"[]", b"nothing", b'{"format": 99}'):
         with pytest.raises(ValueError, match=r"unit|format|Expecting"):
             read_unit(content)
+
+
+def test_faults_of_the_network_make_another_drive_and_those_of_the_server_do_not(write):
+    def with_faults(*faults):
+        return dataclasses.replace(load(write()), faults=faults)
+
+    plain, crash = with_faults(), with_faults(Fault("node_crash", at_s=5.0))
+    rebind = with_faults(Fault("nat_rebind", at_s=5.0))
+    assert UnitKey(plain).drive == UnitKey(crash).drive != UnitKey(rebind).drive
+    assert len({ids(each)["hybrid"] for each in (plain, crash, rebind)}) == 3
