@@ -663,8 +663,8 @@ def probe(
 @app.command()
 @_command
 def bench(
-    vehicles: Annotated[int, typer.Option(min=1, help="vehicles of the fleet workload")] = 1000,
-    hours: Annotated[float, typer.Option(min=0.001, help="simulated hours")] = 1.0,
+    vehicles: Annotated[int, typer.Option(min=1, max=1_000_000, help="vehicles of the fleet workload")] = 1000,
+    hours: Annotated[float, typer.Option(min=0.001, max=1000.0, help="simulated hours")] = 1.0,
     json: JsonOption = False,
 ) -> None:
     """Measure the speed of the simulation on the fixed fleet workload."""

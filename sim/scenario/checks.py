@@ -11,14 +11,15 @@ from typing import Any
 
 from sim.drive.config import DriveConfig, Waypoint
 from sim.protocols.server import Server
-from sim.scenario.document import Path, Problem
+from sim.scenario.document import Path, Problem, no_file
 from sim.scenario.quantities import format_quantity
 from sim.scenario.scenario import Scenario, StrategyChoice
 from sim.server.check import Surroundings, check_faults, check_server
 from sim.server.config import Fault
-from sim.strategies.sources import chunk_bytes
+from sim.strategies.sources import chunk_bytes, chunks
 from sim.strategies.workload import OTA, Workload
 
+_MOST_MESSAGES = 1_000_000  # of one kind in one drive
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 #: The keys of which a drive is given by exactly one.
 WAYS = ("route", "script", "recorded")
@@ -48,6 +49,8 @@ def drive_problems(drive: DriveConfig, folder: FilePath) -> list[Problem]:
     # imported here: the drive needs numpy, which a file with mistakes in it should not wait for
     from sim.drive.check import check_drive
 
+    if drive.recorded is not None and (wrong := no_file(folder / drive.recorded.file)):
+        return [Problem(("recorded", "file"), f"{drive.recorded.file} {wrong}")]
     return [Problem(path_of(error.key, drive), error.text) for error in check_drive(drive, folder)]
 
 
@@ -128,6 +131,24 @@ def workload_problems(workload: Workload) -> list[Problem]:
     if ota.give_up_s is not None and ota.window is None:
         problems.append(Problem((*at, "give_up"), "is for `window` only", at_key=True))
     return problems
+
+
+def load_problems(workload: Workload, drive_s: float | None) -> list[Problem]:
+    """More messages than anybody means: `every: 1 ms` for an hour would take memory and hours."""
+    if drive_s is None:
+        return []
+    counts: dict[Path, float] = {}
+    for kind in ("ota", "diagnostics", "telemetry"):
+        part = getattr(workload, kind)
+        if part is not None and part.every_s is not None:
+            counts["workload", kind, "every"] = drive_s / part.every_s
+    if workload.ota is not None and workload.ota.every_s is not None:
+        counts["workload", "ota", "every"] = min(counts["workload", "ota", "every"], chunks(workload.ota) or math.inf)
+    if workload.probes is not None:
+        counts["workload", "probes", "mean_gap"] = drive_s / workload.probes.mean_gap_s
+    text = "makes {:,.0f} messages in a drive of {}, at most {:,} are allowed"
+    shown = format_quantity(round(drive_s, 3), "duration")
+    return [Problem(path, text.format(n, shown, _MOST_MESSAGES)) for path, n in counts.items() if n > _MOST_MESSAGES]
 
 
 def _range_problems(ota: OTA, at: Path) -> list[Problem]:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path as FilePath
 from typing import Any
 
 #: Where a value sits: ("towers", 1, "gateway").
 Path = tuple[str | int, ...]
+
+
+_MOST_LINES = 100
+_LONGEST_LINE = 2000
 
 
 class ScenarioErrors(Exception):
@@ -66,14 +71,27 @@ class Document:
         return place.line, place.column, printable(f"{self.file}:{place.line}:{place.column}: {key}{problem.text}")
 
     def lines(self, problems: Iterable[Problem]) -> list[str]:
-        """Return one line for each problem, in the order of the file, none twice."""
-        found = sorted({self.line_of(problem) for problem in problems})
-        return [text for _line, _column, text in found]
+        """Return one line for each problem, in the order of the file, none twice; of very many the first ones."""
+        found = [text for _line, _column, text in sorted({self.line_of(problem) for problem in problems})]
+        if len(found) <= _MOST_LINES:
+            return found
+        return [*found[:_MOST_LINES], f"{self.file}: and more mistakes, the first {_MOST_LINES} are shown"]
 
 
 def printable(line: str) -> str:
     """A key may hold line ends or escape sequences of a terminal; an error stays one line of plain text."""
-    return "".join(char if char.isprintable() else " " for char in line)
+    shown = "".join(char if char.isprintable() else " " for char in line[:_LONGEST_LINE])
+    return shown if len(line) <= _LONGEST_LINE else f"{shown}..."
+
+
+def no_file(path: FilePath) -> str:
+    """Why a path that is there cannot be read as a file: a folder, a pipe that nobody fills, a device without end. "": it can."""
+    try:
+        if path.is_dir():
+            return "is a folder, expected a file"
+        return "is no regular file" if path.exists() and not path.is_file() else ""
+    except (OSError, ValueError):  # whoever reads it says what is wrong
+        return ""
 
 
 def dotted(path: Path) -> str:

@@ -10,8 +10,10 @@ from typing import Any
 from sim.drive.config import DriveConfig
 from sim.scenario.checks import (
     WAYS,
+    drive_length_s,
     drive_problems,
     fault_problems,
+    load_problems,
     name_problems,
     server_problems,
     strategy_problems,
@@ -19,7 +21,7 @@ from sim.scenario.checks import (
     ways_problems,
     workload_problems,
 )
-from sim.scenario.choices import build_objectives, build_strategies
+from sim.scenario.choices import build_objectives, build_strategies, label_of
 from sim.scenario.document import Document, Place, Problem, ScenarioErrors
 from sim.scenario.models import build
 from sim.scenario.mosquitto_conf import read_conf, with_conf
@@ -154,7 +156,7 @@ def _build(
     problems += wrong + strategy_problems(choices)
     labels: dict[str, list[str]] = {}
     for origin, item in zip(selection.origins, raw["strategies"] if choices else [], strict=False):
-        name = item.get("name", origin) if isinstance(item, dict) else origin
+        name = label_of(item) or origin
         labels.setdefault(origin, []).append(name)
         labels.setdefault(name, [name])
     objectives, wrong = build_objectives(raw.get("objectives"), labels)
@@ -203,6 +205,8 @@ def _section_problems(raw: dict[str, Any], wrong: set[str | int | None], folder:
         # a section that is wrong has its defaults here, so that what is said about it means nothing
         found = [problem for problem in drive_problems(drive, folder) if problem.path[0] not in wrong]
         problems += found
+        if not found and "workload" not in wrong:
+            problems += load_problems(top.workload, drive_length_s(drive))
         if not found and not wrong & {"faults", "server", *DRIVE_KEYS}:
             problems += fault_problems(top.faults, top.server, drive, folder)
     return problems

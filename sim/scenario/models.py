@@ -38,6 +38,9 @@ SHORTHANDS = {"broker": "preset", "tls": "profile", "backoff": "policy", "store"
 DEEP_KEYS: dict[type, dict[str, tuple[str, str]]] = {Server: {"dns_ttl": ("dns", "ttl_s")}}
 
 
+_MOST_PROBLEMS = 1000  # of one section; to look for the nearest name of each takes its time
+
+
 class Key(NamedTuple):
     """A key of a section: the field behind it, its type and kind of quantity."""
 
@@ -87,7 +90,8 @@ def build(cls: type, data: Any, at: Path) -> tuple[Any, list[Problem]]:
     try:
         return _made(cls, model_of(cls).model_validate(data)), []
     except ValidationError as error:
-        return None, [_problem(cls, details, at) for details in error.errors(include_url=False, include_input=False)]
+        found = error.errors(include_url=False, include_input=False)
+        return None, [_problem(cls, details, at) for details in found[:_MOST_PROBLEMS]]
     except ValueError as error:
         return None, [Problem(at, one_line(error))]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.protocols.server import Server
-from sim.scenario.document import nearest, one_line
+from sim.scenario.document import nearest, no_file, one_line
 
 _MAX_BYTES = 2**20
 _NO_LIMIT = 2**31
@@ -55,6 +55,8 @@ def parse(text: str) -> MosquittoConf:
 
 def read_conf(path: Path) -> MosquittoConf | str:
     """The file, or one line on why it cannot be read."""
+    if wrong := no_file(path):
+        return wrong
     try:
         with open(path, "rb") as file:
             data = file.read(_MAX_BYTES + 1)

@@ -53,7 +53,8 @@ def apply_options(
             problems.append(_problem("--set", text, error))
     selection = _select(document, strategies, problems)
     for text, path in paths.items():
-        if path[0] == "strategies" and len(path) > 1 and not selection.kept[int(path[1])]:
+        of_strategy = path[0] == "strategies" and len(path) > 1 and int(path[1]) < len(selection.kept)
+        if of_strategy and not selection.kept[int(path[1])]:
             problems.append(_problem("--set", text, _left_out(selection.origins[int(path[1])])))
     _vary(document, varies, selection, problems)
     return selection, problems

@@ -44,7 +44,7 @@ class Scenario:
     faults: tuple[Fault, ...] = setting((), "what happens to the server side and the network, by time or at random")
     workload: Workload = setting(factory=Workload, doc="what is sent")
     strategies: tuple[StrategyChoice, ...] = setting((), "strategy variants, compared on the same drives")
-    replications: int = setting(1, "number of drives", at_least=1)
+    replications: int = setting(1, "number of drives", at_least=1, at_most=1_000_000)
     drain_s: float = setting(300.0, "the run goes on so long after the drive, with its last link", "design 5", at_least=0.0)
     seed: int = setting(1, "seed of all draws", at_least=0)
     phases: Literal["drawn", "fixed"] = setting(

@@ -12,7 +12,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from sim.scenario.document import one_line
+from sim.scenario.document import no_file, one_line
 
 _PREFIX = "handover_lab_user_"  # of the modules' names
 _USE = re.compile(r"(?P<file>.+\.py):(?P<cls>[A-Za-z_][A-Za-z0-9_]*)")
@@ -67,6 +67,8 @@ def place_in_user_file(error: BaseException) -> str | None:
 
 
 def _module(path: Path, shown: str) -> types.ModuleType:
+    if wrong := no_file(path):
+        raise UserStrategyError(f"{shown} {wrong}")
     try:
         source = path.read_bytes()
     except OSError as error:

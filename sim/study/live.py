@@ -24,7 +24,7 @@ from sim.live.environment import environment
 from sim.live.observed.observe import ClientSettings
 from sim.live.packages import REDIS, TLS, WIRE, require
 from sim.live.run_certificates import RunCertificates, run_certificates
-from sim.live.session import LiveFailed, LiveRun, LiveSetting, live_strategy
+from sim.live.session import LINKS, LiveFailed, LiveRun, LiveSetting, live_strategy
 from sim.live.store.place import StorePlace, read_place
 from sim.live.store.run_store import RunStore, run_store
 from sim.live.vehicle_log import LogFile
@@ -171,6 +171,8 @@ def run_live(
     """
     place = read_place(store)
     planned = with_preset_of(planned, broker)
+    if link not in LINKS:  # before anything is made and said
+        raise LiveFailed(f"no link {link!r}, known: {', '.join(LINKS)}")
     scenario = planned.scenario
     profile = scenario.server.tls.profile
     require(WIRE if profile == "none" else WIRE | TLS, f"a live run with server.tls={profile}")

@@ -105,7 +105,7 @@ def test_replications_and_seed(read: Read, errors: Errors) -> None:
     scenario = read(TEXT, replications=4, seed=9)
     assert (scenario.replications, scenario.seed) == (4, 9)
     assert errors(TEXT, replications=0, seed=-1) == [
-        "--replications: 0 is out of range, expected at least 1",
+        "--replications: 0 is out of range, expected at least 1 and at most 1000000",
         "--seed: -1 is out of range, expected at least 0",
     ]
 
