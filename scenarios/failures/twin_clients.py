@@ -1,4 +1,4 @@
-"""Two programs of one vehicle that connect to the same broker, by mistake with the same client id. Used by f04_takeover_loop.yaml."""
+"""Two programs of one vehicle that connect with the same client id, by mistake. Used by f04_takeover_loop.yaml."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ class TwinSettings(MQTTPersistent):
     """The settings of strategy 1, for both programs."""
 
     own_ids: bool = setting(False, "the second program has a client id of its own", "failure-modes F4")
-    second_after_s: float = setting(60.0, "the second program starts so long after the drive has begun", "this example", at_least=0.0)
+    second_after_s: float = setting(
+        60.0, "the second program starts so long after the drive has begun", "this example", at_least=0.0
+    )
 
 
 class SecondContext(Context):
