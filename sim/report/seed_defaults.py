@@ -58,7 +58,7 @@ class _Pair:
 
 #: Defaults that a client is often advised to change, with the values that would try them.
 _ADVISED: tuple[tuple[frozenset[str], str, str, str], ...] = (
-    (frozenset({"backoff.policy"}), "backoff: no jitter", "backoff", "exponential,full_jitter"),
+    (frozenset({"backoff.policy"}), "backoff without jitter", "backoff", "exponential,full_jitter"),
     (frozenset({"address_watch", "address_poll_s"}), "address poll every 10 s", "address_watch", "poll,link_event"),
     (frozenset({"keep_alive_s"}), "keep alive of 30 s", "keep_alive", "10 s,30 s,60 s"),
     (frozenset({"user_timeout_s"}), "no TCP user timeout", "user_timeout", "0 s,10 s,20 s"),
@@ -134,7 +134,9 @@ def _default(evidence: Evidence, pair: _Pair, rows: Sequence[Compared]) -> Defau
     text = f"With {against}: {said}.{_price(cost)}"
     if len(pair.tried) > 1 and (better or worse):
         text += " How much of it is due to which, these runs do not show."
-    return Default(seeds, shown, text + (f" {_JITTER}" if _is_jitter(pair) else ""))
+    return Default(
+        seeds, shown, text + (f" {_JITTER}" if _is_jitter(pair) and evidence.run.vehicles["vehicle"].n_unique() == 1 else "")
+    )
 
 
 def _seeds(use: str, key: str) -> str:

@@ -28,9 +28,8 @@ WORDS = {
     "all.latency_s.mean_capped": "mean latency",
     "all.lost": "messages lost per drive",
     "recovery_s.mean": "mean recovery",
-    "recovery_s.p95": f"95{NBSP}% quantile of the recovery, all drives",
+    "recovery_s.p95": "recovery p95, all drives",
     "mb_per_vehicle_month": "data a month",
-    "bytes.handshake": "handshakes per drive",
     "radio_active_s_per_vehicle_month": "radio on, a month",
     "attempts.total": "connection attempts per drive",
 }
@@ -43,6 +42,8 @@ class Compared:
     """A metric's paired difference a - b and what it shows of a: `shown` with the family's correction, `leaning` without it."""
 
     name: str
+    a: str
+    b: str
     found: Difference
     shown: Shown
 
@@ -67,16 +68,16 @@ def compared(evidence: Evidence, name: str, a: str, b: str, family: int) -> Comp
     if found.interval.n == 0:
         return None
     p = p_value(found)
-    return Compared(name, found, _shown(found, None if p is None else min(p * family, 1.0)))
+    return Compared(name, a, b, found, _shown(found, None if p is None else min(p * family, 1.0)))
 
 
 def compared_by_holm(evidence: Evidence, pairs: Sequence[tuple[str, str]], names: Sequence[str]) -> list[list[Compared]]:
     """Every metric of every pair (a, b), corrected by Holm's procedure for all of them; what has no data is left out."""
-    asked = [(at, name, evidence.paired(name, a, b)) for at, (a, b) in enumerate(pairs) for name in names]
+    asked = [(at, name, evidence.paired(name, *pair)) for at, pair in enumerate(pairs) for name in names]
     asked = [one for one in asked if one[2].interval.n]
     rows: list[list[Compared]] = [[] for _ in pairs]
     for (at, name, found), p in zip(asked, holm([p_value(found) for _, _, found in asked]), strict=True):
-        rows[at].append(Compared(name, found, _shown(found, p)))
+        rows[at].append(Compared(name, *pairs[at], found, _shown(found, p)))
     return rows
 
 
