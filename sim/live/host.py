@@ -251,7 +251,7 @@ class Host:
         self._journal.deliver(self._side, now, action)
 
     def _drop(self, now: float, action: Drop) -> None:
-        self._journal.drop(self._side, now, action, action.cause)
+        self._journal.drop(self._side, now, action, self._address())
 
     def _note(self, now: float, action: Note) -> None:
         self._journal.note(self._side, now, action, self._address())

@@ -53,12 +53,14 @@ class ServerSide:
         secure: Securer | None,
         host_of: Callable[[str], str],
         name_ttl_s: float,
+        address: Callable[[], str] = lambda: "",
         redis: RedisPlace | None = None,
         key: dns.tsig.Key | None = None,
     ) -> None:
         """`backends`: by VIN, those of the machine's parts that keep something of the vehicle; others need no store.
 
-        `host_of` gives a vehicle's host name from its VIN, `name_ttl_s` is the TTL of that name, `key` signs its updates.
+        `address` is the vehicle's, for the records. `host_of` gives a vehicle's host name from its VIN, `name_ttl_s` is the TTL
+        of that name, `key` signs its updates.
 
         Raises:
             NamesUnavailable: the server's name is none.
@@ -75,7 +77,13 @@ class ServerSide:
         self.sockets = NameSockets(self.names)
         self.store_version = ""
         keeping = {vin: backend for vin, backend in backends.items() if hasattr(backend, "keep_in")}
-        options: dict[str, Any] = {"connect": connect, "resolve": self._resolve, "codec_for": codec_for, "secure": secure}
+        options: dict[str, Any] = {
+            "connect": connect,
+            "resolve": self._resolve,
+            "codec_for": codec_for,
+            "secure": secure,
+            "address": address,
+        }
         for backend in keeping.values():
             backend.keep_in(self)
             if hasattr(backend, "resolve_names"):

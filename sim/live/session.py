@@ -114,7 +114,7 @@ async def live_strategy(
     """
     loop = asyncio.get_running_loop()
     record = Recorder(trace=True)
-    journal = Journal(record)
+    journal = Journal(record, behind_nat=setting.network.access == "cgnat")
     client = setting.client
     vehicle, backend = build_machines(use, config, context, user) if client is None else (None, MQTTBackend(context))
     ports = Ports(setting.server, VEHICLE_PORT, context.host, getattr(config, "version", "3.1.1"))
@@ -143,6 +143,7 @@ async def live_strategy(
             secure=tls.server_opens if tls else None,
             host_of=context.host_of,
             name_ttl_s=getattr(config, "dns_ttl_s", DDNSHeartbeat().dns_ttl_s),
+            address=link.address,
             redis=setting.redis,
         )
         link.use_names(side.sockets)

@@ -14,6 +14,8 @@ from typing import Any
 
 import polars as pl
 
+from sim.measure.drive_path import Event
+from sim.measure.recovery import starts_episode
 from sim.measure.tolerance import Tolerance
 
 
@@ -44,7 +46,8 @@ def compare_runs(model: Mapping[str, pl.DataFrame], live: Mapping[str, pl.DataFr
     sim.record.schema.
     """
     rows: list[Row] = []
-    for strategy in live["messages"]["strategy"].unique(maintain_order=True).to_list():
+    tables = [side[name]["strategy"] for side in (live, model) for name in ("connections", "messages")]
+    for strategy in pl.concat(tables).unique(maintain_order=True).to_list():
         mine = pl.col("strategy") == strategy
         pick = {name: (model[name].filter(mine), live[name].filter(mine)) for name in ("messages", "connections", "trace")}
         rows += _connections(strategy, *pick["connections"], tolerance)
@@ -106,35 +109,46 @@ def _connections(strategy: str, model: pl.DataFrame, live: pl.DataFrame, toleran
 def _disruptions(
     strategy: str, disruptions: pl.DataFrame, pick: Mapping[str, tuple[pl.DataFrame, pl.DataFrame]], tolerance: Tolerance
 ) -> list[Row]:
-    """For each end of an address, and each rebind of the NAT: detection, first redelivery, caught up."""
+    """For each disruption that begins a recovery episode: detection, first redelivery, caught up.
+
+    To a disruption belongs what was created before the next one begins. What waited for it in one world is looked at in
+    both, so that a message at the edge does not make two different sets.
+    """
     rows = []
-    for disruption in disruptions.filter(pl.col("kind").is_in(["reassignment", "rebind"])).sort("start_s").to_dicts():
-        start = disruption["start_s"]
-        where = f"{disruption['kind']} at {start:.1f} s"
+    columns = ("kind", "start_s", "end_s", "before", "after")
+    events = [Event(*row) for row in disruptions.sort("start_s").select(columns).iter_rows()]
+    deaths = [event for event in events if starts_episode(event)]
+    for event, following in zip(deaths, [*deaths[1:], None], strict=True):
+        start = event.start_s
+        where = f"{event.kind} at {start:.1f} s"
+        until_s = following.start_s if following is not None else math.inf
+        gave_up = [_gave_up(pick["connections"][side], start, until_s) for side in (0, 1)]
+        waited = pl.concat([_waited(pick["messages"][side], start, until_s, gave_up[side]) for side in (0, 1)]).unique()
         found = []
         for side in (0, 1):
-            connections, messages = pick["connections"][side], pick["messages"][side]
-            gave_up = connections.filter(
-                (pl.col("asked_s") < start) & (pl.col("noticed_s") >= start) & (pl.col("purpose") == "mqtt")
-            )["noticed_s"].min()
-            late = messages.filter(
-                (pl.col("created_s") < start + 120.0)
-                & (pl.col("delivered_s") > start)
-                & ~pl.col("uplink")
-                & (pl.col("kind") != "probe")
-            )
-            # what the loss delayed: for long, or from before it was noticed to after
-            over = pl.lit(gave_up, dtype=pl.Float64)
-            waited = late.filter(
-                (pl.col("delivered_s") - pl.col("created_s") > 1.0)
-                | ((pl.col("created_s") < over) & (pl.col("delivered_s") > over))
-            )
-            found.append((gave_up, waited["delivered_s"].min(), waited["delivered_s"].max()))
+            came = pick["messages"][side].filter(pl.col("message").is_in(waited.implode()))["delivered_s"]
+            found.append((gave_up[side], came.min(), came.max()))
         for what, a, b in zip(("detection", "first redelivery", "caught up"), *found, strict=True):
             known = [at for at in (a, b) if at is not None]
             if known:
                 rows.append(timing(strategy, where, what, a, b, min(known), tolerance, (a if a is not None else start) - start))
     return rows
+
+
+def _gave_up(connections: pl.DataFrame, start_s: float, until_s: float) -> float | None:
+    """When the vehicle gave the connection up that the disruption met; None where none was up, or it was kept."""
+    up = (pl.col("ready_s") < start_s) & (pl.col("noticed_s") >= start_s) & (pl.col("noticed_s") < until_s)
+    first: float | None = connections.filter(up & (pl.col("purpose") == "mqtt"))["noticed_s"].min()  # type: ignore[assignment]
+    return first
+
+
+def _waited(messages: pl.DataFrame, start_s: float, until_s: float, gave_up_s: float | None) -> pl.Series:
+    """Downlink that the disruption delayed: for long, or from before it was noticed to after."""
+    over = pl.lit(gave_up_s, dtype=pl.Float64)
+    late = pl.col("delivered_s") - pl.col("created_s") > 1.0
+    across = (pl.col("created_s") < over) & (pl.col("delivered_s") > over)
+    mine = (pl.col("created_s") < until_s) & (pl.col("delivered_s") > start_s) & ~pl.col("uplink") & (pl.col("kind") != "probe")
+    return messages.filter(mine & (late | across))["message"]
 
 
 def _messages(strategy: str, model: pl.DataFrame, live: pl.DataFrame, tolerance: Tolerance) -> list[Row]:

@@ -77,17 +77,19 @@ class Attempt:
         host, _, port = self.target.rpartition(":")
         return host if host and port.isdigit() else self.target
 
-    def alive(self, at_s: float, address: str, rebinds_s: tuple[float, ...] = ()) -> bool:
+    def alive(self, at_s: float, address: str, rebinds_s: tuple[float, ...] = (), address_then: str = "") -> bool:
         """Whether this connection, once ready, still carries messages at `at_s`, when the vehicle has `address`.
 
         What a NAT forgot at one of `rebinds_s`, or the other end has given up, carries none, whatever TCP still delivers.
         """
+        # `address_then`: the vehicle's when the path ended; where it kept it, a NAT, a balancer or a node forgot the connection
         if self.peer_ended_s is not None and self.peer_ended_s <= at_s:
             return False
         if any((self.started_s or self.asked_s) < rebind_s <= at_s for rebind_s in rebinds_s):
             return False
         # an address that was left and is the vehicle's again (sticky) carries the old connection on
-        path_alive = self.path_end_s is None or self.path_end_s > at_s or (self.address != "" and self.address == address)
+        back = self.address not in ("", address_then) and self.address == address
+        path_alive = self.path_end_s is None or self.path_end_s > at_s or back
         return path_alive and (self.noticed_s is None or self.noticed_s > at_s) and self.address in ("", address)
 
 
@@ -146,7 +148,8 @@ class History:
             at = max(attempt.ready_s, clear_s)
             if attempt.ready_s <= start_s and self.arrivals is not None:
                 at = self.arrivals.flow_from(clear_s)
-            if at < best[0] and attempt.alive(at, self.path.address_at(at), self.rebinds_s):
+            then = self.path.address_at(attempt.path_end_s) if attempt.path_end_s is not None else ""
+            if at < best[0] and attempt.alive(at, self.path.address_at(at), self.rebinds_s, then):
                 best = (at, attempt if attempt.ready_s > start_s else None)
         return best
 

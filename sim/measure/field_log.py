@@ -68,9 +68,11 @@ def compare_field_log(strategy: str, model: dict[str, pl.DataFrame], log: list[L
             rows += [_named(strategy, messages, at, message, tolerance) for at, message in named]
             seen = [(at, message) for at, message in seen if not message]
             found = [row["message"] for row in (_find(messages, message) for _, message in named) if row is not None]
-            known = messages.filter(~pl.col("message").is_in(found))["delivered_s"].drop_nulls().sort().to_list()
+            unnamed = messages.filter(~pl.col("message").is_in(found) & pl.col("delivered_s").is_not_null())
             if not seen:
+                rows += _missing(strategy, unnamed, messages.filter(pl.col("message").is_in(found)), log[-1][0], tolerance)
                 continue
+            known = unnamed["delivered_s"].sort().to_list()
         same = len(known) == len(seen)
         rows.append(
             Row(strategy, "all", f"{event}: number", len(known), len(seen), float(len(seen) - len(known)), same, float("inf"))
@@ -80,6 +82,17 @@ def compare_field_log(strategy: str, model: dict[str, pl.DataFrame], log: list[L
             rows.append(timing(strategy, f"{event} {number}", "time", a, b, a, tolerance, a - before))
             before = a
     return rows
+
+
+def _missing(strategy: str, unnamed: pl.DataFrame, named: pl.DataFrame, until_s: float, tolerance: Tolerance) -> list[Row]:
+    """Deliveries of the model before the log ends, of kinds that it lists, that no line of it has."""
+    gone = unnamed.filter(pl.col("kind").is_in(named["kind"].unique().implode()) & (pl.col("delivered_s") <= until_s))
+    return [
+        timing(strategy, f"message {kind} {message}", "delivered", at, None, created, tolerance, at - created)
+        for kind, message, at, created in gone.sort("delivered_s")
+        .select("kind", "message", "delivered_s", "created_s")
+        .iter_rows()
+    ]
 
 
 def _named(strategy: str, messages: pl.DataFrame, at: float, message: str, tolerance: Tolerance) -> Row:

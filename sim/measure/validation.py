@@ -143,7 +143,7 @@ def _nearest(compared: Sequence[Sequence[Row]]) -> dict[str, int]:
 def _tolerance(folder: Path, run: Run) -> Tolerance:
     try:
         said = run.manifest["settings"]["validation"]
-        return Tolerance(float(said["timing_share"]), float(said["timing_s"]))
+        return Tolerance(float(said["relative_share"]), float(said["absolute_s"]))
     except (KeyError, TypeError, ValueError):
         raise RunFolderError(f"{folder}: its manifest has no tolerance, the run was recorded by another version") from None
 

@@ -95,7 +95,7 @@ class Driver:
     """One vehicle: its machine, the backend's, the broker's, and the network between them."""
 
     __slots__ = (
-        "_agenda", "_armed", "_behind_nat", "_by_id", "_created_s", "_creations", "_env", "_fold", "_folded", "_horizon_s",
+        "_agenda", "_armed", "_by_id", "_created_s", "_creations", "_env", "_fold", "_folded", "_horizon_s",
         "_item_callbacks", "_journal", "_listeners", "_machines", "_next_accepted_id", "_next_creation", "_serial", "_server",
         "_server_changes", "_server_due_s", "_slot_a", "_slot_at", "_slot_b", "_slot_serial", "_slot_what", "_tracing",
         "_vehicle", "_vehicle_due_s", "_vehicle_host", "_wake_callbacks", "events", "handled", "network",
@@ -133,13 +133,12 @@ class Driver:
         self._next_accepted_id = 1_000_000
         self._listeners = listeners
         self._vehicle_host = vehicle_host
-        self._behind_nat = behind_nat
         self._creations = creations
         self._next_creation = 0
         self._created_s = creations[0].created_s if creations else NEVER
         self.record = record
         record.expect(creations)
-        self._journal = Journal(record)
+        self._journal = Journal(record, behind_nat=behind_nat)
         self._tracing = self._journal.tracing
         self._horizon_s = horizon_s
         self._fold = fold
@@ -507,16 +506,7 @@ class Driver:
         self._journal.deliver(side, now, action)
 
     def _drop(self, side: int, now: float, action: Drop) -> None:
-        self._journal.drop(side, now, action, self._why_unreachable(now) if action.cause == "unreachable" else action.cause)
-
-    def _why_unreachable(self, now: float) -> str:
-        """The server only sees a timeout; the model knows whether it knocked at an address that was the vehicle's no more."""
-        for row in reversed(self.record.connections):
-            if row.purpose == "push":
-                current = self.network.link.address_at(now)
-                name = self.network.timeline.addresses[current] if current >= 0 else ""
-                return "stale_address" if row.target.rpartition(":")[0] != name and not self._behind_nat else "unreachable"
-        return "unreachable"
+        self._journal.drop(side, now, action, self._address(now))
 
     def _note(self, side: int, now: float, action: Note) -> None:
         exchange = self._journal.note(side, now, action, self._address(now) if action.kind == "exchange" else "")

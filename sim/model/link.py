@@ -285,7 +285,8 @@ class Link:
         Simplification: a write of at most the initial window waits for others no longer than the link's bounded queue takes;
         a larger one waits for all that was written before it, instead of sharing the rate with it.
         """
-        later = self._pending(up, now) if self._any_later else None
+        # not forgotten here, though over: a handshake that is laid out ahead asks about a time to come
+        later = self._later[up] if self._any_later else None
         free_s = self._up_free_s if up else self._down_free_s
         start = max(now, flow.last_finish_s)
         if start >= free_s and not later:
@@ -301,15 +302,8 @@ class Link:
                     start = until_s
         return start
 
-    def _pending(self, up: bool, now: float) -> list[tuple[float, float, Flow]]:
-        """Times after `now` that are taken by what is resent after an interruption, and by what waits for it; rising."""
-        later = self._later[up]
-        if later and later[0][1] <= now:
-            later[:] = [taken for taken in later if taken[1] > now]
-            self._any_later = bool(self._later[0] or self._later[1])
-        return later
-
     def _take_later(self, flow: Flow, up: bool, from_s: float, until_s: float) -> None:
+        """Take a time to come, for what is resent after an interruption or waits for that."""
         later = self._later[up]
         for number, (begin, end, whose) in enumerate(later):
             if whose is flow and end == from_s:
@@ -319,10 +313,13 @@ class Link:
         later.sort(key=_from)
         self._any_later = True
 
-    def _take(self, flow: Flow, up: bool, begun: float, finish: float, stalled_s: float) -> None:
+    def _take(self, flow: Flow, up: bool, now: float, begun: float, finish: float, stalled_s: float) -> None:
         """A write has its place in the link's FIFO from `begun` to `finish`, with an interruption from `stalled_s` on, if any."""
         free_s = self._up_free_s if up else self._down_free_s
         later = self._later[up] if self._any_later else None
+        if later and later[0][1] <= now:
+            later[:] = [taken for taken in later if taken[1] > now]
+            self._any_later = bool(self._later[0] or self._later[1])
         if self._resent:
             self._take_later(flow, up, max(begun, self._resumed_s), finish)
             if stalled_s > begun:
@@ -398,7 +395,7 @@ class Link:
             flow.stuck_bytes += wire
             if finish == NEVER and reserve and stalled_s > begun:
                 self._resent = False
-                self._take(flow, up, begun, stalled_s, begun)  # what was on the air before the path died
+                self._take(flow, up, now, begun, stalled_s, begun)  # what was on the air before the path died
             return NEVER
         flow.last_arrival_s = arrival
         flow.last_finish_s = finish
@@ -417,7 +414,7 @@ class Link:
             else:
                 flow.remember(now, begun, finish, wire)
         if reserve and finish < NEVER:
-            self._take(flow, up, begun, finish, stalled_s)
+            self._take(flow, up, now, begun, finish, stalled_s)
         return arrival
 
     def _next_round(self, flow: Flow, at: float) -> None:

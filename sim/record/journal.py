@@ -32,10 +32,12 @@ SERVER: Final = 1
 class Journal:
     """Writes what happens to one vehicle into its Recorder. `side`: VEHICLE or SERVER."""
 
-    __slots__ = ("_rows", "record", "tracing")
+    __slots__ = ("_behind_nat", "_rows", "record", "tracing")
 
-    def __init__(self, record: Recorder) -> None:
+    def __init__(self, record: Recorder, *, behind_nat: bool = False) -> None:
+        """`behind_nat`: nobody can connect to the vehicle, whatever its address."""
         self.record = record
+        self._behind_nat = behind_nat
         self.tracing = record.trace is not None
         self._rows: dict[tuple[int, int], Connection] = {}
 
@@ -121,8 +123,16 @@ class Journal:
         if self.tracing:
             self.record.note_trace(now, SIDES[side], "deliver", -1, action.message.id, action.via)
 
-    def drop(self, side: int, now: float, action: Drop, cause: str) -> None:
-        """A machine removed a copy; `cause` is the action's, or what the driver knows better."""
+    def drop(self, side: int, now: float, action: Drop, address: str) -> None:
+        """A machine removed a copy; `address` is the vehicle's.
+
+        The server sees a timeout alone; who looks from outside knows whether it knocked at an address that was the vehicle's.
+        """
+        cause = action.cause
+        if cause == "unreachable" and not self._behind_nat:
+            pushed = next((row for row in reversed(self.record.connections) if row.purpose == "push"), None)
+            if pushed is not None and pushed.target.rpartition(":")[0] != address:
+                cause = "stale_address"
         self.record.drop(now, action.message, cause)
         if self.tracing:
             self.record.note_trace(now, SIDES[side], "drop", -1, action.message.id, cause)

@@ -93,7 +93,7 @@ def latency_pairs(found: Sequence[Pair], looks: Mapping[str, Style], tolerance: 
     axes.grid(color=RULE, linewidth=0.6)
     axes.set_axisbelow(True)
     x = np.geomspace(low, high, 400)
-    allowed = np.maximum(tolerance.timing_share * x, tolerance.timing_s)
+    allowed = np.maximum(tolerance.relative_share * x, tolerance.absolute_s)
     axes.fill_between(x, np.maximum(x - allowed, low), x + allowed, color=SOFT, linewidth=0.0, zorder=0.4)
     for edge in (x - allowed, x + allowed):
         shown = np.where(edge > low, edge, np.nan)
@@ -227,7 +227,7 @@ def differences(rows: Sequence[Row], looks: Mapping[str, Style], tolerance: Tole
     axes.spines["left"].set_visible(False)
     axes.set_yticks([])
     most = max((abs(row.difference or 0.0) for row in rows), default=0.0)
-    edge = max(most * 1.6, tolerance.timing_s * 1.8, 0.02)
+    edge = max(most * 1.6, tolerance.absolute_s * 1.8, 0.02)
     axes.set_xscale("symlog", linthresh=_LINEAR_S, linscale=0.6)
     axes.set_xlim(-edge, edge)
     axes.set_ylim(height, 0.0)
@@ -237,7 +237,7 @@ def differences(rows: Sequence[Row], looks: Mapping[str, Style], tolerance: Tole
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticklabels([_signed_tick(tick) for tick in ticks], fontsize=SMALL_PT - 0.4)
-    allowed = tolerance.timing_s
+    allowed = tolerance.absolute_s
     axes.add_patch(Rectangle((-allowed, 0.0), 2 * allowed, height, facecolor=SOFT, edgecolor="none", zorder=0))
     for at in (-allowed, allowed):
         axes.plot((at, at), (0.0, height), color=MUTED, linewidth=0.7, linestyle=(0, (3, 2)), zorder=0.5)
@@ -251,7 +251,9 @@ def differences(rows: Sequence[Row], looks: Mapping[str, Style], tolerance: Tole
             _strip(axes, [row for row in mine if row.strategy == name], y, looks[name], edge, allowed)
         _strip_words(axes, kind, mine, top + strip_in / 2)
     axes.set_xlabel(f"{live} − model (log scale beyond 10 ms)")
-    text = f"± {seconds(allowed)}" + (f", or {percent(tolerance.timing_share)} of the duration" if tolerance.timing_share else "")
+    text = f"± {seconds(allowed)}" + (
+        f", or {percent(tolerance.relative_share)} of the duration" if tolerance.relative_share else ""
+    )
     axes.text(0.0, -0.06, f"allowed: {text}", ha="center", va="bottom", fontsize=SMALL_PT - 0.4, color=MUTED)
     _draw_key(figure, key, looks)
     return figure

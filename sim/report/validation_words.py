@@ -178,8 +178,8 @@ def _preset_notes(evidence: ValidationEvidence, preset: dict[str, Any]) -> list[
 def tolerance_words(evidence: ValidationEvidence) -> str:
     allowed = evidence.found.tolerance
     return (
-        f"outcomes identical; a timing within {percent(allowed.timing_share)} of its duration"
-        f" or {significant(allowed.timing_s)}{NBSP}s, whichever is larger"
+        f"outcomes identical; a timing within {percent(allowed.relative_share)} of its duration"
+        f" or {significant(allowed.absolute_s)}{NBSP}s, whichever is larger"
     )
 
 
@@ -227,7 +227,7 @@ def rules(evidence: ValidationEvidence) -> list[str]:
         ]
     lines.append(
         f"Tolerance: {tolerance_words(evidence)}. The duration is that from the disruption, the last event of the kind or the"
-        " creation to the instant compared. The scenario sets both in validation: {timing_share: 5 %, timing: 250 ms}."
+        " creation to the instant compared. The scenario sets both in validation: {relative: 5 %, absolute: 250 ms}."
     )
     lines.append(
         "Where a value depends on a phase that cannot be set, such as the tick of mosquitto's keep alive check, the model is run"

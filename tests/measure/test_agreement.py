@@ -7,7 +7,7 @@ import pytest
 from sim.measure.agreement import Row, contained, timing
 from sim.measure.tolerance import Tolerance
 
-TOLERANCE = Tolerance(timing_share=0.05, timing_s=0.25)
+TOLERANCE = Tolerance(relative_share=0.05, absolute_s=0.25)
 
 
 def at(model, live):

@@ -9,11 +9,15 @@ from dataclasses import replace
 
 import pytest
 
+from sim.drive.timeline import LinkState
 from sim.protocols.tcp import HEADER_BYTES
+from sim.strategies.backoff import Backoff
 from sim.strategies.config import MQTTPersistent
+from sim.strategies.workload import OTA, Telemetry
 from tests.model.runs import NOTHING_TO_SEND, PLAIN, RTT_S, Row, attempts, chunks, delivered, drive, run, telemetry, traced
 
 KIB = 1024
+FAST = {"down_bps": 20e6, "up_bps": 5e6}
 MSS = 1448
 PING_WIRE = 2 + HEADER_BYTES
 
@@ -170,3 +174,17 @@ def test_a_kernel_does_not_give_up_on_bytes_that_are_being_acknowledged():
     seen = run(drive(Row(0.0, rtt_s=0.08, down_bps=64e3, up_bps=64e3), end_s=1200.0), config, telemetry(1000.0, size=1_000_000))
     assert len(attempts(seen)) == 1
     assert seen.outcomes == [("delivered", "")]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_new_connection_after_a_gap_does_not_wait_for_what_the_old_one_would_resend(seed):
+    """A minute without coverage: the old connection's next retransmission is seconds away, the new one's first is not."""
+    rows = [Row(0.0, rtt_s=0.08, **FAST), Row(10.0, 0, LinkState.LOST, 0.08, **FAST), Row(70.0, rtt_s=0.08, **FAST)]
+    workload = replace(
+        NOTHING_TO_SEND, ota=OTA(chunk_bytes=256 * KIB, image_bytes=8 * 1024 * KIB, every_s=5.0), telemetry=Telemetry()
+    )
+    config = MQTTPersistent(keep_alive_s=10.0, backoff=Backoff(policy="full_jitter"))
+    seen = run(drive(*rows, end_s=200.0), config, workload, seed=seed, phases_fixed=False)
+    again = next(row for row in attempts(seen) if row.ready_s > 70.0)
+    came = [at for at in delivered(seen) if at > again.connack_s]
+    assert min(came) - again.connack_s < 0.5
