@@ -118,10 +118,10 @@ def _disruptions(
     columns = ("kind", "start_s", "end_s", "before", "after")
     events = [Event(*row) for row in disruptions.sort("start_s").select(columns).iter_rows()]
     deaths = [event for event in events if starts_episode(event)]
-    for event, following in zip(deaths, [*deaths[1:], None], strict=True):
+    for number, event in enumerate(deaths):
         start = event.start_s
         where = f"{event.kind} at {start:.1f} s"
-        until_s = following.start_s if following is not None else math.inf
+        until_s = deaths[number + 1].start_s if number + 1 < len(deaths) else math.inf
         gave_up = [_gave_up(pick["connections"][side], start, until_s) for side in (0, 1)]
         waited = pl.concat([_waited(pick["messages"][side], start, until_s, gave_up[side]) for side in (0, 1)]).unique()
         found = []

@@ -119,8 +119,9 @@ def paired_difference(
 ) -> Difference:
     """Paired difference a - b over drives; `a[i]` and `b[i]` are of the same drive, None where there is no data.
 
-    The verdict is about a: `better` or `worse` where the interval excludes 0. Where all drives gave the same difference
-    no interval is drawn and its sign decides; a single drive is no evidence.
+    The verdict is about a: `better` or `worse` where the interval excludes 0 and there are drives enough: that n differences
+    have one sign happens by chance with 2^(1 - n). Where all drives gave the same difference no interval is drawn and its
+    sign decides; a single drive is no evidence.
     """
     if len(a) != len(b):
         raise ValueError("paired values must be of the same drives")
@@ -131,6 +132,8 @@ def paired_difference(
     p_value = None if interval.low is None else _p_value(np.array(differences), seed)
     if interval.low is not None and interval.high is not None:
         sign = 1 if interval.low > 0 else -1 if interval.high < 0 else 0
+        if 2.0 ** (1 - len(pairs)) >= 1.0 - confidence:
+            sign = 0
     elif interval.note == NOTHING_VARIED and interval.mean is not None:
         # a difference within rounding of the values themselves is none
         scale = max(abs(value) for pair in pairs for value in pair)

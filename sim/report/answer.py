@@ -129,6 +129,8 @@ def _tie(evidence: Evidence, group: list[str], usable: Sequence[str], behind: li
 def _range(evidence: Evidence, group: Sequence[str], name: str) -> str:
     """The lowest and the highest mean of a group, each with its interval."""
     found = [found for one in group if (found := evidence.interval(one, name)) and found["mean"] is not None]
+    if not found:
+        return "unknown"
     low, high = (with_interval(name, pick(found, key=lambda one: one["mean"])) for pick in (min, max))
     return f"{low} to {high}"
 

@@ -28,7 +28,14 @@ def log_of(tmp_path, *lines):
 
 
 def test_a_log_that_fits_agrees_and_one_that_does_not_parts(tmp_path, model):
-    fits = ["0.4,connected,", "17.0,disconnected,", "19.6,connected,", "5.1,delivered,ota:1", "19.5,delivered,3"]
+    fits = [
+        "0.4,connected,",
+        "17.0,disconnected,",
+        "19.6,connected,",
+        "5.1,delivered,ota:1",
+        "10.1,delivered,2",
+        "19.5,delivered,3",
+    ]
     rows = compare_field_log("mqtt_persistent", model, log_of(tmp_path, *fits), Tolerance())
     assert [row for row in rows if not row.agrees] == []
     late = [*fits[:-1], "22.5,delivered,3"]
@@ -36,6 +43,12 @@ def test_a_log_that_fits_agrees_and_one_that_does_not_parts(tmp_path, model):
     parting = first_parting(rows)
     assert (parting.where, parting.live) == ("message 3", 22.5)
     assert parting.difference == pytest.approx(22.5 - 19.565, abs=0.01)
+
+
+def test_a_delivery_that_the_log_does_not_have_parts(tmp_path, model):
+    lines = ["0.4,connected,", "17.0,disconnected,", "19.6,connected,", "5.1,delivered,ota:1", "19.5,delivered,3"]
+    rows = compare_field_log("mqtt_persistent", model, log_of(tmp_path, *lines), Tolerance())
+    assert [(row.where, row.live) for row in rows if not row.agrees] == [("message ota 2", None)]
 
 
 def test_a_missing_connection_and_an_unknown_message_part(tmp_path, model):

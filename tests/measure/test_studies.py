@@ -76,8 +76,8 @@ def test_p_values_agree_with_the_interval_and_are_never_below_the_sign_test():
         found = paired_difference(differences, [0.0] * 25, "lower", seed=2)
         assert (found.p_value < 0.05) == (found.verdict != "no evidence") or abs(found.p_value - 0.05) < 0.005
     four = paired_difference([1.0, 1.1, 0.9, 1.2], [0.0] * 4, "lower", seed=1)
-    assert four.verdict == "worse"  # its interval excludes 0 ...
-    assert four.p_value == 2.0**-3  # ... but four equal signs happen by chance with 1/8
+    assert four.interval.low > 0.0  # its interval excludes 0 ...
+    assert (four.verdict, four.p_value) == ("no evidence", 2.0**-3)  # ... but four equal signs happen by chance with 1/8
 
 
 def test_the_same_seed_rarely_finds_what_is_not_there():

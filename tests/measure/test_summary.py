@@ -47,9 +47,10 @@ def test_objectives_are_judged(content: dict) -> None:
 def test_comparisons_are_against_the_first_that_is_no_baseline(content: dict) -> None:
     assert {row["b"] for row in content["comparisons"]} == {"mqtt_persistent"}
     assert content["comparison_count"] == len(content["comparisons"]) == 4 * 6
-    verdict = {(row["a"], row["metric"]): row["verdict"] for row in content["comparisons"]}
-    assert verdict["static_push", "all.delivered_within_60s"] == "worse"
-    assert verdict["hybrid", "recovery_s.mean"] == "better"
+    found = {(row["a"], row["metric"]): row for row in content["comparisons"]}
+    assert found["static_push", "all.delivered_within_60s"]["high"] < 0.0
+    assert found["hybrid", "recovery_s.mean"]["high"] < 0.0
+    assert {row["verdict"] for row in found.values() if row["low"] is not None} == {"no evidence"}  # five drives carry none
 
 
 def test_the_drive_has_the_same_facts_for_every_strategy(content: dict) -> None:
