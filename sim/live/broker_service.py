@@ -114,6 +114,8 @@ class BrokerService:
         self.connections_made = 0
         self._recorder = recorder
         self._ssl = ssl
+        # the machine is told of a connection when TLS is done; a handshake may take as long as CONNECT
+        self._handshake_s = limits.connect_timeout_s if ssl is not None and limits.connect_timeout_s < NEVER else None
         self._most_connections = min(connections, files_at_most())
         self._server: asyncio.Server | None = None
         self._open: dict[int, BrokerConnection] = {}
@@ -137,7 +139,13 @@ class BrokerService:
 
         try:
             self._server = await loop.create_server(
-                connection, self.host, self.port, ssl=self._ssl, reuse_address=True, backlog=_BACKLOG
+                connection,
+                self.host,
+                self.port,
+                ssl=self._ssl,
+                reuse_address=True,
+                backlog=_BACKLOG,
+                ssl_handshake_timeout=self._handshake_s,
             )
         except OSError as error:
             why = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else error.strerror or str(error)

@@ -10,7 +10,7 @@ from sim.measure.metrics_catalog import metric
 from sim.report.evidence import Evidence
 from sim.report.numbers import NBSP, count, percent, significant, with_bounds
 
-#: heading of a part -> metric -> (heading, unit). Two parts, so that each fits the width of a page. Counts are per drive.
+#: heading of a part -> metric -> (heading, unit). Several parts, so that each fits the width of a page. Counts are per drive.
 PARTS: dict[str, dict[str, tuple[str, str]]] = {
     "What arrives": {
         "all.delivered_within_10s": ("within 10 s", "%"),
@@ -20,6 +20,8 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
         "all.latency_s.mean_capped": ("mean latency", "s"),
         "all.lost": ("lost", "per drive"),
         "all.duplicates": ("twice", "per drive"),
+    },
+    "The update": {
         "ota.completed_share": ("image", "% arrived"),
         "ota.complete_s": ("image complete", "s"),
         "ota.resent_bytes": ("image resent", "bytes"),

@@ -66,6 +66,8 @@ SEED_OF: dict[tuple[str, str], Any] = {
     ("mqtt_clean_session", "address_watch"): "poll",
     ("ddns_heartbeat", "address_watch"): "off",
 }
+#: The strategies whose values these are.
+SEED_USES = ("mqtt_persistent", "ddns_heartbeat", "hybrid", "mqtt_clean_session", "static_push")
 UNKNOWN = object()
 
 

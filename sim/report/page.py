@@ -15,7 +15,9 @@ from sim.report.kinds_table import cost_rows, kind_rows, ledger_lines, stats_row
 from sim.report.method import MODEL_PAGE, method, provenance
 from sim.report.names import made_by_a_report
 from sim.report.rendering import Output, Shown, render_figure, render_page, write_output
+from sim.report.seed_defaults import seed_defaults
 from sim.report.settings_table import broker_lines, paste_block, variants
+from sim.report.supported import supported
 from sim.report.tables import csv_tables
 
 
@@ -69,6 +71,8 @@ def _content(evidence: Evidence, shown: list[Shown], found: list[Any]) -> dict[s
         ],
         "method": method(evidence),
         "model_page": MODEL_PAGE,
+        "supported": supported(evidence),
+        "defaults": seed_defaults(evidence),
         "validated": evidence.run.folder is not None and is_validation(evidence.run.folder),
         "drives": evidence.drives,
         "strategies": [

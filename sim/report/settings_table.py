@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sim.report.configuration import key_in_file
 from sim.report.evidence import Evidence
 from sim.report.knobs import UNKNOWN, flat, mosquitto_lines, paste_line, seed_value
 from sim.report.numbers import difference
@@ -83,7 +84,7 @@ def _knobs(use: str, config: Mapping[str, Any], changed: Mapping[str, Any]) -> t
         seed = seed_value(use, key)
         rows.append(
             Knob(
-                _key(key),
+                key_in_file(key),
                 "" if seed is UNKNOWN else setting_text(key, seed),
                 setting_text(key, base),
                 setting_text(key, config[key]),
@@ -92,14 +93,6 @@ def _knobs(use: str, config: Mapping[str, Any], changed: Mapping[str, Any]) -> t
         )
         pasted.add(line)
     return tuple(rows)
-
-
-def _key(path: str) -> str:
-    """The name of a setting in the scenario file, where values carry the unit: keep_alive_s -> keep_alive."""
-    for suffix in ("_s", "_bytes", "_bps"):
-        if path.endswith(suffix):
-            return path.removesuffix(suffix)
-    return path
 
 
 def setting_text(path: str, value: Any) -> str:

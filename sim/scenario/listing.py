@@ -31,7 +31,7 @@ def listing(what: str | None = None) -> Iterator[str]:
 
 def _scenarios() -> Iterator[tuple[str, str]]:
     folder = Path("scenarios") if Path("scenarios").is_dir() else _SHIPPED
-    for path in sorted(folder.glob("*.yaml")):
+    for path in [*sorted(folder.glob("*.yaml")), *sorted(folder.glob("failures/*.yaml"))]:
         try:
             content = read_yaml(read_text(path), str(path)).value
             about = one_line(content.get("description") or "no description", 160)

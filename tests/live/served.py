@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import threading
 from collections.abc import Iterator
+from ssl import SSLContext
 from typing import Any
 
 from sim.live.broker_service import SERVED_LIMITS, BrokerService
@@ -15,11 +16,11 @@ from sim.protocols.broker_presets import PRESETS
 
 @contextlib.contextmanager
 def served_broker(
-    preset: str = "spec", *, recorder: Any = None, connections: int = 1000, **limits: Any
+    preset: str = "spec", *, recorder: Any = None, connections: int = 1000, ssl: SSLContext | None = None, **limits: Any
 ) -> Iterator[BrokerService]:
     """Start the service, hand it out, stop it, and see that nothing in it raised."""
     bounds = dataclasses.replace(SERVED_LIMITS, **limits)
-    service = BrokerService(PRESETS[preset][0], port=0, limits=bounds, recorder=recorder, connections=connections)
+    service = BrokerService(PRESETS[preset][0], port=0, limits=bounds, recorder=recorder, connections=connections, ssl=ssl)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()

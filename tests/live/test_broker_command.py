@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from sim.cli import main
+from sim.live.broker_command import tls_of
 from sim.live.certificates import issue, write
 from sim.live.mqtt_codec import encode
 from sim.protocols.mqtt_packets import V311, Connect
@@ -111,6 +112,14 @@ def test_it_serves_in_tls_with_the_certificates_of_the_lab(certificates):
         assert _answer(port, trusting) == b""
         trusting.load_cert_chain(certificates / "vmg.crt", certificates / "vmg.key")
         assert _answer(port, trusting) == CONNACK
+
+
+def test_a_tls_handshake_that_does_not_go_on_is_ended(certificates):
+    context = tls_of(certificates / "server.crt", certificates / "server.key", None)
+    with served_broker(ssl=context, connect_timeout_s=0.4) as service:
+        with socket.create_connection(("127.0.0.1", service.port), timeout=5) as silent:
+            assert silent.recv(1) == b""
+        assert _answer(service.port, ssl.create_default_context(cafile=str(certificates / "ca.crt"))) == CONNACK
 
 
 # --- mistakes -----------------------------------------------------------------------------------------------------------
