@@ -314,6 +314,11 @@ def hosted(machine: Any) -> MachineBase:
     return machine if isinstance(machine, MachineBase) else ForeignMachine(machine)
 
 
+def _goes_before(name: str, other: str) -> bool:
+    """Of two deadlines at the same instant."""
+    return (not name.endswith("_timeout"), name) < (not other.endswith("_timeout"), other)
+
+
 class Deadlines:
     """Named absolute deadlines of one machine, shared by the parts it is composed of. `earliest` is O(1) to read.
 
@@ -353,12 +358,15 @@ class Deadlines:
         return self._at.get(name, NEVER)
 
     def due(self, now: float) -> str | None:
-        """Remove and return the name of the earliest deadline that is due, ties by name; None where none is."""
+        """Remove and return the name of the earliest deadline that is due; None where none is.
+
+        Ties: what times out does so before anything else happens, then by name.
+        """
         if self.earliest > now:
             return None
         found = ""
         for name, at_s in self._at.items():
-            if at_s == self.earliest and (not found or name < found):
+            if at_s == self.earliest and (not found or _goes_before(name, found)):
                 found = name
         del self._at[found]
         self._find_earliest()

@@ -29,6 +29,10 @@ _GIVES_UP_AT_LEAST_S: Final = 0.6  # no sender gives up earlier than one doublin
 _WINDOW_MAX_BYTES: Final = 6 * 1024 * 1024  # Linux tcp_rmem[2]
 
 
+def _from(taken: tuple[float, float, Flow]) -> float:
+    return taken[0]
+
+
 class Flow:
     """One direction of one transport."""
 
@@ -149,7 +153,7 @@ class Link:
         self._stalled_s = 0.0  # when the last one began in which its bytes got lost
         self._resumed_s = 0.0  # when the write went on after it
         # down, up: (from, until, whose): taken by what a transport resends after an interruption that is not over yet
-        self._later: list[tuple[float, float, Flow] | None] = [None, None]
+        self._later: tuple[list[tuple[float, float, Flow]], list[tuple[float, float, Flow]]] = ([], [])
         self._any_later = False
         self._begin = self._end = self._until = 0.0  # of the row, and of the stretch that it is in
         self._stretch = self._address = self._state = 0
@@ -281,47 +285,51 @@ class Link:
         Simplification: a write of at most the initial window waits for others no longer than the link's bounded queue takes;
         a larger one waits for all that was written before it, instead of sharing the rate with it.
         """
-        later = self._later[up] if self._any_later else None
-        if later is not None and later[0] <= now:
-            self._stand_later(up, None)
-            if up:
-                self._up_free_s = max(self._up_free_s, later[1])
-            else:
-                self._down_free_s = max(self._down_free_s, later[1])
-            later = None
+        later = self._pending(up, now) if self._any_later else None
         free_s = self._up_free_s if up else self._down_free_s
         start = max(now, flow.last_finish_s)
-        if start >= free_s and later is None:
+        if start >= free_s and not later:
             return start
         rate = self.rate_at(now, up)
         short = wire <= self._initial_window_bytes
         if free_s > start:
             start = max(start, min(free_s, now + self._queue_bytes * 8.0 / rate) if short else free_s)
-        if later is not None and not short and start < later[1] and start + wire * 8.0 / rate > later[0]:
-            start = later[1]
+        if later and not short:
+            lasts_s = wire * 8.0 / rate
+            for from_s, until_s, _whose in later:
+                if start < until_s and start + lasts_s > from_s:
+                    start = until_s
         return start
 
-    def _stand_later(self, up: bool, taken: tuple[float, float, Flow] | None) -> None:
-        """What is resent after an interruption takes the link's time from then on, not before.
+    def _pending(self, up: bool, now: float) -> list[tuple[float, float, Flow]]:
+        """Times after `now` that are taken by what is resent after an interruption, and by what waits for it; rising."""
+        later = self._later[up]
+        if later and later[0][1] <= now:
+            later[:] = [taken for taken in later if taken[1] > now]
+            self._any_later = bool(self._later[0] or self._later[1])
+        return later
 
-        Simplification: where several transports resend, the time is given back with the last of them.
-        """
-        self._later[up] = taken
-        self._any_later = self._later[0] is not None or self._later[1] is not None
+    def _take_later(self, flow: Flow, up: bool, from_s: float, until_s: float) -> None:
+        later = self._later[up]
+        for number, (begin, end, whose) in enumerate(later):
+            if whose is flow and end == from_s:
+                later[number] = (begin, until_s, flow)
+                return
+        later.append((from_s, until_s, flow))
+        later.sort(key=_from)
+        self._any_later = True
 
     def _take(self, flow: Flow, up: bool, begun: float, finish: float, stalled_s: float) -> None:
         """A write has its place in the link's FIFO from `begun` to `finish`, with an interruption from `stalled_s` on, if any."""
         free_s = self._up_free_s if up else self._down_free_s
         later = self._later[up] if self._any_later else None
         if self._resent:
-            from_s = min(later[0], self._resumed_s) if later is not None else self._resumed_s
-            self._stand_later(up, (from_s, max(later[1], finish) if later is not None else finish, flow))
+            self._take_later(flow, up, max(begun, self._resumed_s), finish)
             if stalled_s > begun:
                 self._take_until(up, stalled_s)
                 flow.stalls_s = stalled_s
-        elif later is not None and begun >= later[0]:
-            until_s = max(later[1] + finish - begun if begun < later[1] else finish, finish)
-            self._stand_later(up, (later[0], until_s, later[2]))
+        elif later and begun >= later[0][0]:
+            self._take_later(flow, up, begun, finish)
         else:
             # what goes out before the tail of the queue pushes the tail back
             self._take_until(up, finish if finish > free_s else free_s + (finish - begun))
@@ -522,9 +530,10 @@ class Link:
 
     def release(self, flow: Flow, up: bool, now: float) -> list[tuple[str, int]]:
         """A transport is over: what it had not sent no longer takes the link's time. Returns (purpose, bytes) of that."""
-        later = self._later[up] if self._any_later else None
-        if later is not None and later[2] is flow:
-            self._stand_later(up, None)
+        if self._any_later:
+            later = self._later[up]
+            later[:] = [taken for taken in later if taken[2] is not flow]
+            self._any_later = bool(self._later[0] or self._later[1])
         free_s = self._up_free_s if up else self._down_free_s
         stalled = flow.resent_until_s > now
         if (flow.stalls_s if stalled else flow.last_finish_s) >= free_s > now:
