@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import sim.machine
+from sim import compiled
 from sim.cli import main
 from sim.scenario.user_machine import FIELDS
 
@@ -272,6 +273,15 @@ ALLOWED = {
 }
 
 
+#: What the compiled form of the lab refuses by itself, in the user's own line: values of another type, subclasses of actions.
+COMPILED_REFUSES = {
+    "an action of one's own",
+    "an exception inside the lab's own code",
+    "opens a name that is no text",
+    "delivers something else",
+}
+
+
 def _write(folder: Path, parts: dict[str, str]) -> Path:
     filled = {"vehicle": "pass", "server": "pass", "build": "pass", "build_server": "pass"} | parts
     source = SOURCE
@@ -295,8 +305,12 @@ def test_one_line_and_exit_code_2(tmp_path: Path, case: str, capfd: pytest.Captu
     assert main(["run", str(path), "--out", str(tmp_path / "out")]) == 2
     captured = capfd.readouterr()
     (line,) = captured.err.splitlines()
-    assert line.startswith(beginning.replace("FILE", str(tmp_path / "own.py")))
-    assert line.endswith(ALLOWED.get(case, ""))
+    if case in COMPILED_REFUSES and compiled.in_use():
+        assert line.startswith(f"{tmp_path / 'own.py'}:1")
+        assert ": Own: TypeError: " in line
+    else:
+        assert line.startswith(beginning.replace("FILE", str(tmp_path / "own.py")))
+        assert line.endswith(ALLOWED.get(case, ""))
     assert captured.out == ""
     assert not [found for found in (tmp_path / "out").rglob("*") if found.is_file()]
 
@@ -321,6 +335,7 @@ def test_debug_shows_where_it_came_from(tmp_path: Path, jobs: str, capfd: pytest
     assert "ZeroDivisionError: division by zero\n" in err
 
 
+@pytest.mark.skipif(compiled.in_use(), reason="compiled classes do not say what types their fields have")
 def test_the_checked_fields_are_those_of_the_actions() -> None:
     assert set(FIELDS) == set(typing.get_args(sim.machine.Action))
     for action, fields in FIELDS.items():

@@ -6,8 +6,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +22,7 @@ from sim.report.numbers import difference, valued
 from sim.study.gate import Check, Gate, GateResult, judge
 from sim.study.pairing import NotPaired, Paired, pair, read_side
 from sim.study.run import write_json
+from sim.study.run_folder import new_run_folder, results_writable
 
 FOLDER = "comparisons"
 
@@ -123,10 +122,7 @@ def check_in_words(check: Check) -> str:
 
 
 def _write(folder: Path, found: Compared, content: dict[str, Any]) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        work.chmod(0o755)
+    with new_run_folder(folder.parent, folder.name) as work, results_writable(folder.parent):
         gate = found.gate
         if gate is not None:
             content |= {"verdict": gate.verdict, "checks": [dataclasses.asdict(check) for check in gate.checks]}
@@ -144,12 +140,6 @@ def _write(folder: Path, found: Compared, content: dict[str, Any]) -> None:
             warnings=gate.warnings if gate else (),
             joint=gate.confidence if gate else CONFIDENCE,
         )
-        if folder.exists():
-            shutil.rmtree(folder)
-        work.rename(folder)
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        raise
 
 
 def table(comparison: Comparison) -> pl.DataFrame:

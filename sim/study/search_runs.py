@@ -13,6 +13,7 @@ from sim.report.search_pages import write_sensitivity_report, write_tuning_repor
 from sim.scenario.space import Range
 from sim.study.manifest import plain
 from sim.study.run import write_json
+from sim.study.run_folder import new_run_folder, results_writable
 from sim.study.search import Searched
 from sim.study.sensitivity import analyse
 from sim.study.sweep import METRICS
@@ -48,11 +49,12 @@ def run_sensitivity(
     }  # fmt: skip
     identity = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:10]
     folder = searched.out / base.name / f"sensitivity-{identity}"
-    folder.mkdir(parents=True, exist_ok=True)
-    rows.write_csv(folder / "sensitivity.csv")
-    rows.write_parquet(folder / "sensitivity.parquet")
-    write_json(folder / "manifest.json", content | {"command": command})
-    write_sensitivity_report(folder, base.name, rows, [*_facts(searched, ranges), ("samples", f"{samples}, {method}")], command)
+    facts = [*_facts(searched, ranges), ("samples", f"{samples}, {method}")]
+    with new_run_folder(folder.parent, folder.name) as work, results_writable(folder.parent):
+        rows.write_csv(work / "sensitivity.csv")
+        rows.write_parquet(work / "sensitivity.parquet")
+        write_json(work / "manifest.json", content | {"command": command})
+        write_sensitivity_report(work, base.name, rows, facts, command)
     return folder, rows
 
 
@@ -64,17 +66,18 @@ def run_tune(
     frame = table(tuned)
     text = as_yaml(searched, tuned, tuned.best)
     folder = tuned.run_dir
-    frame.write_csv(folder / "trials.csv")
-    (folder / "tuned.yaml").write_text(text, encoding="utf-8")
     content = {
         "kind": "tune", "scenario": searched.source.base.name, "strategy": strategy, "objectives": list(tuned.objectives),
         "ranges": [plain(one) for one in ranges], "trials": len(tuned.trials), "front": [one.number for one in tuned.front],
         "command": command,
     }  # fmt: skip
-    write_json(folder / "manifest.json", content)
-    write_tuning_report(
-        folder, searched.source.base.name, frame, [one.key for one in ranges], tuned.objectives, tuned.best.metrics,
-        tuned.best.number, _facts(searched, ranges), command,
-        f"Its values: {', '.join(f'{key} = {value}' for key, value in tuned.best.values.items())}.",
-    )  # fmt: skip
+    with results_writable(folder):  # the study's journal is in it: what is written here stands beside that
+        frame.write_csv(folder / "trials.csv")
+        (folder / "tuned.yaml").write_text(text, encoding="utf-8")
+        write_json(folder / "manifest.json", content)
+        write_tuning_report(
+            folder, searched.source.base.name, frame, [one.key for one in ranges], tuned.objectives, tuned.best.metrics,
+            tuned.best.number, _facts(searched, ranges), command,
+            f"Its values: {', '.join(f'{key} = {value}' for key, value in tuned.best.values.items())}.",
+        )  # fmt: skip
     return tuned, frame, text

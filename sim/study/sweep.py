@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from sim.study.execute import LOCAL, Progress, Wanted, Work, execute
 from sim.study.manifest import file_hashes, plain, versions
 from sim.study.point_units import PointUnits, judged_intervals, judged_strategies, read_point
 from sim.study.run import write_json
+from sim.study.run_folder import new_run_folder, results_writable
 from sim.study.sweep_tables import leading_metric, sweep_tables
 from sim.study.unit import UnitKey, surroundings
 from sim.study.unit_store import UnitStore
@@ -159,10 +158,7 @@ def _write(
     report: bool,
 ) -> None:
     """Write the folder under a temporary name and put it in its place."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        work.chmod(0o755)
+    with new_run_folder(folder.parent, folder.name) as work, results_writable(folder.parent):
         for name, frame in tables.items():
             frame.write_parquet(work / f"{name}.parquet", compression="zstd")
             if name != "drives":
@@ -172,9 +168,3 @@ def _write(
             from sim.report.sweep_page import write_sweep_report
 
             write_sweep_report(work)
-        if folder.exists():
-            shutil.rmtree(folder)
-        work.rename(folder)
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        raise
