@@ -128,7 +128,9 @@ def test_two_runs_are_compared_on_the_same_drives(result: sim.Result, tmp_path: 
     pqc = sim.run(ONE_HANDOVER, sets=["server.tls=pqc"], replications=3, out=tmp_path, report=False)
     found = sim.compare(pqc, result.run_dir, metrics=["bytes.handshake"])
     assert found["a"].to_list() == found["b"].to_list() == result.strategies
-    assert found["verdict"].unique().to_list() == ["worse"]
+    varied = found["low"].is_not_null()
+    assert set(found.filter(varied)["verdict"]) <= {"no evidence"}  # three drives carry no verdict
+    assert set(found.filter(~varied)["verdict"]) <= {"worse"}  # nothing varied: the sign decides
     assert (found["difference"] > 10_000).all()
 
 
