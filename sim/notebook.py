@@ -150,7 +150,8 @@ def compare(
 
     With one run: each strategy minus `reference`, which is the first that is no baseline where not given. With two runs:
     each strategy of `a` minus the one of the same name in `b`; both must have the same drives and the same seed. Counts
-    and bytes are per drive. Fewer than six drives carry no verdict, unless nothing varied between them. A value beyond the end of the run counts as the end of the run.
+    and bytes are per drive. A value beyond the end of the run counts as the end of the run. Fewer than six drives carry no
+    verdict, unless nothing varied between them.
     """
     first = _evidence(a)
     if b is None:
