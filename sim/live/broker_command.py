@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from sim.live.arrival_order import new_event_loop
 from sim.live.broker_service import SERVED_LIMITS, BrokerService
 from sim.protocols.broker_presets import PRESETS
 
@@ -38,7 +39,8 @@ def serve(
     _allow_files()
     limits = dataclasses.replace(SERVED_LIMITS, refused_filters=tuple(refused_filters), keep_alive_max_s=keep_alive_max_s)
     service = BrokerService(PRESETS[preset][0], host, port, limits=limits, ssl=tls)
-    asyncio.run(_serve(service, preset, say))
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(_serve(service, preset, say))
 
 
 def tls_of(certificate: Path | None, key: Path | None, authority: Path | None) -> ssl.SSLContext | None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from ssl import SSLContext
 from typing import Any
 
+from sim.live.arrival_order import new_event_loop
 from sim.live.broker_service import SERVED_LIMITS, BrokerService
 from sim.protocols.broker_presets import PRESETS
 
@@ -21,7 +22,7 @@ def served_broker(
     """Start the service, hand it out, stop it, and see that nothing in it raised."""
     bounds = dataclasses.replace(SERVED_LIMITS, **limits)
     service = BrokerService(PRESETS[preset][0], port=0, limits=bounds, recorder=recorder, connections=connections, ssl=ssl)
-    loop = asyncio.new_event_loop()
+    loop = new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:
