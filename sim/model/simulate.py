@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import heapq
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -173,7 +174,12 @@ def run_until(env: simpy.Environment, until_s: float) -> None:
     collecting = gc.isenabled()
     gc.disable()
     try:
-        env.run(until=math.nextafter(until_s, math.inf))
+        # the instant itself, not a delay: env.run(until=number) adds one to now, and rounding may stop before what is due then
+        stop: Any = env.event()
+        stop._ok, stop._value = True, None
+        queue: Any = env
+        heapq.heappush(queue._queue, (math.nextafter(until_s, math.inf), 0, next(queue._eid), stop))
+        env.run(until=stop)
     finally:
         if collecting:
             gc.enable()

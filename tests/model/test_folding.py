@@ -104,7 +104,7 @@ def tables(seen: VehicleRun):
     fixed=st.booleans(),
     profile=st.sampled_from(["none", "hybrid"]),
 )
-@settings(max_examples=8, deadline=None, derandomize=True)
+@settings(max_examples=8, deadline=None)
 def test_a_run_with_folding_equals_one_without(name, rows, parked, workload, preset, seed, access, old_path, fixed, profile):
     server = dataclasses.replace(
         PLAIN, broker=Broker(preset=preset), tls=TLS(profile=profile, resumption="stateless"), refuse_share=0.1
