@@ -24,6 +24,7 @@ SINGLE = (
     "sim.model.link",
     "sim.model.network",
     "sim.model.server_side",
+    "sim.model.shared_nodes",
     "sim.record.journal",
     "sim.record.recorder",
     "sim.streams",

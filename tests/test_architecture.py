@@ -11,9 +11,10 @@ SIM = Path(__file__).resolve().parents[1] / "sim"
 SOURCES = sorted(SIM.rglob("*.py"))
 
 #: room -> the rooms whose modules it may import. `sim` stands for the modules that lie in no room.
-PURE = {"machine", "parking", "settings", "streams", "subclassing"}
+PURE = {"fleet", "machine", "parking", "settings", "streams", "subclassing"}
 MAY_IMPORT = {
     "machine": {"subclassing"},
+    "fleet": {"settings", "streams"},
     "parking": set(),
     "settings": set(),
     "streams": set(),
@@ -59,7 +60,7 @@ ONLY_IN = {
 }
 #: what makes a machine, a drive or a metric depend on anything but its arguments
 IMPURE = {"time", "random", "datetime", "secrets", "uuid", "threading", "os", "subprocess"}
-PURE_ROOMS = {"protocols", "strategies", "drive", "server", "measure", "machine", "parking", "streams"}
+PURE_ROOMS = {"protocols", "strategies", "drive", "server", "measure", "fleet", "machine", "parking", "streams"}
 
 
 def name_of(path: Path) -> str:

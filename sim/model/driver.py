@@ -12,6 +12,9 @@ Laws (tests/model/test_driver.py holds each):
 Run-ahead (folding): an input that comes before anything else this vehicle waits for (deadline, change, creation, other
 input, end of run) and touches nothing shared is handled at once, with its own later `now`. Else it is a SimPy event.
 `fold=False` makes every input an event of its own: the oracle, with equal records.
+
+Vehicles of a fleet that share the broker's nodes stand in one environment. What reaches a node (`_SHARED` and above) is
+handled in the order of the fleet's clock: a vehicle runs ahead up to its next such item and goes on when SimPy has come there.
 """
 
 from __future__ import annotations
@@ -49,8 +52,9 @@ from sim.machine import (
     hosted,
 )
 from sim.model.link import Flow
-from sim.model.network import Network, Transport
+from sim.model.network import Attempt, Network, Opening, Transport
 from sim.protocols.http import BodyPart, HTTPRequest, HTTPResponse
+from sim.protocols.mqtt_packets import Connect
 from sim.record.journal import SERVER, VEHICLE, Journal
 from sim.record.recorder import Recorder
 from sim.server.timeline import Change
@@ -73,6 +77,13 @@ _WRITE_RESUMED: Final = 7
 _ADDRESS_CHANGED: Final = 8
 _SERVER_CHANGED: Final = 9
 _IGNITION_CHANGED: Final = 10
+_SHARED: Final = 11  # from here on: what reaches a node that others share
+_SYN_AT_NODE: Final = 11
+_HELLO_AT_NODE: Final = 12
+_CONNECT_AT_NODE: Final = 13
+_PACKET_AT_NODE: Final = 14
+
+_RANKS: Final = 1 << 40  # serial numbers of a vehicle, for the order of equal times in a fleet
 
 Item = tuple[Any, ...]  # (instant, order, serial, what, a, b): something posted
 
@@ -96,7 +107,8 @@ class Driver:
 
     __slots__ = (
         "_agenda", "_armed", "_by_id", "_created_s", "_creations", "_env", "_fold", "_folded", "_horizon_s",
-        "_item_callbacks", "_journal", "_listeners", "_machines", "_next_accepted_id", "_next_creation", "_serial", "_server",
+        "_item_callbacks", "_journal", "_listeners", "_machines", "_meets_packets", "_next_accepted_id", "_next_creation",
+        "_offset_s", "_rank", "_serial", "_server",
         "_server_changes", "_server_due_s", "_slot_a", "_slot_at", "_slot_b", "_slot_serial", "_slot_what", "_tracing",
         "_vehicle", "_vehicle_due_s", "_vehicle_host", "_wake_callbacks", "events", "handled", "network",
         "record",
@@ -116,13 +128,19 @@ class Driver:
         horizon_s: float,
         fold: bool = True,
         server_changes: tuple[tuple[float, Change, int], ...] = (),
+        rank: int = 0,
     ) -> None:
         """`machines` = (vehicle, server). `creations` in the order of time.
+
+        `rank`: of the vehicle among those in its environment; at equal times the lower one goes first.
 
         `server_changes`: what the server's machine is told of the server side, in the order of time.
         `listeners`: each (address, port) at which the server listens; `vehicle_host`: the name in the vehicle's certificate.
         """
         self._env = env
+        self._rank = rank * _RANKS
+        self._offset_s = network.offset_s
+        self._meets_packets = network.packets_meet
         self.network = network
         self._machines = machines
         self._vehicle = hosted(machines[VEHICLE])
@@ -179,7 +197,7 @@ class Driver:
         self._serial += 1
         if not self._fold:
             self._schedule(at, order, Wake(self._item_callbacks, at, what, a, b))
-        elif self._folded and self._slot_at == NEVER and order == _INPUT:
+        elif self._folded and self._slot_at == NEVER and order == _INPUT and what < _SHARED:
             self._slot_at = at
             self._slot_serial = self._serial
             self._slot_what = what
@@ -191,7 +209,9 @@ class Driver:
     def _schedule(self, at: float, order: int, event: Wake) -> None:
         # env.schedule() adds a delay to now and so may miss `at` by a rounding; the queue takes exact times
         env: Any = self._env
-        heapq.heappush(env._queue, (at if at > env._now else env._now, order, next(env._eid), event))
+        self._serial += 1
+        at += self._offset_s
+        heapq.heappush(env._queue, (at if at > env._now else env._now, order, self._rank + self._serial, event))
 
     def _item(self, event: Wake) -> None:
         """SimPy: a posted item is due (unfolded)."""
@@ -218,16 +238,16 @@ class Driver:
             return  # an earlier one was armed after it
         self._armed = NEVER
         if self._fold:
-            self._run_ahead()
+            self._run_ahead(event.at)
         else:
             self._next_due(event.at)
             self._arm()
 
-    def _run_ahead(self) -> None:
-        """Handle item after item of this vehicle in the order of law 6, to the end of the run.
+    def _run_ahead(self, reached_s: float) -> None:
+        """Handle item after item of this vehicle in the order of law 6, up to the next that touches something shared.
 
-        Nothing of an uncoupled vehicle touches anything shared, so its bound is the end of the run. The input posted last
-        mostly is the next one; it is kept in a slot and then costs no heap operation.
+        An uncoupled vehicle has none, its bound is the end of the run. SimPy's clock is at `reached_s`: what is due there
+        may touch it. The input posted last mostly is the next one; it is kept in a slot and then costs no heap operation.
         """
         agenda = self._agenda
         horizon_s = self._horizon_s
@@ -250,6 +270,10 @@ class Driver:
             first_s = agenda[0][0] if agenda else NEVER
             if first_s <= due_s and agenda:
                 if first_s > horizon_s:
+                    break
+                if agenda[0][3] >= _SHARED and first_s > reached_s:
+                    self._armed = first_s
+                    self._schedule(first_s, agenda[0][1], Wake(self._wake_callbacks, first_s))
                     break
                 item = heapq.heappop(agenda)
                 self._happen(item[0], item[3], item[4], item[5])
@@ -332,7 +356,12 @@ class Driver:
         if arrival == NEVER:
             self._journal.lost(now, packet, self.network.link.unsent_bytes)
         else:
-            self._post(arrival, _AT_SERVER if up else _AT_VEHICLE, transport, packet)
+            what = _AT_VEHICLE
+            if up:
+                what = _AT_SERVER
+                if self._meets_packets is not None and self.network.is_shared(transport):
+                    what = _CONNECT_AT_NODE if type(packet) is Connect else _PACKET_AT_NODE if self._meets_packets else _AT_SERVER
+            self._post(arrival, what, transport, packet)
         flow = transport.up if up else transport.down
         if flow.watch:
             self._check_sender(side, transport, flow, now)
@@ -382,6 +411,19 @@ class Driver:
             self._journal.lost(now, packet)
             self._answer_late(now, transport, 1)
 
+    def _connect_at_node(self, now: float, transport: Transport, packet: Any) -> None:
+        """A CONNECT is at a node that others share, which admits so many in a second and turns away what is too many."""
+        admitted_s = self.network.connect_arrived(transport, now)
+        if admitted_s < NEVER:
+            self._post(admitted_s, _AT_SERVER, transport, packet)
+        elif transport.open[1]:
+            self._lost(now, (transport, 1), "refused")
+            self._tell_vehicle(now, transport)
+
+    def _packet_at_node(self, now: float, transport: Transport, packet: Any) -> None:
+        """A packet is at a node that others share, and waits for its CPU."""
+        self._post(self.network.packet_arrived(transport, now), _AT_SERVER, transport, packet)
+
     def _answer_late(self, now: float, transport: Transport, end: int) -> None:
         """Data reached a closed end: its kernel answers with RST (RFC 9293 3.10.7.1)."""
         other = 1 - end
@@ -430,11 +472,21 @@ class Driver:
         if not end and address < 0:
             self._post(now, _LOST, (transport, 0), "no_address")
             return
+        known = (action.address, action.port) in self._listeners
         if end:
             opening = network.open_from_server(transport, action.address, action.peer, self._vehicle_host, now)
+        elif network.is_shared(transport):
+            transport.path_end_s = network.link.path_end(transport.address, now)
+            self._next_syn(network.begin(transport, known, row.attempt, now))
+            return
         else:
-            opening = network.open_from_vehicle(transport, (action.address, action.port) in self._listeners, row.attempt, now)
-        transport.path_end_s = min(network.link.path_end(transport.address, now), transport.mapping_end_s)
+            opening = network.open_from_vehicle(transport, known, row.attempt, now)
+        self._goes(transport, opening, now)
+
+    def _goes(self, transport: Transport, opening: Opening, now: float) -> None:
+        """How the opening of a transport goes is known."""
+        end, row = transport.opener, transport.row
+        transport.path_end_s = min(self.network.link.path_end(transport.address, now), transport.mapping_end_s)
         if opening.failed_s < NEVER:
             self._post(opening.failed_s, _LOST, (transport, int(end)), opening.reason)
             row.tcp_s = opening.tcp_s if opening.tcp_s < NEVER else math.nan
@@ -446,6 +498,33 @@ class Driver:
         flow = transport.down if end else transport.up
         if flow.sender_gone_s < NEVER:
             self._post(flow.sender_gone_s, _LOST, (transport, int(end)), "timed_out")
+
+    def _next_syn(self, attempt: Attempt) -> None:
+        """Nobody has answered so far: the kernel sends SYN again, and gives up in the end."""
+        for arrives_s, back_s in attempt.syns:
+            self._post(arrives_s, _SYN_AT_NODE, attempt, back_s)
+            return
+        self._post(attempt.gives_up_s, _LOST, (attempt.transport, 0), "timed_out")
+
+    def _syn_at_node(self, now: float, attempt: Attempt, back_s: float) -> None:
+        transport, opening = attempt.transport, attempt.opening
+        if not transport.open[0]:
+            return
+        if not self.network.syn_arrived(attempt, now, back_s):
+            self._next_syn(attempt)
+        elif opening.failed_s < NEVER or attempt.hello_s == NEVER:
+            self._goes(transport, opening, now)
+        else:
+            transport.row.tcp_s = opening.tcp_s
+            self._post(attempt.hello_s, _HELLO_AT_NODE, attempt, None)
+
+    def _hello_at_node(self, now: float, attempt: Attempt, _b: Any) -> None:
+        transport, opening = attempt.transport, attempt.opening
+        if not transport.open[0] and transport.row.noticed_s < opening.tcp_s:
+            return  # it was given up before TCP stood, and no ClientHello was sent
+        self.network.hello_arrived(attempt, now)
+        if transport.open[0]:
+            self._goes(transport, opening, now)
 
     def _opened(self, now: float, transport: Transport, resumed: bool) -> None:
         end = transport.opener
@@ -598,10 +677,13 @@ class Driver:
 
     def _on_the_way(self) -> list[Any]:
         """Packets that have not arrived at the end of the run; unfolded, they stand in SimPy's queue."""
-        arrivals = (_AT_VEHICLE, _AT_SERVER)
+        arrivals = (_AT_VEHICLE, _AT_SERVER, _CONNECT_AT_NODE, _PACKET_AT_NODE)
         found = [item[5] for item in self._agenda if item[3] in arrivals]
         if not self._fold:
-            found += [event.b for *_, event in self._env._queue if isinstance(event, Wake) and event.what in arrivals]
+            queue = [
+                event for *_, event in self._env._queue if isinstance(event, Wake) and event.callbacks is self._item_callbacks
+            ]
+            found += [event.b for event in queue if event.what in arrivals]
         return found
 
 
@@ -626,6 +708,10 @@ _OCCURRENCES: Final[dict[int, Callable[..., None]]] = {
     _ADDRESS_CHANGED: Driver._address_changed,
     _SERVER_CHANGED: Driver._server_changed,
     _IGNITION_CHANGED: Driver._ignition_changed,
+    _SYN_AT_NODE: Driver._syn_at_node,
+    _HELLO_AT_NODE: Driver._hello_at_node,
+    _CONNECT_AT_NODE: Driver._connect_at_node,
+    _PACKET_AT_NODE: Driver._packet_at_node,
 }
 
 #: action type -> how the driver performs it

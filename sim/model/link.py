@@ -586,6 +586,16 @@ class Link:
                 return at + rtt
         return NEVER
 
+    def syns(self, address: int, now: float) -> Iterator[tuple[float, float]]:
+        """The SYNs of the vehicle's connect() at `now` that arrive, and whose answer would: (at the server, back here)."""
+        for after in syn_instants(self._tcp):
+            at = now + after
+            if self.address_at(at) == address and self._state == _HELD:
+                at = self._end
+            rtt = self.rtt_at(at)
+            if self.clear_until(at, address) > at + rtt:
+                yield at + 0.5 * rtt, at + rtt
+
     def resent(self, address: int, sent: float, from_s: float) -> float:
         """When a packet that was sent at `sent`, and is resent while nobody answers, arrives first at `from_s` or later."""
         if from_s == NEVER:

@@ -7,7 +7,7 @@ instant of the call, so the driver knows at once when (and whether) something wi
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,10 +16,11 @@ from sim.drive.timeline import LinkTimeline
 from sim.machine import NEVER
 from sim.model.link import Flow, Link
 from sim.model.server_side import NO_NODE, ServerSide
+from sim.model.shared_nodes import SharedNodes
 from sim.protocols.dns import Cache
 from sim.protocols.server import Server
 from sim.protocols.tcp import HEADER_BYTES, syn_gives_up_s
-from sim.protocols.tls import RECORD_BYTES, RECORD_OVERHEAD_BYTES, can_resume, handshake
+from sim.protocols.tls import RECORD_BYTES, RECORD_OVERHEAD_BYTES, Handshake, can_resume, handshake
 from sim.record.recorder import Connection, Recorder
 
 RRC_TAIL_S: Final = 10.0  # RRC inactivity timer (docs/sources.md, real-world 3: 10 s, sweep 5 to 30 s)
@@ -70,6 +71,25 @@ class Opening:
     lost_s: float = NEVER  # when the opener is told that the other end has gone meanwhile
 
 
+class Attempt:
+    """A connection under way to a node that a fleet shares: what it gets there is known when its packets are there."""
+
+    __slots__ = ("costs", "gives_up_s", "hello_s", "index", "known", "opening", "ready_s", "syns", "transport")
+
+    def __init__(
+        self, transport: Transport, known: bool, index: int, syns: Iterator[tuple[float, float]], gives_up_s: float
+    ) -> None:
+        self.transport = transport
+        self.known = known
+        self.index = index
+        self.syns = syns  # (at the node, answered back here)
+        self.gives_up_s = gives_up_s
+        self.opening = Opening()
+        self.ready_s = NEVER  # when the node accepts it
+        self.costs: Handshake | None = None
+        self.hello_s = NEVER  # when its ClientHello is at the node
+
+
 class Network:
     """The network of one vehicle."""
 
@@ -86,6 +106,7 @@ class Network:
         "_returns",
         "_server",
         "_settings",
+        "_shared",
         "_side",
         "_ticket_died",
         "_ticket_node",
@@ -94,6 +115,8 @@ class Network:
         "_two_segments",
         "_up_cells",
         "link",
+        "offset_s",
+        "packets_meet",
         "radio_active_s",
         "record",
         "refuse",
@@ -102,11 +125,13 @@ class Network:
 
     def __init__(
         self, timeline: LinkTimeline, server: Server, settings: NetworkSettings, record: Recorder, *, queue_bytes: int,
-        refuse: Callable[[int], float] | None = None, side: ServerSide | None = None,
+        refuse: Callable[[int], float] | None = None, side: ServerSide | None = None, shared: SharedNodes | None = None,
+        offset_s: float = 0.0,
     ) -> None:  # fmt: skip
         """`refuse(i)` is a draw in (0, 1) for the vehicle's i-th connection, against server.refuse_share.
 
-        `side`: the server side, where it has more than one node that never fails.
+        `side`: the server side, where it has more than one node that never fails. `shared`: its nodes, where a fleet shares
+        them; then the vehicle's clock shows 0 at `offset_s` of the fleet's.
         """
         self.timeline = timeline
         self.link = Link(timeline, server.tcp, queue_bytes=queue_bytes)
@@ -117,6 +142,10 @@ class Network:
         self._tls_bytes = RECORD_OVERHEAD_BYTES if server.tls.profile != "none" else 0
         self._mss = server.tcp.mss_bytes
         self._side = side
+        self._shared = shared
+        #: whether every packet at a node costs it time, or the CONNECT alone; None: no node is shared
+        self.packets_meet = None if shared is None else shared.message_cpu_s > 0.0
+        self.offset_s = offset_s
         self._nat_idle_s = settings.cgnat.idle_timeout_s if settings.access == "cgnat" else NEVER
         self._balancer_idle_s = server.balancer.idle_timeout_s if server.balancer is not None else NEVER
         self._idle_timeout_s = min(self._nat_idle_s, self._balancer_idle_s)
@@ -357,10 +386,7 @@ class Network:
         """The vehicle connects to the server; `known`: somebody listens there; `index` numbers its attempts."""
         link = self.link
         opening = Opening()
-        transport.last_used_s = now
-        self._radio(now)
-        self._book(True, "handshake", 2, 2 * _SYN_BYTES, transport.row)
-        self._book(False, "handshake", 1, _SYN_BYTES, transport.row)
+        self._knock(transport, now)
         side = self._side
         if side is None:
             opening.tcp_s = link.connect(transport.address, now)
@@ -369,16 +395,31 @@ class Network:
         if opening.tcp_s == NEVER:
             opening.failed_s, opening.reason = now + syn_gives_up_s(self._server.tcp), "timed_out"
             return opening
-        refused = self.refuse is not None and self.refuse(index) < self._server.refuse_share
+        arrival = opening.tcp_s - 0.5 * link.rtt_at(opening.tcp_s)
         if side is not None:
-            arrival = opening.tcp_s - 0.5 * link.rtt_at(opening.tcp_s)
             mqtt = transport.port == self._server.mqtt_port
             transport.node = side.node_at(index, transport.row.address, arrival) if mqtt else NO_NODE
-            refused = refused or side.refuses(mqtt, index, transport.node, arrival)
+        if self._let_in(transport, opening, known, index, arrival):
+            self._shake_hands(transport, opening, vehicle_is_client=True)
+            self._cut_off(transport, opening)
+        return opening
+
+    def _knock(self, transport: Transport, now: float) -> None:
+        transport.last_used_s = now
+        self._radio(now)
+        self._book(True, "handshake", 2, 2 * _SYN_BYTES, transport.row)
+        self._book(False, "handshake", 1, _SYN_BYTES, transport.row)
+
+    def _let_in(self, transport: Transport, opening: Opening, known: bool, index: int, arrival: float) -> bool:
+        """Whether the SYN that is at the server at `arrival` is answered by SYN-ACK; what will become of the connection."""
+        side = self._side
+        refused = self.refuse is not None and self.refuse(index) < self._server.refuse_share
+        if side is not None:
+            refused = refused or side.refuses(transport.node != NO_NODE, index, transport.node, arrival)
         if not known or refused:
             opening.failed_s, opening.reason = opening.tcp_s, "refused"
             opening.tcp_s = NEVER
-            return opening
+            return False
         # Simplification: a rebind while the TCP handshake runs is not felt; one in the TLS handshake is felt by what follows it
         rebinds_s = self.timeline.rebinds_s
         transport.mapping_end_s = next((at for at in rebinds_s if at > opening.tcp_s), NEVER) if rebinds_s else NEVER
@@ -389,13 +430,68 @@ class Network:
             forgotten_s, refuses_from_s = side.forgets(transport.node, arrival)
             if forgotten_s < transport.mapping_end_s:
                 transport.mapping_end_s, transport.refuses_from_s = forgotten_s, refuses_from_s
-        self._shake_hands(transport, opening, vehicle_is_client=True)
-        gone_s = min(transport.ends_s, transport.mapping_end_s) if side is not None else NEVER
+        return True
+
+    def _cut_off(self, transport: Transport, opening: Opening) -> None:
+        """The node, or what it is known by, goes away in the middle of the handshake."""
+        gone_s = min(transport.ends_s, transport.mapping_end_s) if self._side is not None else NEVER
         if NEVER > opening.accepted_s >= gone_s:
-            opening.accepted_s = NEVER  # in the middle of the handshake
+            opening.accepted_s = NEVER
             if transport.ends_s == gone_s:
-                opening.lost_s = link.once(transport.address, False, gone_s)
-        return opening
+                opening.lost_s = self.link.once(transport.address, False, gone_s)
+
+    # --- opening to nodes that a fleet shares -----------------------------------------------------------------------------
+
+    def is_shared(self, transport: Transport) -> bool:
+        """Whether the vehicle connects to nodes that it shares with others."""
+        return self._shared is not None and not transport.opener and transport.port == self._server.mqtt_port
+
+    def begin(self, transport: Transport, known: bool, index: int, now: float) -> Attempt:
+        """As open_from_vehicle, step by step: the node is asked when SYN, ClientHello and CONNECT are there."""
+        self._knock(transport, now)
+        syns = self.link.syns(transport.address, now)
+        return Attempt(transport, known, index, syns, now + syn_gives_up_s(self._server.tcp))
+
+    def syn_arrived(self, attempt: Attempt, now: float, back_s: float) -> bool:
+        """A SYN is at the node; whether it is answered, at the vehicle at `back_s`. Then `hello_s` or a failure is known."""
+        shared, side, transport, opening = self._shared, self._side, attempt.transport, attempt.opening
+        assert shared is not None and side is not None
+        if not self._answers(side, transport, attempt.index)(now):
+            return False
+        transport.node = side.node_at(attempt.index, transport.row.address, now)
+        opening.tcp_s = back_s
+        if not self._let_in(transport, opening, attempt.known, attempt.index, now):
+            return True
+        wait_s = shared.accept(transport.node, self.offset_s + now)
+        if wait_s == NEVER:
+            opening.tcp_s = NEVER
+            return False
+        attempt.ready_s = now + wait_s
+        attempt.costs, attempt.hello_s = self._greet(transport, opening, vehicle_is_client=True)
+        return True
+
+    def hello_arrived(self, attempt: Attempt, now: float) -> None:
+        """The ClientHello is at the node: `opening` is known. Without TLS it is TCP's last ACK."""
+        shared, transport, opening = self._shared, attempt.transport, attempt.opening
+        assert shared is not None
+        wait_s = max(0.0, attempt.ready_s - now)
+        if attempt.costs is not None:
+            at, ready_s = self.offset_s + now, self.offset_s + attempt.ready_s
+            wait_s = shared.compute(transport.node, at, ready_s, attempt.costs.server_cpu_s)
+        self._answer(transport, opening, attempt.costs, now, wait_s, vehicle_is_client=True)
+        self._cut_off(transport, opening)
+
+    def connect_arrived(self, transport: Transport, now: float) -> float:
+        """When the node admits a CONNECT that is there; inf: it turns it away."""
+        assert self._shared is not None
+        return now + self._shared.connect(transport.node, self.offset_s + now)
+
+    def packet_arrived(self, transport: Transport, now: float) -> float:
+        """When the node has the time for a packet that is there. Simplification: what it sends takes it none."""
+        shared = self._shared
+        assert shared is not None
+        at = self.offset_s + now
+        return now + shared.compute(transport.node, at, at, shared.message_cpu_s)
 
     def _answers(self, side: ServerSide, transport: Transport, index: int) -> Callable[[float], bool]:
         """Whether somebody answers a SYN of this transport that arrives at an instant."""
@@ -464,20 +560,40 @@ class Network:
 
     def _shake_hands(self, transport: Transport, opening: Opening, *, vehicle_is_client: bool) -> None:
         """TLS after TCP: flights with their bytes, CPU on both sides, round trips that the initial window forces."""
-        link, tls = self.link, self._server.tls
+        side, wait_s = self._side, 0.0
+        costs, hello_s = self._greet(transport, opening, vehicle_is_client=vehicle_is_client)
+        if side is not None and vehicle_is_client and transport.node != NO_NODE:
+            wait_s = side.wait_s(transport.node, opening.tcp_s)
+        self._answer(transport, opening, costs, hello_s, wait_s, vehicle_is_client=vehicle_is_client)
+
+    def _greet(self, transport: Transport, opening: Opening, *, vehicle_is_client: bool) -> tuple[Handshake | None, float]:
+        """What the handshake will cost (None: no TLS), and when the ClientHello is at the other end."""
+        tls, side = self._server.tls, self._side
+        asked_s = opening.tcp_s
+        resumed = vehicle_is_client and can_resume(tls, ticket_age_s=asked_s - self._ticket_s, died=self._ticket_died)
+        if resumed and side is not None:
+            resumed = side.takes_ticket(transport.node, self._ticket_node, self._ticket_s, asked_s)
+        opening.resumed = resumed
+        costs = handshake(tls, resumed=resumed)
+        if costs is None:
+            return None, asked_s
+        client_flow = transport.up if vehicle_is_client else transport.down
+        client_cpu = costs.client_cpu_s * (tls.vehicle_slowdown if vehicle_is_client else 1.0)
+        return costs, self._flight(
+            client_flow, transport, vehicle_is_client, costs.client_hello_bytes, asked_s + 0.5 * client_cpu
+        )
+
+    def _answer(
+        self, transport: Transport, opening: Opening, costs: Handshake | None, hello_s: float, wait_s: float,
+        *, vehicle_is_client: bool,
+    ) -> None:  # fmt: skip
+        """The rest of the handshake, from the ClientHello on; it waits for `wait_s` first."""
+        link, tls, side = self.link, self._server.tls, self._side
         asked_s = opening.tcp_s
         up = vehicle_is_client
         client_flow, server_flow = (transport.up, transport.down) if up else (transport.down, transport.up)
-        opening.resumed = vehicle_is_client and can_resume(tls, ticket_age_s=asked_s - self._ticket_s, died=self._ticket_died)
-        side, wait_s, expired = self._side, 0.0, False
-        if side is not None:
-            if opening.resumed:
-                opening.resumed = side.takes_ticket(transport.node, self._ticket_node, self._ticket_s, asked_s)
-            if vehicle_is_client and transport.node != NO_NODE:
-                wait_s = side.wait_s(transport.node, asked_s)
-            # who resumes sees no certificate (RFC 8446 2.2)
-            expired = not opening.resumed and (vehicle_is_client or tls.mutual) and side.expired(asked_s)
-        costs = handshake(tls, resumed=opening.resumed)
+        # who resumes sees no certificate (RFC 8446 2.2)
+        expired = side is not None and not opening.resumed and (vehicle_is_client or tls.mutual) and side.expired(asked_s)
         if costs is None:
             opening.opened_s = asked_s
             opening.accepted_s = link.once(transport.address, up, asked_s)
@@ -489,8 +605,7 @@ class Network:
         slow = tls.vehicle_slowdown
         client_cpu = costs.client_cpu_s * (slow if up else 1.0)
         server_cpu = costs.server_cpu_s * (1.0 if up else slow)
-        hello = self._flight(client_flow, transport, up, costs.client_hello_bytes, asked_s + 0.5 * client_cpu)
-        answer = self._flight(server_flow, transport, not up, costs.server_flight_bytes, hello + wait_s + 0.5 * server_cpu)
+        answer = self._flight(server_flow, transport, not up, costs.server_flight_bytes, hello_s + wait_s + 0.5 * server_cpu)
         opening.opened_s = answer + 0.5 * client_cpu
         if expired and vehicle_is_client:
             opening.failed_s, opening.reason = opening.opened_s, "tls_failed"

@@ -17,6 +17,7 @@ from sim.model.driver import Driver
 from sim.model.failing_api import FailingAPI
 from sim.model.network import Network
 from sim.model.server_side import ServerSide
+from sim.model.shared_nodes import SharedNodes
 from sim.protocols.broker_limits import NO_LIMITS, BrokerLimits
 from sim.protocols.mqtt_broker import MQTTBroker
 from sim.protocols.server import Server
@@ -108,11 +109,12 @@ def make_context(setting: Setting, timeline: LinkTimeline, replication: int, veh
 def prepare(
     env: simpy.Environment, setting: Setting, timeline: LinkTimeline, use: str, config: Any, *, user: Any = None,
     replication: int = 0, vehicle: int = 0, fold: bool = True, trace: bool = False, tick_phase: float | None = None,
-    happens: ServerTimeline = NOTHING,
+    happens: ServerTimeline = NOTHING, shared: SharedNodes | None = None, offset_s: float = 0.0,
 ) -> tuple[Driver, Context]:  # fmt: skip
     """Build one vehicle in `env` and start it. `tick_phase`: of the broker's tick, None: drawn as all phases are.
 
-    `happens`: to the server side.
+    `happens`: to the server side, on the vehicle's clock. `shared`: the nodes, where it shares them; its clock shows 0 when that
+    of `env` shows `offset_s`.
     """
     context = make_context(setting, timeline, replication, vehicle)
     record = Recorder(trace=trace)
@@ -121,10 +123,13 @@ def prepare(
         refuse = Stream(setting.seed, replication, vehicle, "refuse").uniform
     server = setting.server
     side: ServerSide | None = None
-    if happens is not NOTHING or len(server.nodes.names) > 1:
+    if happens is not NOTHING or len(server.nodes.names) > 1 or shared is not None:
         draws = [Stream(setting.seed, replication, vehicle, purpose).uniform for purpose in ("server/node", "server/api")]
         side = ServerSide(server, happens, *draws)
-    network = Network(timeline, server, setting.network, record, queue_bytes=setting.queue_bytes, refuse=refuse, side=side)
+    network = Network(
+        timeline, server, setting.network, record, queue_bytes=setting.queue_bytes, refuse=refuse, side=side,
+        shared=shared, offset_s=offset_s,
+    )  # fmt: skip
     vehicle_machine, backend = build_machines(use, config, context, user)
     listeners = {(server.address, server.https_port)}
     if getattr(backend, "uses_broker", True):
@@ -153,6 +158,7 @@ def prepare(
         env, network, (vehicle_machine, backend), creations(context, probe_gap), record,
         listeners=frozenset(listeners), vehicle_host=context.host, behind_nat=setting.network.access == "cgnat",
         horizon_s=timeline.end_s + setting.drain_s, fold=fold, server_changes=told,
+        rank=vehicle,
     )  # fmt: skip
     driver.start(context.start_s)
     return driver, context

@@ -176,6 +176,7 @@ def _build(
         server=top.server,
         faults=top.faults,
         workload=top.workload,
+        fleet=top.fleet,
         strategies=tuple(choice for _at, choice in kept),
         replications=top.replications,
         drain_s=top.drain_s,
