@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from math import hypot
 
@@ -26,7 +27,7 @@ def draw_trip(
 
 def route_length_m(route: tuple[Waypoint, ...]) -> float:
     """Length of the way through the waypoints."""
-    return sum(_apart(a, b) for a, b in zip(route, route[1:], strict=False))
+    return sum(_apart(a, b) for a, b in itertools.pairwise(route))
 
 
 def with_speeds(route: tuple[Waypoint, ...]) -> tuple[Waypoint, ...]:
@@ -49,7 +50,7 @@ def cut(route: tuple[Waypoint, ...], begin_m: float, end_m: float) -> tuple[Wayp
     """What lies between two distances along the route; stops at its very ends are left out."""
     points = [Waypoint(_at(route, begin_m), route[1].speed_mps)]
     travelled_m = 0.0
-    for before, point in zip(route, route[1:], strict=False):
+    for before, point in itertools.pairwise(route):
         travelled_m += _apart(before, point)
         if travelled_m >= end_m:
             points.append(Waypoint(_at(route, end_m), point.speed_mps))
@@ -63,7 +64,7 @@ def cut(route: tuple[Waypoint, ...], begin_m: float, end_m: float) -> tuple[Wayp
 
 def _at(route: tuple[Waypoint, ...], distance_m: float) -> tuple[float, float]:
     left_m = distance_m
-    for before, point in zip(route, route[1:], strict=False):
+    for before, point in itertools.pairwise(route):
         leg_m = _apart(before, point)
         if left_m <= leg_m and leg_m > 0.0:
             part = left_m / leg_m

@@ -15,6 +15,7 @@ from sim.measure.cost import DAYS_A_MONTH, HOURS_A_DAY, cost
 from sim.measure.delivery import WORKLOAD_KINDS, by_kind, check_ledger, overall, with_horizon
 from sim.measure.drive_facts import drive_facts
 from sim.measure.episode_words import episode_in_words
+from sim.measure.fleet import MIX, faults_of, fleet_numbers
 from sim.measure.metrics_catalog import METRICS, metric, per_drive
 from sim.measure.multiple import holm
 from sim.measure.objectives import bound_in_words, judge
@@ -26,7 +27,7 @@ from sim.measure.stats import CONFIDENCE, RESAMPLES, mean_interval, paired_diffe
 from sim.measure.support import run_warnings
 from sim.measure.update import image_bytes, update
 from sim.record.causes import KINDS
-from sim.record.read import Run
+from sim.record.read import Run, table_schema
 
 #: What strategies are compared by; the first three are the primary ones (undelivered messages count in each).
 COMPARED = (
@@ -36,6 +37,18 @@ COMPARED = (
     "reachability",
     "bytes.total",
     "recovery_s.mean",
+)
+
+
+#: What strategies are compared by where a fleet meets at the broker.
+COMPARED_FLEET = (
+    "all.delivered_within_10s",
+    "all.delivered_within_60s",
+    "all.latency_s.mean_capped",
+    "fleet.back_s.p50",
+    "fleet.back_s.p95",
+    "fleet.handshakes_per_s",
+    "bytes.total",
 )
 
 
@@ -87,6 +100,7 @@ def metrics(run: Run, episodes: Mapping[str, Sequence[Episode]] | None = None) -
     kinds = [kind for kind in KINDS if (messages["kind"] == kind).any()]
     within_s = float((manifest.get("workload", {}).get("probes") or {}).get("within_s", 10.0))
     image = image_bytes(manifest)
+    fleet = manifest.get("fleet")
     if episodes is None:
         episodes = run_episodes(run)
 
@@ -103,6 +117,9 @@ def metrics(run: Run, episodes: Mapping[str, Sequence[Episode]] | None = None) -
             episodes[name],
         )
         drives = [records.of_drive(number).numbers(kinds, within_s, image) for number in range(int(manifest["replications"]))]
+        if fleet is not None:
+            for number, drive in enumerate(drives):
+                drive["fleet"] = fleet_of_drive(run, records.of_drive(number), name, number)
         vectors[name] = {metric_name: per_drive(drives, metric_name) for metric_name in METRICS}
         pooled[name] = {
             "use": entry["use"],
@@ -113,7 +130,9 @@ def metrics(run: Run, episodes: Mapping[str, Sequence[Episode]] | None = None) -
             "intervals": _intervals(vectors[name], seed),
             "pooled_intervals": _pooled_intervals(records, int(manifest["replications"]), seed),
         }
-    comparisons = _comparisons(pooled, vectors, seed)
+        if fleet is not None:
+            pooled[name]["fleets"] = [drive["fleet"] for drive in drives]
+    comparisons = _comparisons(pooled, vectors, seed, COMPARED if fleet is None else COMPARED_FLEET)
     objectives = [_objective(objective, vectors, seed) for objective in manifest.get("objectives", [])]
     content = {
         "scenario": manifest["scenario"],
@@ -136,6 +155,15 @@ def metrics(run: Run, episodes: Mapping[str, Sequence[Episode]] | None = None) -
     }
     safe: dict[str, Any] = json_safe(content)
     return safe
+
+
+def fleet_of_drive(run: Run, records: StrategyRecords, strategy: str, replication: int) -> Mapping[str, Any]:
+    """What the fleet met in one replication; vehicles of a mix have the broker's load in common."""
+    scale = float(run.manifest["fleet"]["scale"])
+    faults = faults_of(run.disruptions, replication)
+    load = run.table("load") if run.has("load") else pl.DataFrame(schema=table_schema("load"))
+    mine = load.filter((pl.col("replication") == replication) & pl.col("strategy").is_in([strategy, MIX]))
+    return fleet_numbers(records.connections, records.vehicles, faults, mine, scale)
 
 
 def json_safe(content: Any) -> Any:
@@ -191,7 +219,10 @@ def _pooled_intervals(records: StrategyRecords, drives: int, seed: int) -> dict[
 
 
 def _comparisons(
-    pooled: Mapping[str, Mapping[str, Any]], vectors: Mapping[str, Mapping[str, Sequence[float | None]]], seed: int
+    pooled: Mapping[str, Mapping[str, Any]],
+    vectors: Mapping[str, Mapping[str, Sequence[float | None]]],
+    seed: int,
+    names: Sequence[str],
 ) -> list[dict[str, Any]]:
     """Every strategy (a) against the first that is no baseline (b), drive by drive: difference a - b, verdict about a.
 
@@ -203,7 +234,7 @@ def _comparisons(
     reference = next((name for name, numbers in pooled.items() if not numbers["baseline"]), next(iter(pooled)))
     rows: list[dict[str, Any]] = []
     for name in pooled:
-        for compared in COMPARED if name != reference else ():
+        for compared in names if name != reference else ():
             result = paired_difference(vectors[name][compared], vectors[reference][compared], metric(compared).better, seed)
             interval = result.interval
             if interval.n:

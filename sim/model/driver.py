@@ -680,9 +680,8 @@ class Driver:
         arrivals = (_AT_VEHICLE, _AT_SERVER, _CONNECT_AT_NODE, _PACKET_AT_NODE)
         found = [item[5] for item in self._agenda if item[3] in arrivals]
         if not self._fold:
-            queue = [
-                event for *_, event in self._env._queue if isinstance(event, Wake) and event.callbacks is self._item_callbacks
-            ]
+            mine: Any = self._item_callbacks
+            queue = [event for *_, event in self._env._queue if isinstance(event, Wake) and event.callbacks is mine]
             found += [event.b for event in queue if event.what in arrivals]
         return found
 

@@ -455,7 +455,8 @@ class Network:
     def syn_arrived(self, attempt: Attempt, now: float, back_s: float) -> bool:
         """A SYN is at the node; whether it is answered, at the vehicle at `back_s`. Then `hello_s` or a failure is known."""
         shared, side, transport, opening = self._shared, self._side, attempt.transport, attempt.opening
-        assert shared is not None and side is not None
+        assert shared is not None
+        assert side is not None
         if not self._answers(side, transport, attempt.index)(now):
             return False
         transport.node = side.node_at(attempt.index, transport.row.address, now)

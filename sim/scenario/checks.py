@@ -10,8 +10,9 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from sim.drive.config import DriveConfig, Waypoint
+from sim.fleet import Fleet
 from sim.protocols.server import Server
-from sim.scenario.document import Path, Problem, no_file
+from sim.scenario.document import Path, Problem, no_file, unknown
 from sim.scenario.quantities import format_quantity
 from sim.scenario.scenario import Scenario, StrategyChoice
 from sim.server.check import Surroundings, check_faults, check_server
@@ -19,6 +20,7 @@ from sim.server.config import Fault
 from sim.strategies.sources import chunk_bytes, chunks
 from sim.strategies.workload import OTA, Workload
 
+_MOST_SIMULATED = 1_000_000
 _MOST_MESSAGES = 1_000_000  # of one kind in one drive
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 #: The keys of which a drive is given by exactly one.
@@ -130,6 +132,36 @@ def workload_problems(workload: Workload) -> list[Problem]:
                 problems.append(Problem((*at, "at", index), "is before the one before it, expected rising instants"))
     if ota.give_up_s is not None and ota.window is None:
         problems.append(Problem((*at, "give_up"), "is for `window` only", at_key=True))
+    return problems
+
+
+def fleet_problems(fleet: Fleet, server: Server, drive: DriveConfig, names: Sequence[str]) -> list[Problem]:
+    """What a fleet has to fit together with: the strategies, the route, the nodes."""
+    problems: list[Problem] = []
+    if fleet.simulated is not None and fleet.simulated > fleet.vehicles:
+        problems.append(Problem(("fleet", "simulated"), f"more than the fleet has, at most {fleet.vehicles}"))
+    elif fleet.simulated_vehicles > _MOST_SIMULATED:
+        text = f"more than can be simulated, give `simulated`: at most {_MOST_SIMULATED:,} that stand for them"
+        problems.append(Problem(("fleet", "vehicles"), text))
+    if fleet.trip_m is not None:
+        least_m, most_m = fleet.trip_m
+        if drive.route is None:
+            problems.append(Problem(("fleet", "trip"), "is a piece of the `route`, and this drive has none", at_key=True))
+        elif not 0.0 < least_m <= most_m:
+            problems.append(Problem(("fleet", "trip"), "expected two rising lengths above 0, such as [5 km, 20 km]"))
+        elif any(point.ignition == "off" for point in drive.route):
+            problems.append(Problem(("fleet", "trip"), "is for a route without parking", at_key=True))
+    for name, share in fleet.mix_share.items():
+        if name not in names:
+            problems.append(Problem(("fleet", "mix", name), unknown("strategy", name, names), at_key=True))
+        elif share <= 0.0:
+            problems.append(Problem(("fleet", "mix", name), "expected a share above 0 %"))
+    if fleet.mix_share and not math.isclose(total := math.fsum(fleet.mix_share.values()), 1.0, abs_tol=1e-6):
+        problems.append(Problem(("fleet", "mix"), f"the shares are {100.0 * total:g} % together, expected 100 %"))
+    elif fleet.mix_share and (left := [name for name in names if name not in fleet.mix_share]):
+        problems.append(Problem(("fleet", "mix"), f"has no share for {left[0]}, expected one for each strategy"))
+    if fleet.shared and server.nodes.others:
+        problems.append(Problem(("server", "nodes", "others"), "the fleet is the others, leave it out", at_key=True))
     return problems
 
 

@@ -13,6 +13,7 @@ from sim.scenario.checks import (
     drive_length_s,
     drive_problems,
     fault_problems,
+    fleet_problems,
     load_problems,
     name_problems,
     server_problems,
@@ -164,6 +165,10 @@ def _build(
     # a problem of the file as a whole (no path) is that no drive is given
     wrong_keys = {problem.path[0] if problem.path else None for problem in [*document.problems, *problems]}
     problems += _section_problems(raw, wrong_keys, folder)
+    if top is not None and top.fleet is not None and not problems:
+        drive = DriveConfig(**{key: getattr(top, key) for key in DRIVE_KEYS})
+        listed = [choice.name for at, choice in enumerate(choices) if selection.kept[at] and choice is not None]
+        problems += fleet_problems(top.fleet, top.server, drive, listed)
     if top is None or problems:
         return None, {}, problems
     kept = [(at, choice) for at, choice in enumerate(choices) if selection.kept[at] and choice is not None]

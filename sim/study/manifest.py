@@ -105,6 +105,7 @@ def manifest(
     broker = plain(scenario.server.broker)
     overridden = [key for key, value in broker.items() if key not in ("preset", "config") and value is not None]
     conf = read_conf(scenario.folder / broker["config"]) if broker["config"] else None
+    fleet = scenario.fleet
     return {
         "run_id": run_id(scenario),
         "scenario": scenario.name,
@@ -117,6 +118,7 @@ def manifest(
         "access": scenario.drive.network.access,
         "workload": plain(scenario.workload),
         "settings": _resolved(scenario),
+        "fleet": None if fleet is None else {**plain(fleet), "simulated": fleet.simulated_vehicles, "scale": fleet.scale},
         "strategies": [
             {
                 "name": choice.name,

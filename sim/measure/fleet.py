@@ -1,0 +1,183 @@
+"""A fleet's storm: who lost the connection to a fault and when each was back, and what the broker's nodes had to do.
+
+Times are those of the fleet's clock. Numbers of connections are of the whole fleet: those simulated divided by the scale.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from sim.measure.stats import rank_quantile
+
+Floats = npt.NDArray[np.float64]
+
+#: Row of disruptions.parquet for what happens to all vehicles.
+EVERY_VEHICLE = -1
+#: In the place of a strategy in load.parquet: vehicles with different strategies meet at the same nodes.
+MIX = "mix"
+#: A station counts as saturated in a second in which it was taken for this share of it.
+SATURATED_SHARE = 0.99
+#: A fault ends connections by silence too: it is felt so long after its end at most (two keep alives of 30 s and a half).
+_FELT_S = 75.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that happened to all vehicles at once."""
+
+    kind: str
+    start_s: float
+    end_s: float
+    before: str
+
+
+@dataclass(frozen=True, slots=True)
+class Storm:
+    """What a fault did: `connected` at its start, of which `cut_off` lost their connection; `back_s` of each of these.
+
+    `back_s`: s from the start of the fault to the next connection that was ready; inf: not in the run. Those whose drive
+    ended before they were back are not counted.
+    """
+
+    fault: Fault
+    connected: int
+    cut_off: int
+    back_s: Floats
+
+
+def faults_of(disruptions: pl.DataFrame, replication: int) -> list[Fault]:
+    """What happened to all vehicles in a replication, in order."""
+    rows = disruptions.filter((pl.col("vehicle") == EVERY_VEHICLE) & (pl.col("replication") == replication)).sort("start_s")
+    return [Fault(*row) for row in rows.select("kind", "start_s", "end_s", "before").iter_rows()]
+
+
+def standing(connections: pl.DataFrame, vehicles: pl.DataFrame) -> pl.DataFrame:
+    """The MQTT connections that stood: `vehicle`, `from_s`, `until_s` (fleet's clock; until the path, an end or the run ended).
+
+    Sorted by vehicle and time.
+    """
+    clock = vehicles.select("vehicle", "starts_s", "horizon_s", "end_s")
+    ready = connections.filter((pl.col("purpose") == "mqtt") & (pl.col("outcome") == "ready"))
+    ends = pl.min_horizontal(
+        pl.col("path_end_s"), pl.col("noticed_s"), pl.col("peer_ended_s"), pl.col("horizon_s")
+    )  # nulls are left out
+    return (
+        ready.select("vehicle", "ready_s", "path_end_s", "noticed_s", "peer_ended_s")
+        .join(clock, on="vehicle", how="inner")
+        .select(
+            "vehicle",
+            (pl.col("ready_s") + pl.col("starts_s")).alias("from_s"),
+            (ends + pl.col("starts_s")).alias("until_s"),
+            (pl.col("end_s") + pl.col("starts_s")).alias("arrives_s"),
+        )
+        .sort("vehicle", "from_s")
+    )
+
+
+def storm(stood: pl.DataFrame, fault: Fault) -> Storm:
+    """What a fault did to the connections that stood."""
+    at_s, until_s = fault.start_s, max(fault.end_s, fault.start_s) + _FELT_S
+    then = stood.filter((pl.col("from_s") <= at_s) & (pl.col("until_s") >= at_s))
+    cut = then.filter((pl.col("until_s") <= until_s) & (pl.col("until_s") < pl.col("arrives_s")))
+    later = stood.join(cut.select("vehicle", pl.col("until_s").alias("cut_s")), on="vehicle", how="inner")
+    back = later.filter(pl.col("from_s") > pl.col("cut_s")).group_by("vehicle").agg(pl.col("from_s").min().alias("back_s"))
+    found = cut.join(back, on="vehicle", how="left").sort("vehicle")
+    back_s = found["back_s"].fill_null(math.inf).to_numpy() - at_s
+    arrived = np.isinf(back_s) & (found["arrives_s"].to_numpy() < until_s + _FELT_S)
+    return Storm(fault, then["vehicle"].n_unique(), cut.height, back_s[~arrived])
+
+
+def connected_over_time(stood: pl.DataFrame, at_s: Floats) -> Floats:
+    """How many stood at each instant."""
+    begun = np.sort(stood["from_s"].to_numpy())
+    over = np.sort(stood["until_s"].to_numpy())
+    found: Floats = (np.searchsorted(begun, at_s, "right") - np.searchsorted(over, at_s, "right")).astype(np.float64)
+    return found
+
+
+def busy_share(load: pl.DataFrame, edges_s: Floats) -> Floats:
+    """Share of each interval between `edges_s` in which one station of one node was taken."""
+    rows = load.drop_nulls("turn_s").sort("turn_s")
+    if not rows.height:
+        return np.zeros(len(edges_s) - 1)
+    turn_s, work_s = rows["turn_s"].to_numpy(), rows["work_s"].to_numpy()
+    total = np.concatenate([[0.0], np.cumsum(work_s)])
+    last = np.searchsorted(turn_s, edges_s, "right") - 1
+    known = np.maximum(last, 0)
+    unfinished = np.maximum(0.0, turn_s[known] + work_s[known] - edges_s)
+    done = np.where(last >= 0, total[last + 1] - unfinished, 0.0)
+    return np.clip(np.diff(done) / np.diff(edges_s), 0.0, 1.0)
+
+
+def waiting(load: pl.DataFrame, at_s: Floats) -> Floats:
+    """How many wait at the stations of `load` at each instant."""
+    rows = load.drop_nulls("turn_s")
+    came, turn = np.sort(rows["came_s"].to_numpy()), np.sort(rows["turn_s"].to_numpy())
+    found: Floats = (np.searchsorted(came, at_s, "right") - np.searchsorted(turn, at_s, "right")).astype(np.float64)
+    return found
+
+
+def per_second(instants_s: Floats, edges_s: Floats) -> Floats:
+    """How many fall into each interval, for each second of it."""
+    counts, _edges = np.histogram(instants_s, edges_s)
+    found: Floats = counts / np.diff(edges_s)
+    return found
+
+
+def clock_edges(vehicles: pl.DataFrame) -> Floats:
+    """Seconds of the fleet's clock, from 0 to the end of the last run."""
+    end_s = float(np.max(vehicles["starts_s"].to_numpy() + vehicles["horizon_s"].to_numpy(), initial=0.0))
+    return np.arange(0.0, math.ceil(end_s) + 1.0)
+
+
+def nodes_work(load: pl.DataFrame, edges_s: Floats, scale: float) -> dict[str, Any]:
+    """Peaks over all seconds of what the nodes had to do; the fleet's numbers."""
+    if not load.height:
+        return {}
+    taken = load.drop_nulls("turn_s")
+    handshakes = per_second(taken.filter(pl.col("station") == "cpu")["turn_s"].to_numpy(), edges_s)
+    came = per_second(load.filter(pl.col("station") == "accept")["came_s"].to_numpy(), edges_s)
+    cpu = [busy_share(part, edges_s) for part in _by_node(load.filter(pl.col("station") == "cpu"))]
+    admission = [busy_share(part, edges_s) for part in _by_node(load.filter(pl.col("station") == "connect"))]
+    queues = [waiting(part, edges_s) for part in _by_node(load)]
+    return {
+        "connections_per_s": float(came.max()) / scale,
+        "handshakes_per_s": float(handshakes.max()) / scale,
+        "queue": float(max((queue.max() for queue in queues), default=0.0)) / scale,
+        "cpu_share": float(max((share.max() for share in cpu), default=0.0)),
+        "cpu_saturated_s": float(max(((share >= SATURATED_SHARE).sum() for share in cpu), default=0.0)),
+        "admission_saturated_s": float(max(((share >= SATURATED_SHARE).sum() for share in admission), default=0.0)),
+        "dropped_syns": load.filter((pl.col("station") == "accept") & pl.col("turn_s").is_null()).height / scale,
+        "turned_away": load.filter((pl.col("station") == "connect") & pl.col("turn_s").is_null()).height / scale,
+    }
+
+
+def _by_node(load: pl.DataFrame) -> Sequence[pl.DataFrame]:
+    return load.partition_by("node", maintain_order=True) if load.height else []
+
+
+def fleet_numbers(
+    connections: pl.DataFrame, vehicles: pl.DataFrame, faults: Sequence[Fault], load: pl.DataFrame, scale: float
+) -> Mapping[str, Any]:
+    """The numbers of one replication: of the fault that cut off most, and of the nodes. Empty where nothing was cut off."""
+    stood = standing(connections, vehicles)
+    storms = [storm(stood, fault) for fault in faults]
+    worst = max(storms, key=lambda one: one.cut_off, default=None)
+    found: dict[str, Any] = {"nodes": nodes_work(load, clock_edges(vehicles), scale)}
+    if worst is not None and len(worst.back_s):
+        found |= {
+            "fault": worst.fault.kind,
+            "at_s": worst.fault.start_s,
+            "connected": worst.connected / scale,
+            "cut_off": worst.cut_off / scale,
+            "not_back": float(np.isinf(worst.back_s).sum()) / scale,
+            "back_s": {f"p{percent}": rank_quantile(np.sort(worst.back_s), percent) for percent in (50, 95, 99, 100)},
+        }
+    return found
