@@ -21,7 +21,7 @@ from sim.record.tables import Columns, concatenate, drive_tables, frame, joined,
 from sim.scenario.scenario import Scenario, StrategyChoice
 from sim.scenario.user_strategy import is_user_strategy
 from sim.server.build import NETWORK_FAULTS
-from sim.study.run import Progress, drive_of, load_strategies, model_setting, server_timeline, timeouts, users_own
+from sim.study.run import Progress, blaming, drive_of, load_strategies, model_setting, server_timeline, timeouts, users_own
 from sim.study.workers import in_processes, tell
 
 Tables = dict[str, pl.DataFrame]
@@ -66,12 +66,15 @@ def run_part(part: Part, *, fold: bool = True, progress: Callable[[float], None]
     riders = [_rider(scenario, member, choices[member.strategy], drive(member)) for member in some]
     happens = server_timeline(scenario, replication, _end_s(riders))
     load: Load | None = None
-    if fleet.shared:
-        runs, load = simulate_fleet(setting, riders, happens, fleet.scale, replication=replication, fold=fold, progress=progress)
-    else:
-        runs = simulate_independent(setting, riders, happens, replication=replication, fold=fold)
     labels = [choices[member.strategy].name for member in some]
-    tables = joined(_columns(scenario, replication, labels, riders, runs))
+    with blaming(next((rider.user for rider in riders if rider.user is not None), None)):
+        if fleet.shared:
+            runs, load = simulate_fleet(
+                setting, riders, happens, fleet.scale, replication=replication, fold=fold, progress=progress
+            )
+        else:
+            runs = simulate_independent(setting, riders, happens, replication=replication, fold=fold)
+        tables = joined(_columns(scenario, replication, labels, riders, runs))
     if load is not None:
         tables["load"] = _load_table(load, part.strategy, replication, scenario.server.nodes.names)
     return tables
@@ -154,6 +157,12 @@ def _load_table(load: Load, strategy: str, replication: int, names: Sequence[str
         "work_s": np.array(load.work_s),
     }
     return frame("load", columns)
+
+
+def fleet_replication(scenario: Scenario, replication: int) -> Tables:
+    """All tables of one replication, in this process."""
+    parts = [run_part(part) for part in fleet_parts(scenario, replication)]
+    return concatenate(parts) | fleet_drive_tables(scenario, replication)[0]
 
 
 def fleet_tables(

@@ -80,6 +80,8 @@ def plan(
 
     `sets`: the keys that were set by hand; a preset among them is kept whatever broker is run.
     """
+    if scenario.fleet is not None:
+        raise ModelOnly("fleet: played by the model alone; live is one vehicle")
     modelled = [fault.kind for fault in scenario.faults if fault.kind not in NETWORK_FAULTS]
     if modelled:
         raise ModelOnly(f"faults: {', '.join(dict.fromkeys(modelled))}: played by the model alone, not live")

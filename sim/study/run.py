@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -121,14 +121,21 @@ def simulate_strategy(
         StrategyBroken: whatever goes wrong with a strategy of the user's own.
     """
     user = users_own(choice, folder)
-    try:
+    with blaming(user):
         return simulate(setting, timeline, choice.use, choice.config, user=user, **options)
+
+
+@contextlib.contextmanager
+def blaming(user: UserStrategy | None) -> Iterator[None]:
+    """Whatever goes wrong in here is the fault of the user's strategy, where there is one. Raises StrategyBroken."""
+    try:
+        yield
     except (Exception, SystemExit) as error:
         if user is None or isinstance(error, StrategyBroken):
             raise
         if isinstance(error, ModelError):
             text = "of each message that was not delivered it has to hold a copy (held()) or say that it drops it (Drop)"
-            raise StrategyBroken(f"{choice.use}: its machines lost track: {error}; {text}") from error
+            raise StrategyBroken(f"{user.use}: its machines lost track: {error}; {text}") from error
         raise user.failure(error) from error
 
 
