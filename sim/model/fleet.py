@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +11,17 @@ import simpy
 from sim.drive.timeline import LinkTimeline
 from sim.model.driver import Driver
 from sim.model.shared_nodes import Load, SharedNodes
-from sim.model.simulate import START_LEAD_S, START_SPREAD_S, Setting, VehicleRun, complete, prepare, run_until, simulate
+from sim.model.simulate import (
+    START_LEAD_S,
+    START_SPREAD_S,
+    Setting,
+    VehicleRun,
+    complete,
+    prepare,
+    run_until,
+    simulate,
+    uncollected,
+)
 from sim.server.timeline import ServerTimeline
 from sim.strategies.context import Context
 
@@ -41,7 +49,7 @@ def simulate_fleet(
     `happens`: to the server side, on the fleet's clock. `scale`: simulated vehicles for each real one. `progress` is told the
     share of the time that is over. Records are completed one after the other as the iterator is read.
     """
-    with _uncollected():
+    with uncollected():
         env = simpy.Environment(initial_time=-(START_LEAD_S + START_SPREAD_S) - 1.0)
         shared = SharedNodes(setting.server.nodes, happens, scale)
         vehicles: list[tuple[Driver, Context, LinkTimeline] | None] = []
@@ -76,15 +84,3 @@ def simulate_independent(
             setting, rider.timeline, rider.use, rider.config, user=rider.user, replication=replication, vehicle=rider.vehicle,
             fold=fold, happens=happens.shifted(-rider.starts_s),
         )  # fmt: skip
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without Python's cycle collector: see `run_until`."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()

@@ -47,15 +47,19 @@ class Load:
 class SharedNodes:
     """What all vehicles together ask of the nodes."""
 
-    __slots__ = ("_backlog", "_connect_queue", "_free_s", "_started_s", "_step_s", "_timeline", "load", "message_cpu_s")
+    __slots__ = ("_free_s", "_longest_s", "_started_s", "_step_s", "_timeline", "load", "message_cpu_s")
 
     def __init__(self, nodes: Nodes, timeline: ServerTimeline, scale: float) -> None:
         """`scale`: simulated vehicles for each real one. `timeline`: on the fleet's clock."""
         self._timeline = timeline
         #: what one piece of work takes at each station; of the CPU: one second of one core
         self._step_s = (1.0 / (nodes.accept_rate * scale), 1.0 / (nodes.cores * scale), 1.0 / (nodes.connect_rate * scale))
-        self._backlog = nodes.backlog * scale
-        self._connect_queue = NEVER if nodes.connect_queue is None else nodes.connect_queue * scale
+        #: who would wait longer finds no place: half a turn less than as many turns as there are places
+        self._longest_s = (
+            (max(1.0, nodes.backlog * scale) - 0.5) * self._step_s[ACCEPT],
+            NEVER,
+            NEVER if nodes.connect_queue is None else (max(1.0, nodes.connect_queue * scale) - 0.5) * self._step_s[CONNECT],
+        )
         self._free_s = [[-NEVER, -NEVER, -NEVER] for _ in nodes.names]  # when a station has done what it has
         self._started_s = [-NEVER for _ in nodes.names]
         self.message_cpu_s = nodes.message_cpu_s
@@ -63,13 +67,7 @@ class SharedNodes:
 
     def accept(self, node: int, at: float) -> float:
         """How long a connection whose SYN comes at `at` waits to be accepted; inf where the backlog is full: SYN is dropped."""
-        free_s = self._stations(node, at)
-        step_s = self._step_s[ACCEPT]
-        wait_s = free_s[ACCEPT] - at
-        if wait_s > 0.0 and wait_s >= self._backlog * step_s:
-            self.load.row(node, ACCEPT, at, NEVER, 0.0)
-            return NEVER
-        return self._take(node, free_s, ACCEPT, at, at, step_s)
+        return self._queue(node, ACCEPT, at)
 
     def compute(self, node: int, at: float, not_before_s: float, cpu_s: float) -> float:
         """How long work of `cpu_s` on one core that comes at `at` waits; `not_before_s`: its connection is accepted then."""
@@ -77,13 +75,14 @@ class SharedNodes:
 
     def connect(self, node: int, at: float) -> float:
         """How long a CONNECT waits for its admission; inf: too many wait, the node closes the connection."""
+        return self._queue(node, CONNECT, at)
+
+    def _queue(self, node: int, station: int, at: float) -> float:
         free_s = self._stations(node, at)
-        step_s = self._step_s[CONNECT]
-        wait_s = free_s[CONNECT] - at
-        if wait_s > 0.0 and wait_s >= self._connect_queue * step_s:
-            self.load.row(node, CONNECT, at, NEVER, 0.0)
+        if free_s[station] - at > self._longest_s[station]:
+            self.load.row(node, station, at, NEVER, 0.0)
             return NEVER
-        return self._take(node, free_s, CONNECT, at, at, step_s)
+        return self._take(node, free_s, station, at, at, self._step_s[station])
 
     def _take(self, node: int, free_s: list[float], station: int, at: float, ready_s: float, work_s: float) -> float:
         turn_s = free_s[station]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import heapq
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -172,20 +173,27 @@ def _told(happens: ServerTimeline, server: Any) -> tuple[tuple[float, Change, in
 
 
 def run_until(env: simpy.Environment, until_s: float) -> None:
-    """Run `env` up to and with `until_s`.
-
-    Python's cycle collector is paused meanwhile: running vehicles make no cycles that it could free, and it would look
-    through everything they keep again and again (a twentieth of the time).
-    """
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
+    """Run `env` up to and with `until_s`."""
+    with uncollected():
         # the instant itself, not a delay: env.run(until=number) adds one to now, and rounding may stop before what is due then
         stop: Any = env.event()
         stop._ok, stop._value = True, None
         queue: Any = env
         heapq.heappush(queue._queue, (math.nextafter(until_s, math.inf), 0, next(queue._eid), stop))
         env.run(until=stop)
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Python's cycle collector is paused.
+
+    Running vehicles make no cycles that it could free, and it would look through everything they keep again and again (a
+    twentieth of the time, of a fleet much more).
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
     finally:
         if collecting:
             gc.enable()

@@ -16,7 +16,7 @@ from sim.fleet import Fleet, Member, members
 from sim.measure.fleet import EVERY_VEHICLE, MIX
 from sim.model.fleet import Rider, simulate_fleet, simulate_independent
 from sim.model.shared_nodes import STATIONS, Load
-from sim.model.simulate import VehicleRun
+from sim.model.simulate import VehicleRun, uncollected
 from sim.record.tables import Columns, concatenate, drive_tables, frame, joined, vehicle_columns
 from sim.scenario.scenario import Scenario, StrategyChoice
 from sim.scenario.user_strategy import is_user_strategy
@@ -67,7 +67,7 @@ def run_part(part: Part, *, fold: bool = True, progress: Callable[[float], None]
     happens = server_timeline(scenario, replication, _end_s(riders))
     load: Load | None = None
     labels = [choices[member.strategy].name for member in some]
-    with blaming(next((rider.user for rider in riders if rider.user is not None), None)):
+    with uncollected(), blaming(next((rider.user for rider in riders if rider.user is not None), None)):
         if fleet.shared:
             runs, load = simulate_fleet(
                 setting, riders, happens, fleet.scale, replication=replication, fold=fold, progress=progress
