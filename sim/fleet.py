@@ -9,7 +9,7 @@ from typing import Literal
 from sim.settings import setting
 from sim.streams import Stream
 
-Part = Literal["broker"]
+Part = Literal["broker", "cells"]
 #: In place of a vehicle's number in the address of a draw: these are of the fleet.
 _FLEET = -2
 
@@ -45,7 +45,15 @@ class Fleet:
         doc="strategy: share of the vehicles that use it, in one fleet; where not given each strategy has a fleet of its own",
     )
     shared: tuple[Part, ...] = setting(
-        ("broker",), "what the vehicles share: broker (its nodes' accept queue, CPU and admission); []: nothing"
+        ("broker",),
+        "what the vehicles share: broker (its nodes' accept queue, CPU and admission), cells (their capacity); []: nothing",
+    )
+    cell_downlink_bps: float = setting(
+        100e6, "capacity of a cell to all vehicles in it, with `shared: [cells]`", "our choice: LTE, 20 MHz, mid-cell",
+        above=0.0,
+    )  # fmt: skip
+    cell_uplink_bps: float = setting(
+        30e6, "capacity of a cell from all vehicles in it", "our choice: as the downlink's", above=0.0
     )
 
     @property

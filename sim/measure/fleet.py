@@ -22,6 +22,8 @@ Floats = npt.NDArray[np.float64]
 EVERY_VEHICLE = -1
 #: In the place of a strategy in load.parquet: vehicles with different strategies meet at the same nodes.
 MIX = "mix"
+NODE_STATIONS = ("accept", "cpu", "connect")
+CELL_STATIONS = ("uplink", "downlink")
 #: A station counts as saturated in a second in which it was taken for this share of it.
 SATURATED_SHARE = 0.99
 #: A fault ends connections by silence too: it is felt so long after its end at most (two keep alives of 30 s and a half).
@@ -144,23 +146,27 @@ def nodes_work(load: pl.DataFrame, edges_s: Floats, scale: float) -> dict[str, A
     taken = load.drop_nulls("turn_s")
     handshakes = per_second(taken.filter(pl.col("station") == "cpu")["turn_s"].to_numpy(), edges_s)
     came = per_second(load.filter(pl.col("station") == "accept")["came_s"].to_numpy(), edges_s)
-    cpu = [busy_share(part, edges_s) for part in _by_node(load.filter(pl.col("station") == "cpu"))]
-    admission = [busy_share(part, edges_s) for part in _by_node(load.filter(pl.col("station") == "connect"))]
-    queues = [waiting(part, edges_s) for part in _by_node(load)]
+    cpu = [busy_share(part, edges_s) for part in _by_place(load.filter(pl.col("station") == "cpu"))]
+    admission = [busy_share(part, edges_s) for part in _by_place(load.filter(pl.col("station") == "connect"))]
+    at_nodes = load.filter(pl.col("station").is_in(NODE_STATIONS))
+    queues = [waiting(part, edges_s) for part in _by_place(at_nodes)]
+    cells = load.filter(pl.col("station").is_in(CELL_STATIONS)).partition_by("place", "station")
+    air = [busy_share(part, edges_s) for part in cells]
     return {
-        "connections_per_s": float(came.max()) / scale,
-        "handshakes_per_s": float(handshakes.max()) / scale,
+        "connections_per_s": float(came.max(initial=0.0)) / scale,
+        "handshakes_per_s": float(handshakes.max(initial=0.0)) / scale,
         "queue": float(max((queue.max() for queue in queues), default=0.0)) / scale,
         "cpu_share": float(max((share.max() for share in cpu), default=0.0)),
         "cpu_saturated_s": float(max(((share >= SATURATED_SHARE).sum() for share in cpu), default=0.0)),
+        "cell_saturated_s": float(max(((share >= SATURATED_SHARE).sum() for share in air), default=0.0)),
         "admission_saturated_s": float(max(((share >= SATURATED_SHARE).sum() for share in admission), default=0.0)),
         "dropped_syns": load.filter((pl.col("station") == "accept") & pl.col("turn_s").is_null()).height / scale,
         "turned_away": load.filter((pl.col("station") == "connect") & pl.col("turn_s").is_null()).height / scale,
     }
 
 
-def _by_node(load: pl.DataFrame) -> Sequence[pl.DataFrame]:
-    return load.partition_by("node", maintain_order=True) if load.height else []
+def _by_place(load: pl.DataFrame) -> Sequence[pl.DataFrame]:
+    return load.partition_by("place", maintain_order=True) if load.height else []
 
 
 def fleet_numbers(

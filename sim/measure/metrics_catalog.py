@@ -103,6 +103,7 @@ _OF_FLEET: dict[str, Metric] = {
     "fleet.admission_saturated_s": Metric(
         "seconds in which a node admitted as many CONNECTs as it can", "lower", "s", ("fleet", "nodes", "admission_saturated_s")
     ),
+    "fleet.cell_saturated_s": Metric("seconds in which a cell was full", "lower", "s", ("fleet", "nodes", "cell_saturated_s")),
     "fleet.turned_away": Metric("CONNECTs that a node turned away", "lower", "count", ("fleet", "nodes", "turned_away")),
     "fleet.dropped_syns": Metric("SYNs dropped at a full backlog", "lower", "count", ("fleet", "nodes", "dropped_syns")),
 }

@@ -53,6 +53,7 @@ from sim.machine import (
 )
 from sim.model.link import Flow
 from sim.model.network import Attempt, Network, Opening, Transport
+from sim.model.shared_cells import Carrier
 from sim.protocols.http import BodyPart, HTTPRequest, HTTPResponse
 from sim.protocols.mqtt_packets import Connect
 from sim.record.journal import SERVER, VEHICLE, Journal
@@ -82,7 +83,9 @@ _SYN_AT_NODE: Final = 11
 _HELLO_AT_NODE: Final = 12
 _CONNECT_AT_NODE: Final = 13
 _PACKET_AT_NODE: Final = 14
+_IN_CELL: Final = 15
 
+_SOON_S: Final = 1e-9  # a wait in a cell that is shorter is a matter of rounding
 _RANKS: Final = 1 << 40  # serial numbers of a vehicle, for the order of equal times in a fleet
 
 Item = tuple[Any, ...]  # (instant, order, serial, what, a, b): something posted
@@ -361,7 +364,11 @@ class Driver:
                 what = _AT_SERVER
                 if self._meets_packets is not None and self.network.is_shared(transport):
                     what = _CONNECT_AT_NODE if type(packet) is Connect else _PACKET_AT_NODE if self._meets_packets else _AT_SERVER
-            self._post(arrival, what, transport, packet)
+            taken = self.network.enter_cell(up, packet, self._rank, now) if self.network.shares_cells else None
+            if taken is None:
+                self._post(arrival, what, transport, packet)
+            else:
+                self._post(arrival, _IN_CELL, (what, transport, *taken), packet)
         flow = transport.up if up else transport.down
         if flow.watch:
             self._check_sender(side, transport, flow, now)
@@ -423,6 +430,16 @@ class Driver:
     def _packet_at_node(self, now: float, transport: Transport, packet: Any) -> None:
         """A packet is at a node that others share, and waits for its CPU."""
         self._post(self.network.packet_arrived(transport, now), _AT_SERVER, transport, packet)
+
+    def _in_cell(self, now: float, way: tuple[int, Transport, Carrier, float], packet: Any) -> None:
+        """The vehicle's own link has carried a packet; the cell, which others share, may not have."""
+        what, transport, carrier, tag = way
+        at = self._offset_s + now
+        wait_s = carrier.through_s(tag, at) - at
+        if wait_s > _SOON_S:
+            self._post(now + wait_s, _IN_CELL, way, packet)
+        else:
+            self._happen(now, what, transport, packet)
 
     def _answer_late(self, now: float, transport: Transport, end: int) -> None:
         """Data reached a closed end: its kernel answers with RST (RFC 9293 3.10.7.1)."""
@@ -677,7 +694,7 @@ class Driver:
 
     def _on_the_way(self) -> list[Any]:
         """Packets that have not arrived at the end of the run; unfolded, they stand in SimPy's queue."""
-        arrivals = (_AT_VEHICLE, _AT_SERVER, _CONNECT_AT_NODE, _PACKET_AT_NODE)
+        arrivals = (_AT_VEHICLE, _AT_SERVER, _CONNECT_AT_NODE, _PACKET_AT_NODE, _IN_CELL)
         found = [item[5] for item in self._agenda if item[3] in arrivals]
         if not self._fold:
             mine: Any = self._item_callbacks
@@ -711,6 +728,7 @@ _OCCURRENCES: Final[dict[int, Callable[..., None]]] = {
     _HELLO_AT_NODE: Driver._hello_at_node,
     _CONNECT_AT_NODE: Driver._connect_at_node,
     _PACKET_AT_NODE: Driver._packet_at_node,
+    _IN_CELL: Driver._in_cell,
 }
 
 #: action type -> how the driver performs it

@@ -10,7 +10,9 @@ import simpy
 
 from sim.drive.timeline import LinkTimeline
 from sim.model.driver import Driver
-from sim.model.shared_nodes import Load, SharedNodes
+from sim.model.load import Load
+from sim.model.shared_cells import SharedCells
+from sim.model.shared_nodes import SharedNodes
 from sim.model.simulate import (
     START_LEAD_S,
     START_SPREAD_S,
@@ -42,29 +44,33 @@ class Rider:
 
 def simulate_fleet(
     setting: Setting, riders: Sequence[Rider], happens: ServerTimeline, scale: float, *, replication: int = 0, fold: bool = True,
-    progress: Callable[[float], None] = lambda share: None,
-) -> tuple[Iterator[VehicleRun], Load]:  # fmt: skip
-    """Run vehicles that share the nodes, all in one environment; their records in the order of `riders`, and the nodes' work.
+    progress: Callable[[float], None] = lambda share: None, nodes: bool = True, cells: SharedCells | None = None,
+) -> tuple[Iterator[VehicleRun], list[Load]]:  # fmt: skip
+    """Run vehicles that share something, all in one environment; their records by rider, and the work at what they shared.
+
+    They share the nodes where `nodes`, and `cells` where these are given.
 
     `happens`: to the server side, on the fleet's clock. `scale`: simulated vehicles for each real one. `progress` is told the
     share of the time that is over. Records are completed one after the other as the iterator is read.
     """
     with uncollected():
         env = simpy.Environment(initial_time=-(START_LEAD_S + START_SPREAD_S) - 1.0)
-        shared = SharedNodes(setting.server.nodes, happens, scale)
+        shared = SharedNodes(setting.server.nodes, happens, scale) if nodes else None
         vehicles: list[tuple[Driver, Context, LinkTimeline] | None] = []
         for rider in riders:
             driver, context = prepare(
                 env, setting, rider.timeline, rider.use, rider.config, user=rider.user, replication=replication,
                 vehicle=rider.vehicle, fold=fold, happens=happens.shifted(-rider.starts_s), shared=shared,
-                offset_s=rider.starts_s,
+                offset_s=rider.starts_s, cells=cells,
             )  # fmt: skip
             vehicles.append((driver, context, rider.timeline))
         end_s = max(rider.starts_s + rider.timeline.end_s + setting.drain_s for rider in riders)
         for step in range(1, _STEPS + 1):
             run_until(env, end_s * step / _STEPS)
             progress(step / _STEPS)
-    return _completed(vehicles, setting.drain_s), shared.load
+        if cells is not None:
+            cells.finish(end_s)
+    return _completed(vehicles, setting.drain_s), [part.load for part in (shared, cells) if part is not None]
 
 
 def _completed(vehicles: list[tuple[Driver, Context, LinkTimeline] | None], drain_s: float) -> Iterator[VehicleRun]:

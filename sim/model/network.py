@@ -16,6 +16,7 @@ from sim.drive.timeline import LinkTimeline
 from sim.machine import NEVER
 from sim.model.link import Flow, Link
 from sim.model.server_side import NO_NODE, ServerSide
+from sim.model.shared_cells import Carrier, SharedCells
 from sim.model.shared_nodes import SharedNodes
 from sim.protocols.dns import Cache
 from sim.protocols.server import Server
@@ -96,6 +97,7 @@ class Network:
     __slots__ = (
         "_balancer_idle_s",
         "_cache",
+        "_cells",
         "_down_cells",
         "_idle_timeout_s",
         "_mss",
@@ -120,18 +122,19 @@ class Network:
         "radio_active_s",
         "record",
         "refuse",
+        "shares_cells",
         "timeline",
     )  # fmt: skip
 
     def __init__(
         self, timeline: LinkTimeline, server: Server, settings: NetworkSettings, record: Recorder, *, queue_bytes: int,
         refuse: Callable[[int], float] | None = None, side: ServerSide | None = None, shared: SharedNodes | None = None,
-        offset_s: float = 0.0,
+        offset_s: float = 0.0, cells: SharedCells | None = None,
     ) -> None:  # fmt: skip
         """`refuse(i)` is a draw in (0, 1) for the vehicle's i-th connection, against server.refuse_share.
 
         `side`: the server side, where it has more than one node that never fails. `shared`: its nodes, where a fleet shares
-        them; then the vehicle's clock shows 0 at `offset_s` of the fleet's.
+        them; then the vehicle's clock shows 0 at `offset_s` of the fleet's. `cells`: those that it shares.
         """
         self.timeline = timeline
         self.link = Link(timeline, server.tcp, queue_bytes=queue_bytes)
@@ -143,6 +146,8 @@ class Network:
         self._mss = server.tcp.mss_bytes
         self._side = side
         self._shared = shared
+        self._cells = cells
+        self.shares_cells = cells is not None
         #: whether every packet at a node costs it time, or the CONNECT alone; None: no node is shared
         self.packets_meet = None if shared is None else shared.message_cpu_s > 0.0
         self.offset_s = offset_s
@@ -254,6 +259,14 @@ class Network:
         else:
             self._take_back(up, purpose, self.link.unsent_bytes, row)  # never on the air
         return arrival
+
+    def enter_cell(self, up: bool, packet: Any, vehicle: int, now: float) -> tuple[Carrier, float] | None:
+        """Where a packet that is sent at `now` takes part of a cell that is shared; None: of none."""
+        cell = self.timeline.cell_at(now) if self._cells is not None else ""
+        if not cell:
+            return None
+        assert self._cells is not None
+        return self._cells.enter(cell, up, vehicle, self.offset_s + now, self.wire_bytes(packet.encoded_size))
 
     def _cell(self, up: bool, purpose: str) -> list[int]:
         cell = self.record.traffic.setdefault(("up" if up else "down", purpose), [0, 0])

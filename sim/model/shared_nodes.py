@@ -11,37 +11,10 @@ before it sees that nobody is there.
 
 from __future__ import annotations
 
-from array import array
-from typing import Final
-
 from sim.machine import NEVER
+from sim.model.load import ACCEPT, CONNECT, CPU, Load
 from sim.server.config import Nodes
 from sim.server.timeline import ServerTimeline
-
-ACCEPT: Final = 0
-CPU: Final = 1
-CONNECT: Final = 2
-STATIONS: Final = ("accept", "cpu", "connect")
-
-
-class Load:
-    """A row for each piece of work at a station: when it came, when its turn was (inf: turned away), how long it took."""
-
-    __slots__ = ("came_s", "node", "station", "turn_s", "work_s")
-
-    def __init__(self) -> None:
-        self.node = array("b")
-        self.station = array("b")
-        self.came_s = array("d")
-        self.turn_s = array("d")
-        self.work_s = array("d")
-
-    def row(self, node: int, station: int, came_s: float, turn_s: float, work_s: float) -> None:
-        self.node.append(node)
-        self.station.append(station)
-        self.came_s.append(came_s)
-        self.turn_s.append(turn_s)
-        self.work_s.append(work_s)
 
 
 class SharedNodes:
@@ -63,7 +36,7 @@ class SharedNodes:
         self._free_s = [[-NEVER, -NEVER, -NEVER] for _ in nodes.names]  # when a station has done what it has
         self._started_s = [-NEVER for _ in nodes.names]
         self.message_cpu_s = nodes.message_cpu_s
-        self.load = Load()
+        self.load = Load(nodes.names)
 
     def accept(self, node: int, at: float) -> float:
         """How long a connection whose SYN comes at `at` waits to be accepted; inf where the backlog is full: SYN is dropped."""

@@ -18,6 +18,7 @@ from sim.model.driver import Driver
 from sim.model.failing_api import FailingAPI
 from sim.model.network import Network
 from sim.model.server_side import ServerSide
+from sim.model.shared_cells import SharedCells
 from sim.model.shared_nodes import SharedNodes
 from sim.protocols.broker_limits import NO_LIMITS, BrokerLimits
 from sim.protocols.mqtt_broker import MQTTBroker
@@ -111,11 +112,12 @@ def prepare(
     env: simpy.Environment, setting: Setting, timeline: LinkTimeline, use: str, config: Any, *, user: Any = None,
     replication: int = 0, vehicle: int = 0, fold: bool = True, trace: bool = False, tick_phase: float | None = None,
     happens: ServerTimeline = NOTHING, shared: SharedNodes | None = None, offset_s: float = 0.0,
+    cells: SharedCells | None = None,
 ) -> tuple[Driver, Context]:  # fmt: skip
     """Build one vehicle in `env` and start it. `tick_phase`: of the broker's tick, None: drawn as all phases are.
 
     `happens`: to the server side, on the vehicle's clock. `shared`: the nodes, where it shares them; its clock shows 0 when that
-    of `env` shows `offset_s`.
+    of `env` shows `offset_s`. `cells`: those that it shares; then whatever it sends touches them, and nothing is run ahead.
     """
     context = make_context(setting, timeline, replication, vehicle)
     record = Recorder(trace=trace)
@@ -129,7 +131,7 @@ def prepare(
         side = ServerSide(server, happens, *draws)
     network = Network(
         timeline, server, setting.network, record, queue_bytes=setting.queue_bytes, refuse=refuse, side=side,
-        shared=shared, offset_s=offset_s,
+        shared=shared, offset_s=offset_s, cells=cells,
     )  # fmt: skip
     vehicle_machine, backend = build_machines(use, config, context, user)
     listeners = {(server.address, server.https_port)}
@@ -158,7 +160,7 @@ def prepare(
     driver = Driver(
         env, network, (vehicle_machine, backend), creations(context, probe_gap), record,
         listeners=frozenset(listeners), vehicle_host=context.host, behind_nat=setting.network.access == "cgnat",
-        horizon_s=timeline.end_s + setting.drain_s, fold=fold, server_changes=told,
+        horizon_s=timeline.end_s + setting.drain_s, fold=fold and cells is None, server_changes=told,
         rank=vehicle,
     )  # fmt: skip
     driver.start(context.start_s)

@@ -172,8 +172,13 @@ TRACE = (
 LOAD = (
     Column("strategy", "s", "name of the strategy variant, or of the mix"),
     Column("replication", "i4", "number of the drive, from 0"),
-    Column("node", "s", "name of the broker's node"),
-    Column("station", "s", "accept: queue of connections | cpu: handshakes, packets | connect: admission of CONNECTs"),
+    Column("place", "s", "name of the broker's node, or of the cell"),
+    Column(
+        "station",
+        "s",
+        "of a node accept: queue of connections | cpu: handshakes, packets | connect: admission of CONNECTs; of a cell uplink | "
+        "downlink",
+    ),
     Column("came_s", "f8", "when the work came, on the fleet's clock"),
     Column("turn_s", "f8", "when its turn was; null: it was turned away"),
     Column("work_s", "f8", "how long the station was taken by it (scaled: docs/fleets.md)"),

@@ -15,7 +15,8 @@ from sim.drive.timeline import Disruption, LinkTimeline
 from sim.fleet import Fleet, Member, members
 from sim.measure.fleet import EVERY_VEHICLE, MIX
 from sim.model.fleet import Rider, simulate_fleet, simulate_independent
-from sim.model.shared_nodes import STATIONS, Load
+from sim.model.load import STATIONS, Load
+from sim.model.shared_cells import SharedCells
 from sim.model.simulate import VehicleRun, uncollected
 from sim.record.tables import Columns, concatenate, drive_tables, frame, joined, vehicle_columns
 from sim.scenario.scenario import Scenario, StrategyChoice
@@ -65,18 +66,22 @@ def run_part(part: Part, *, fold: bool = True, progress: Callable[[float], None]
     some = members(fleet, scenario.seed, replication)[part.first : part.last]
     riders = [_rider(scenario, member, choices[member.strategy], drive(member)) for member in some]
     happens = server_timeline(scenario, replication, _end_s(riders))
-    load: Load | None = None
+    loads: list[Load] = []
     labels = [choices[member.strategy].name for member in some]
     with uncollected(), blaming(next((rider.user for rider in riders if rider.user is not None), None)):
         if fleet.shared:
-            runs, load = simulate_fleet(
-                setting, riders, happens, fleet.scale, replication=replication, fold=fold, progress=progress
-            )
+            cells = None
+            if "cells" in fleet.shared:
+                cells = SharedCells(fleet.cell_downlink_bps, fleet.cell_uplink_bps, fleet.scale)
+            runs, loads = simulate_fleet(
+                setting, riders, happens, fleet.scale, replication=replication, fold=fold, progress=progress,
+                nodes="broker" in fleet.shared, cells=cells,
+            )  # fmt: skip
         else:
             runs = simulate_independent(setting, riders, happens, replication=replication, fold=fold)
         tables = joined(_columns(scenario, replication, labels, riders, runs))
-    if load is not None:
-        tables["load"] = _load_table(load, part.strategy, replication, scenario.server.nodes.names)
+    if loads:
+        tables["load"] = pl.concat([_load_table(load, part.strategy, replication) for load in loads])
     return tables
 
 
@@ -144,13 +149,13 @@ def _columns(
         yield columns
 
 
-def _load_table(load: Load, strategy: str, replication: int, names: Sequence[str]) -> pl.DataFrame:
-    n = len(load.node)
+def _load_table(load: Load, strategy: str, replication: int) -> pl.DataFrame:
+    n = len(load.place)
     turn_s = np.array(load.turn_s)
     columns: dict[str, Any] = {
         "strategy": [strategy] * n,
         "replication": [replication] * n,
-        "node": [names[node] for node in load.node],
+        "place": [load.places[place] for place in load.place],
         "station": [STATIONS[station] for station in load.station],
         "came_s": np.array(load.came_s),
         "turn_s": np.where(np.isfinite(turn_s), turn_s, np.nan),

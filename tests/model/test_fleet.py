@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from sim.drive.config import Network
 from sim.model.fleet import Rider, simulate_fleet, simulate_independent
-from sim.model.shared_nodes import ACCEPT
+from sim.model.load import ACCEPT
+from sim.model.shared_cells import SharedCells
 from sim.model.simulate import Setting
 from sim.protocols.tls import TLS
 from sim.record.tables import vehicle_tables
@@ -70,7 +71,7 @@ def test_vehicles_that_never_wait_have_the_records_of_vehicles_alone():
     """With nodes that have time for everything the shared one gives to the microsecond what the pure function gives."""
     riders = riders_of(8)
     happens = happens_to([Fault("balancer_change", at_s=20.0, for_s=5.0), Fault("node_crash", at_s=33.0)], LARGE, 60.0)
-    together, load = simulate_fleet(setting_of(), riders, happens, 1.0)
+    together, [load] = simulate_fleet(setting_of(), riders, happens, 1.0)
     alone = simulate_independent(setting_of(), riders, happens)
     for one, other in zip(tables(together, riders), tables(alone, riders), strict=True):
         assert one.keys() == other.keys()
@@ -109,8 +110,8 @@ def test_run_ahead_changes_nothing(n, apart_s, rate, queue, message_cpu_s, fault
     setting = setting_of(nodes, tls=TLS(profile=profile))
     riders = riders_of(n, starts_s=lambda vehicle: apart_s * vehicle)
     happens = happens_to(faults, nodes, 60.0)
-    folded, load = simulate_fleet(setting, riders, happens, 1.0)
-    plain, load_too = simulate_fleet(setting, riders, happens, 1.0, fold=False)
+    folded, [load] = simulate_fleet(setting, riders, happens, 1.0)
+    plain, [load_too] = simulate_fleet(setting, riders, happens, 1.0, fold=False)
     for one, other in zip(tables(folded, riders), tables(plain, riders), strict=True):
         for name, table in one.items():
             assert table.equals(other[name]), name
@@ -125,7 +126,7 @@ def herd(n, config, nodes, at_s=50.0, for_s=10.0, workload=NOTHING_TO_SEND, scal
     """A herd on a steady link is cut off at `at_s`, all at the same instant, and may come back after `for_s`."""
     riders = [Rider(vehicle, timeline, 0.0, "mqtt_persistent", config) for vehicle in range(n)]
     happens = happens_to([Fault("balancer_change", at_s=at_s, for_s=for_s)], nodes, 200.0)
-    runs, load = simulate_fleet(setting_of(nodes, workload), riders, happens, scale)
+    runs, [load] = simulate_fleet(setting_of(nodes, workload), riders, happens, scale)
     return list(runs), load
 
 
@@ -181,7 +182,7 @@ def test_packets_wait_for_the_cpu_of_the_node():
     work = replace(NOTHING_TO_SEND, telemetry=Telemetry(every_s=100.0))
     setting = replace(setting_of(nodes, work), phases_fixed=True)
     riders = [Rider(vehicle, STEADY, 0.0, "mqtt_persistent", MQTTPersistent()) for vehicle in range(60)]
-    runs, _load = simulate_fleet(setting, riders, happens_to([], nodes, 200.0), 1.0)
+    runs, _loads = simulate_fleet(setting, riders, happens_to([], nodes, 200.0), 1.0)
     delivered = sorted(run.record.delivered[0] for run in runs)
     assert delivered[-1] - delivered[0] == pytest.approx(59 * 0.02, abs=0.05)
 
@@ -200,3 +201,28 @@ def test_the_peak_and_the_time_back_do_not_depend_on_how_many_stand_for_the_flee
         return peak, found[int(0.5 * n)], found[int(0.95 * n)]
 
     assert storm(5_000) == pytest.approx(storm(20_000), rel=0.1)
+
+
+def test_a_cell_carries_no_more_than_its_capacity():
+    """20 vehicles ask for 1 MB at once in a cell of 8 Mbit/s: 20 s instead of the second in which each alone has it."""
+    work = replace(NOTHING_TO_SEND, ota=OTA(chunk_bytes=100_000, image_bytes=1_000_000, at_s=(30.0,) * 10))
+    riders = [Rider(vehicle, STEADY, 0.0, "mqtt_persistent", MQTTPersistent()) for vehicle in range(20)]
+    happens = happens_to([], LARGE, 200.0)
+    last = {}
+    for name, cells in (("alone", None), ("shared", SharedCells(8e6, 8e6, 1.0))):
+        runs, _loads = simulate_fleet(setting_of(LARGE, work), riders, happens, 1.0, cells=cells)
+        last[name] = max(max(run.record.delivered) for run in runs)
+    assert last["alone"] == pytest.approx(30.0, abs=1.0)
+    assert last["shared"] == pytest.approx(30.0 + 20 * 1.0, rel=0.05)
+
+
+def test_vehicles_in_a_cell_that_is_never_full_have_the_records_of_vehicles_alone():
+    riders = riders_of(6)
+    happens = happens_to([Fault("balancer_change", at_s=20.0, for_s=5.0)], LARGE, 60.0)
+    together, _loads = simulate_fleet(setting_of(), riders, happens, 1.0, cells=SharedCells(1e15, 1e15, 1.0), nodes=False)
+    alone = simulate_independent(setting_of(), riders, happens)
+    for one, other in zip(tables(together, riders), tables(alone, riders), strict=True):
+        for column in ("message", "outcome", "arrivals", "via", "sends"):
+            assert one["messages"][column].to_list() == other["messages"][column].to_list()
+        for column in ("created_s", "delivered_s"):
+            assert one["messages"][column].to_list() == pytest.approx(other["messages"][column].to_list(), abs=1e-6, nan_ok=True)

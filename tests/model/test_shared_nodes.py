@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.model.shared_nodes import ACCEPT, CONNECT, CPU, SharedNodes
+from sim.model.load import ACCEPT, CONNECT, CPU
+from sim.model.shared_nodes import SharedNodes
 from sim.server.config import Nodes
 from sim.server.timeline import NOTHING, Down, ServerTimeline
 
