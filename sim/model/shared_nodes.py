@@ -25,7 +25,7 @@ STATIONS: Final = ("accept", "cpu", "connect")
 
 
 class Load:
-    """A row for each piece of work at a station: when it came, when its turn was (inf: turned away), how long it took."""
+    """A row for each piece of work at a station: when it came there, when its turn was (inf: turned away), how long it took."""
 
     __slots__ = ("came_s", "node", "station", "turn_s", "work_s")
 
@@ -90,7 +90,7 @@ class SharedNodes:
         if turn_s < ready_s:
             turn_s = ready_s
         free_s[station] = turn_s + work_s
-        self.load.row(node, station, at, turn_s, work_s)
+        self.load.row(node, station, ready_s, turn_s, work_s)  # until then it waited elsewhere
         return turn_s - at
 
     def _stations(self, node: int, at: float) -> list[float]:
