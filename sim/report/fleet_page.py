@@ -34,7 +34,12 @@ def write_fleet_report(folder: Path, evidence: Evidence) -> Path:
         subtitle=f"handover lab, run {manifest['run_id']}, a fleet of {count(fleet.vehicles)} vehicles",
         description=str(manifest.get("description") or "A fleet that meets at the broker."),
         headline=words.headline(evidence, fleet),
-        support=[*words.everybody(evidence, fleet), *words.peaks(evidence, fleet), *words.what_stands_for_what(fleet)],
+        support=[
+            *words.everybody(evidence, fleet),
+            *words.verdicts(evidence, fleet),
+            *words.peaks(evidence, fleet),
+            *words.what_stands_for_what(fleet),
+        ],
         warnings=[*words.cautions(fleet), *_warnings(evidence, fleet)],
         sections=_sections(evidence, fleet),
         looks={name: fleet.looks[name] for name in fleet.strategies},
@@ -53,7 +58,7 @@ def write_fleet_report(folder: Path, evidence: Evidence) -> Path:
 def _warnings(evidence: Evidence, fleet: FleetRun) -> list[str]:
     """Those of metrics.json; how few replications there are is said already."""
     said = [str(line) for line in evidence.metrics.get("warnings", [])]
-    kept = [line for line in said if not (words.cautions(fleet) and "cannot carry a verdict" in line)]
+    kept = [line.replace("drive", "replication") for line in said if "cannot carry a verdict" not in line]
     return [line[0].upper() + line[1:].rstrip(".") + "." for line in kept]
 
 

@@ -42,6 +42,8 @@ _MESSAGES = {
     "all.duplicates": "handed over twice",
     "fleet.bytes_per_vehicle": "data a vehicle",
 }
+#: Neither good nor bad by itself: who was there when the fault began, and whether the nodes were idle.
+_NO_MERIT = ("fleet.cut_off", "fleet.cpu_share", "fleet.cpu_saturated_s", "fleet.admission_saturated_s")
 #: Counted of the simulated vehicles: the fleet's number is so many times more.
 _OF_SIMULATED = ("all.lost", "all.duplicates")
 
@@ -96,6 +98,8 @@ def _unit(evidence: Evidence, fleet: FleetRun, name: str, strategies: Sequence[s
         return 1.0 / fleet.scale, ""
     if metric(name).unit == "bytes":
         return (1e-6, "MB") if max(values, default=0.0) >= 1e6 else (1e-3, "kB")
+    if name.endswith("_saturated_s"):
+        return 1.0, "s"
     return scaled(name, max(values, default=0.0))
 
 
@@ -119,7 +123,7 @@ def _cell(evidence: Evidence, fleet: FleetRun, strategy: str, name: str, factor:
 
 def _mark(evidence: Evidence, fleet: FleetRun, strategy: str, name: str) -> str:
     """Marks where the replications carry a verdict, and it is not that nobody is told apart."""
-    if fleet.replications < least_drives() or len(fleet.strategies) < 2:
+    if fleet.replications < least_drives() or len(fleet.strategies) < 2 or name in _NO_MERIT:
         return ""
     leading = evidence.leaders(name, fleet.strategies)
     if strategy not in leading or len(leading) == len(fleet.strategies):

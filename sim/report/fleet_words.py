@@ -12,9 +12,10 @@ from sim.measure.support import least_drives
 from sim.report.captions import names
 from sim.report.evidence import Evidence
 from sim.report.fleet_run import FleetRun
-from sim.report.numbers import NBSP, count, instant, listed, percent, seconds, significant, with_interval
+from sim.report.numbers import NBSP, count, difference, instant, listed, percent, seconds, significant, with_interval
 
 BACK = "fleet.back_s.p95"
+_LEAST_IN_A_QUEUE = 10  # simulated vehicles: with fewer one vehicle more or less is what fills it
 
 
 def whole(value: float) -> str:
@@ -57,6 +58,23 @@ def everybody(evidence: Evidence, fleet: FleetRun) -> list[str]:
             said.append(f"with {name} {whole(float(missing['mean']))}{of} are not back by the end of the run")
     text = "; ".join(said)
     return [f"{text[0].upper()}{text[1:]}."] if text else []
+
+
+def verdicts(evidence: Evidence, fleet: FleetRun) -> list[str]:
+    """What the paired differences say of the time until 95 % are back, where there are replications enough to say anything."""
+    if fleet.replications < least_drives():
+        return []
+    lines = []
+    for one in [one for one in evidence.metrics["comparisons"] if one["metric"] == BACK][:4]:
+        if one["difference"] is None:
+            continue
+        by = difference(BACK, one["difference"], one["low"], one["high"], signed=True)
+        said = "no evidence of a difference"
+        if one["verdict"] != "no evidence":
+            alone = "also among all comparisons of this run" if one["holds"] else "but not among all comparisons of this run"
+            said = f"{one['verdict']}, {alone} (Holm)"
+        lines.append(f"{one['a']} against {one['b']}, on the same vehicles, 95{NBSP}% back: {by}; {said}.")
+    return lines
 
 
 def _any_faults(fleet: FleetRun) -> bool:
@@ -113,7 +131,9 @@ def _each(evidence: Evidence, fleet: FleetRun, labels: list[str], metric: str, u
     said = []
     for name in labels[:4]:
         found = evidence.interval(name, metric)
-        value = "no data" if found is None or found["mean"] is None else f"{with_interval(metric, found)}{unit}"
+        value, _, bounds = with_interval(metric, found).partition(" (")
+        value += unit if found is not None and found["mean"] is not None else ""
+        value += f" ({bounds}" if bounds else ""
         said.append(value if fleet.mixed or len(labels) == 1 else f"{value} with {name}")
     return listed(said)
 
@@ -124,6 +144,11 @@ def what_stands_for_what(fleet: FleetRun) -> list[str]:
     if simulated == n:
         return [f"All {count(n)} vehicles are simulated: every number is counted, none is scaled."]
     ratio = n / simulated
+    if not fleet.courses:
+        return [
+            f"{count(simulated)} vehicles are simulated of a fleet of {count(n)}; numbers of vehicles and messages on this page are"
+            f" the fleet's: what was counted, times {significant(ratio, 4)}."
+        ]
     return [
         f"{count(simulated)} simulated vehicles stand for a fleet of {count(n)}, each for {significant(ratio, 4)}. What a node"
         f" can do in a second, and how many may wait there, is divided by {significant(ratio, 4)} too, so that they meet the same"
@@ -136,6 +161,26 @@ def what_stands_for_what(fleet: FleetRun) -> list[str]:
 
 def cautions(fleet: FleetRun) -> list[str]:
     """What the evidence does not carry."""
+    return _few_replications(fleet) + _few_simulated(fleet)
+
+
+def _few_simulated(fleet: FleetRun) -> list[str]:
+    """Where a queue of the nodes is so short of simulated vehicles that chance fills it."""
+    can = fleet.capacity
+    if can is None or fleet.scale == 1.0:
+        return []
+    shortest = min(can.backlog, can.connect_queue or math.inf)
+    if round(shortest * fleet.scale, 6) >= _LEAST_IN_A_QUEUE:
+        return []
+    wanted = min(fleet.vehicles, math.ceil(_LEAST_IN_A_QUEUE / shortest * fleet.vehicles))
+    return [
+        f"Few are simulated: a queue of {whole(shortest)} at a node is {significant(shortest * fleet.scale, 2)} simulated vehicles"
+        f" long, so that chance fills it; refusals and peaks are coarse. From {count(wanted)} simulated on it holds"
+        f" {_LEAST_IN_A_QUEUE}."
+    ]
+
+
+def _few_replications(fleet: FleetRun) -> list[str]:
     n, least = fleet.replications, least_drives()
     if n == 1:
         return [
@@ -272,7 +317,7 @@ def back_caption(fleet: FleetRun) -> str:
 def _in_steps(back_s: np.ndarray[tuple[int], np.dtype[np.float64]]) -> bool:
     """Whether the return stands still for a while and goes on, more than once: no vehicle for a tenth of the time."""
     there = back_s[np.isfinite(back_s)]
-    if len(there) < 50:
+    if len(there) < 200:
         return False
     middle = there[len(there) // 50 : -max(len(there) // 50, 1)]
     gaps = np.diff(middle)
