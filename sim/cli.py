@@ -325,6 +325,7 @@ def explain(
     message: Annotated[str, typer.Argument(metavar="MESSAGE", help="ota:3 is the third chunk; or the id of a message")],
     strategy: Annotated[str | None, typer.Option(help="one strategy; all of them where not given")] = None,
     replication: Annotated[int | None, typer.Option(help="number of the drive, from 0; the first where not given")] = None,
+    vehicle: Annotated[int | None, typer.Option(help="of a fleet: number of the vehicle; the first five are kept")] = None,
 ) -> None:
     """Print what happened to one message, step by step."""
     _require_run(run_dir)
@@ -334,7 +335,7 @@ def explain(
     from sim.terminal import say
 
     try:
-        say(explain_message(run_dir, message, strategy, replication).rstrip())
+        say(explain_message(run_dir, message, strategy, replication, vehicle).rstrip())
     except (ExplainError, RunFolderError) as error:
         raise BadUsage(str(error)) from None
 

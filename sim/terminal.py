@@ -173,11 +173,13 @@ def print_summary(metrics: Mapping[str, Any], run_dir: Path, report: Path | None
         file=shown, force_terminal=watched, width=None if watched else 140, highlight=False, emoji=False, markup=False
     )
     drives = int(metrics.get("replications") or 1)
-    rows = {
-        name: [cell(numbers, drives) for cell in _COLUMNS.values()] for name, numbers in metrics.get("strategies", {}).items()
-    }
+    fleet = metrics.get("fleet")
+    columns = _COLUMNS if fleet is None else _fleet_columns(1.0 / float(fleet["scale"]))
+    rows = {name: [cell(numbers, drives) for cell in columns.values()] for name, numbers in metrics.get("strategies", {}).items()}
     unreached = any(_UNREACHED in cells for cells in rows.values())
-    notes = ["lost and duplicates are sums over all drives"] if drives > 1 else []
+    notes = ["lost and duplicates are sums over all drives"] if drives > 1 and fleet is None else []
+    if fleet is not None:
+        notes += _fleet_notes(fleet, drives)
     if unreached:
         notes.append(f"{_UNREACHED}: not by the end of the run")
     for objective in metrics.get("objectives", []):
@@ -185,38 +187,38 @@ def print_summary(metrics: Mapping[str, Any], run_dir: Path, report: Path | None
         console.print(Text(f"{verdict:<9}", style=_VERDICT_STYLES.get(verdict, "")), Text(_objective_line(objective)), sep=" ")
     if metrics.get("objectives"):
         console.print()
-    _print_rows(console, rows)
+    _print_rows(console, columns, rows)
     for note in notes:
         console.print(Text(note, style="dim"))
     for line in metrics.get("warnings", []):
         console.print(Text(f"warning: {line}", style="yellow"), soft_wrap=True)
     console.print()
-    console.print(Text(f"{drives} drive{'s' if drives > 1 else ''}, results in {run_dir}"), soft_wrap=True)
+    what = "drive" if fleet is None else "replication"
+    console.print(Text(f"{drives} {what}{'s' if drives > 1 else ''}, results in {run_dir}"), soft_wrap=True)
     if report is not None:
         console.print(Text(f"report: {report}"), soft_wrap=True)
     say(shown.getvalue().removesuffix("\n"))
 
 
-def _print_rows(console: Console, rows: Mapping[str, Sequence[str]]) -> None:
+def _print_rows(console: Console, columns: Sequence[str] | Mapping[str, Any], rows: Mapping[str, Sequence[str]]) -> None:
     """The strategies as a table or, where that does not fit, one below the other."""
     from rich.table import Table
     from rich.text import Text
 
     gap = 2 if console.width >= 100 else 1
     widths = [
-        max(len(line) for line in (*heading.split("\n"), *cells))
-        for heading, *cells in zip(_COLUMNS, *rows.values(), strict=True)
+        max(len(line) for line in (*heading.split("\n"), *cells)) for heading, *cells in zip(columns, *rows.values(), strict=True)
     ]
     if sum(widths) + gap * len(widths) + _NARROWEST_NAME > console.width:
         for name, cells in rows.items():
             console.print(Text(name, style="bold"))
-            for heading, cell in zip(_COLUMNS, cells, strict=True):
+            for heading, cell in zip(columns, cells, strict=True):
                 words = heading.replace("-\n", "").replace("\n", " ").strip()
-                console.print(Text(f"  {words:<14} {cell:>9}"))
+                console.print(Text(f"  {words:<15} {cell:>9}"))
         return
     table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
     table.add_column("\nstrategy", overflow="fold")
-    for heading in _COLUMNS:
+    for heading in columns:
         table.add_column(heading, justify="right", no_wrap=True)
     for name, cells in rows.items():
         table.add_row(Text(name), *cells)
@@ -272,6 +274,48 @@ _COLUMNS: dict[str, Callable[[Mapping[str, Any], int], str]] = {
     "MB a\ndrive": lambda n, drives: _count(n, "bytes.total", 1e6 * drives, 2),
     "tries\na drive": lambda n, drives: _count(n, "attempts.total", drives, 1),
 }
+
+
+def _fleet_columns(each: float) -> dict[str, Callable[[Mapping[str, Any], int], str]]:
+    """Columns of a fleet of which every simulated vehicle stands for `each`: means over the replications, the fleet's numbers."""
+
+    def mean(numbers: Mapping[str, Any], name: str) -> float | None:
+        found: float | None = (numbers["intervals"].get(name) or {}).get("mean")
+        return found
+
+    def back(numbers: Mapping[str, Any], which: str) -> str:
+        name = f"fleet.back_s.{which}"
+        value = mean(numbers, name)
+        if value is None:
+            return _UNREACHED if name in numbers["intervals"] else "-"
+        return f"{value:.1f}" if value < 100 else f"{value:.0f}"
+
+    def counted(numbers: Mapping[str, Any], name: str, factor: float = 1.0) -> str:
+        value = mean(numbers, name)
+        return "-" if value is None else f"{value * factor:,.0f}"
+
+    return {
+        "cut\noff": lambda n, _drives: counted(n, "fleet.cut_off"),
+        "50 %\nback s": lambda n, _drives: back(n, "p50"),
+        "95 %\nback s": lambda n, _drives: back(n, "p95"),
+        "all\nback s": lambda n, _drives: back(n, "max"),
+        "not\nback": lambda n, _drives: counted(n, "fleet.not_back"),
+        "SYNs/s\npeak": lambda n, _drives: counted(n, "fleet.connections_per_s"),
+        "TLS/s\npeak": lambda n, _drives: counted(n, "fleet.handshakes_per_s"),
+        "CPU\n%": lambda n, _drives: _percent(mean(n, "fleet.cpu_share")),
+        "turned\naway": lambda n, _drives: counted(n, "fleet.turned_away"),
+        "in 10\ns, %": lambda n, _drives: _percent(mean(n, "all.delivered_within_10s")),
+        "in 60\ns, %": lambda n, _drives: _percent(mean(n, "all.delivered_within_60s")),
+        "\nlost": lambda n, _drives: counted(n, "all.lost", each),
+        "kB a\nvehicle": lambda n, _drives: counted(n, "fleet.bytes_per_vehicle", 1e-3),
+    }
+
+
+def _fleet_notes(fleet: Mapping[str, Any], replications: int) -> list[str]:
+    vehicles, simulated = int(fleet["vehicles"]), int(fleet["simulated"])
+    scaled = "all simulated" if simulated == vehicles else f"{simulated:,} simulated; counts are the fleet's"
+    means = ", means over the replications" if replications > 1 else ""
+    return [f"a fleet of {vehicles:,} vehicles, {scaled}{means}"]
 
 
 def print_validation(found: Any, report: Path) -> None:

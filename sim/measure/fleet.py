@@ -63,7 +63,7 @@ def faults_of(disruptions: pl.DataFrame, replication: int) -> list[Fault]:
 def standing(connections: pl.DataFrame, vehicles: pl.DataFrame) -> pl.DataFrame:
     """The MQTT connections that stood: `vehicle`, `from_s`, `until_s` (fleet's clock; until the path, an end or the run ended).
 
-    Sorted by vehicle and time.
+    With `starts_s` and `arrives_s` of the vehicle; sorted by vehicle and time.
     """
     clock = vehicles.select("vehicle", "starts_s", "horizon_s", "end_s")
     ready = connections.filter((pl.col("purpose") == "mqtt") & (pl.col("outcome") == "ready"))
@@ -77,6 +77,7 @@ def standing(connections: pl.DataFrame, vehicles: pl.DataFrame) -> pl.DataFrame:
             "vehicle",
             (pl.col("ready_s") + pl.col("starts_s")).alias("from_s"),
             (ends + pl.col("starts_s")).alias("until_s"),
+            pl.col("starts_s"),
             (pl.col("end_s") + pl.col("starts_s")).alias("arrives_s"),
         )
         .sort("vehicle", "from_s")
@@ -96,10 +97,17 @@ def storm(stood: pl.DataFrame, fault: Fault) -> Storm:
     return Storm(fault, then["vehicle"].n_unique(), cut.height, back_s[~arrived])
 
 
+def worst_storm(stood: pl.DataFrame, faults: Sequence[Fault]) -> Storm | None:
+    """Of the fault that cut off most vehicles; None where none cut off anybody."""
+    worst = max((storm(stood, fault) for fault in faults), key=lambda one: one.cut_off, default=None)
+    return worst if worst is not None and len(worst.back_s) else None
+
+
 def connected_over_time(stood: pl.DataFrame, at_s: Floats) -> Floats:
-    """How many stood at each instant."""
-    begun = np.sort(stood["from_s"].to_numpy())
-    over = np.sort(stood["until_s"].to_numpy())
+    """How many stood at each instant, of vehicles that had set out."""
+    from_s, until_s = np.maximum(stood["from_s"].to_numpy(), stood["starts_s"].to_numpy()), stood["until_s"].to_numpy()
+    stands = from_s < until_s  # a path may die before its connection is ready
+    begun, over = np.sort(from_s[stands]), np.sort(until_s[stands])
     found: Floats = (np.searchsorted(begun, at_s, "right") - np.searchsorted(over, at_s, "right")).astype(np.float64)
     return found
 
@@ -139,12 +147,87 @@ def clock_edges(vehicles: pl.DataFrame) -> Floats:
     return np.arange(0.0, math.ceil(end_s) + 1.0)
 
 
-def nodes_work(load: pl.DataFrame, edges_s: Floats, scale: float) -> dict[str, Any]:
+def on_the_road(vehicles: pl.DataFrame, at_s: Floats) -> Floats:
+    """How many vehicles have set out, and their run has not ended (the drain after the drive counted in), at each instant."""
+    begun = np.sort(vehicles["starts_s"].to_numpy())
+    over = np.sort((vehicles["starts_s"] + vehicles["horizon_s"]).to_numpy())
+    found: Floats = (np.searchsorted(begun, at_s, "right") - np.searchsorted(over, at_s, "right")).astype(np.float64)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What all nodes together can do in a second, in the fleet's numbers, and how many may wait at one of them.
+
+    `handshakes_per_s`: at the mean CPU time of those that were made; None where none was. `connect_queue` None: no bound.
+    """
+
+    connections_per_s: float
+    handshakes_per_s: float | None
+    connects_per_s: float
+    backlog: float
+    connect_queue: float | None
+    cores: int
+
+
+def capacity(nodes: Mapping[str, Any], load: pl.DataFrame, scale: float) -> Capacity:
+    """`nodes`: the settings of the nodes as in the manifest (server.nodes)."""
+    many = len(nodes["names"])
+    work_s = handshakes_of(load, nodes, scale)["work_s"].mean()
+    return Capacity(
+        many * float(nodes["accept_rate"]),
+        many / (float(work_s) * scale) if work_s else None,  # type: ignore[arg-type]
+        many * float(nodes["connect_rate"]),
+        float(nodes["backlog"]),
+        None if nodes["connect_queue"] is None else float(nodes["connect_queue"]),
+        int(nodes["cores"]),
+    )
+
+
+def handshakes_of(load: pl.DataFrame, nodes: Mapping[str, Any], scale: float) -> pl.DataFrame:
+    """The CPU's work that is TLS handshakes: the rest is packets, which take `message_cpu_s` each."""
+    work = load.filter((pl.col("station") == "cpu") & pl.col("turn_s").is_not_null())
+    packet_s = float(nodes["message_cpu_s"]) / (float(nodes["cores"]) * scale)
+    return work.filter((pl.col("work_s") - packet_s).abs() > 1e-9 * packet_s) if packet_s > 0.0 else work
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What the nodes had to do, second by second of the fleet's clock; a value for each interval between `edges_s`.
+
+    `asked` and `handshakes`: in a second, the fleet's numbers. `waiting`: station -> at the node where most wait, the fleet's
+    numbers. `busy`: station -> share of the second in which it was taken, of the busiest node. `full_s`: station -> seconds in
+    which that of one node was full, at the node with most of them.
+    """
+
+    edges_s: Floats
+    asked: Floats
+    handshakes: Floats
+    waiting: Mapping[str, Floats]
+    busy: Mapping[str, Floats]
+    full_s: Mapping[str, int]
+
+
+def course(load: pl.DataFrame, edges_s: Floats, nodes: Mapping[str, Any], scale: float) -> Course:
+    """The course of a replication; `load` is that of one strategy, or of the mix. Who waits is counted at the end of a second."""
+    stations = [station for station in ("accept", "cpu", "connect") if (load["station"] == station).any()]
+    parts = {station: _by_place(load.filter(pl.col("station") == station)) for station in stations}
+    busy = {station: [busy_share(part, edges_s) for part in parts[station]] for station in stations if station != "accept"}
+    return Course(
+        edges_s,
+        per_second(load.filter(pl.col("station") == "accept")["came_s"].to_numpy(), edges_s) / scale,
+        per_second(handshakes_of(load, nodes, scale)["turn_s"].to_numpy(), edges_s) / scale,
+        {station: np.maximum.reduce([waiting(part, edges_s[1:]) for part in parts[station]]) / scale for station in stations},
+        {station: np.maximum.reduce(shares) for station, shares in busy.items()},
+        {station: max(int((share >= SATURATED_SHARE).sum()) for share in shares) for station, shares in busy.items()},
+    )
+
+
+def nodes_work(load: pl.DataFrame, edges_s: Floats, nodes: Mapping[str, Any], scale: float) -> dict[str, Any]:
     """Peaks over all seconds of what the nodes had to do; the fleet's numbers."""
     if not load.height:
         return {}
-    taken = load.drop_nulls("turn_s")
-    handshakes = per_second(taken.filter(pl.col("station") == "cpu")["turn_s"].to_numpy(), edges_s)
+    handshakes = per_second(handshakes_of(load, nodes, scale)["turn_s"].to_numpy(), edges_s)
     came = per_second(load.filter(pl.col("station") == "accept")["came_s"].to_numpy(), edges_s)
     cpu = [busy_share(part, edges_s) for part in _by_place(load.filter(pl.col("station") == "cpu"))]
     admission = [busy_share(part, edges_s) for part in _by_place(load.filter(pl.col("station") == "connect"))]
@@ -170,14 +253,17 @@ def _by_place(load: pl.DataFrame) -> Sequence[pl.DataFrame]:
 
 
 def fleet_numbers(
-    connections: pl.DataFrame, vehicles: pl.DataFrame, faults: Sequence[Fault], load: pl.DataFrame, scale: float
-) -> Mapping[str, Any]:
-    """The numbers of one replication: of the fault that cut off most, and of the nodes. Empty where nothing was cut off."""
-    stood = standing(connections, vehicles)
-    storms = [storm(stood, fault) for fault in faults]
-    worst = max(storms, key=lambda one: one.cut_off, default=None)
-    found: dict[str, Any] = {"nodes": nodes_work(load, clock_edges(vehicles), scale)}
-    if worst is not None and len(worst.back_s):
+    connections: pl.DataFrame,
+    vehicles: pl.DataFrame,
+    faults: Sequence[Fault],
+    load: pl.DataFrame,
+    nodes: Mapping[str, Any],
+    scale: float,
+) -> dict[str, Any]:
+    """The numbers of one replication: of the fault that cut off most, and of the nodes. Of no fault where nobody was cut off."""
+    worst = worst_storm(standing(connections, vehicles), faults)
+    found: dict[str, Any] = {"nodes": nodes_work(load, clock_edges(vehicles), nodes, scale)}
+    if worst is not None:
         found |= {
             "fault": worst.fault.kind,
             "at_s": worst.fault.start_s,

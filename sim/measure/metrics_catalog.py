@@ -90,7 +90,7 @@ _OF_FLEET: dict[str, Metric] = {
     "fleet.back_s.p95": Metric("time from the fault until 95 % of them were back", "lower", "s", ("fleet", "back_s", "p95")),
     "fleet.back_s.max": Metric("time from the fault until all of them were back", "lower", "s", ("fleet", "back_s", "p100")),
     "fleet.connections_per_s": Metric(
-        "most connections asked for in a second", "lower", "count", ("fleet", "nodes", "connections_per_s")
+        "most connections asked for in a second (SYNs at the nodes)", "lower", "count", ("fleet", "nodes", "connections_per_s")
     ),
     "fleet.handshakes_per_s": Metric(
         "most TLS handshakes begun in a second", "lower", "count", ("fleet", "nodes", "handshakes_per_s")
@@ -106,6 +106,9 @@ _OF_FLEET: dict[str, Metric] = {
     "fleet.cell_saturated_s": Metric("seconds in which a cell was full", "lower", "s", ("fleet", "nodes", "cell_saturated_s")),
     "fleet.turned_away": Metric("CONNECTs that a node turned away", "lower", "count", ("fleet", "nodes", "turned_away")),
     "fleet.dropped_syns": Metric("SYNs dropped at a full backlog", "lower", "count", ("fleet", "nodes", "dropped_syns")),
+    "fleet.bytes_per_vehicle": Metric(
+        "IP bytes both ways of a vehicle, without the probes", "lower", "bytes", ("fleet", "bytes_per_vehicle")
+    ),
 }
 
 

@@ -48,7 +48,7 @@ COMPARED_FLEET = (
     "fleet.back_s.p50",
     "fleet.back_s.p95",
     "fleet.handshakes_per_s",
-    "bytes.total",
+    "fleet.bytes_per_vehicle",
 )
 
 
@@ -134,7 +134,7 @@ def metrics(run: Run, episodes: Mapping[str, Sequence[Episode]] | None = None) -
             pooled[name]["fleets"] = [drive["fleet"] for drive in drives]
     comparisons = _comparisons(pooled, vectors, seed, COMPARED if fleet is None else COMPARED_FLEET)
     objectives = [_objective(objective, vectors, seed) for objective in manifest.get("objectives", [])]
-    content = {
+    content: dict[str, Any] = {
         "scenario": manifest["scenario"],
         "run_id": manifest["run_id"],
         "seed": seed,
@@ -153,6 +153,8 @@ def metrics(run: Run, episodes: Mapping[str, Sequence[Episode]] | None = None) -
             "probe_within_s": within_s,
         },
     }
+    if fleet is not None:
+        content["fleet"] = {key: fleet[key] for key in ("vehicles", "simulated", "scale")}
     safe: dict[str, Any] = json_safe(content)
     return safe
 
@@ -163,7 +165,11 @@ def fleet_of_drive(run: Run, records: StrategyRecords, strategy: str, replicatio
     faults = faults_of(run.disruptions, replication)
     load = run.table("load") if run.has("load") else pl.DataFrame(schema=table_schema("load"))
     mine = load.filter((pl.col("replication") == replication) & pl.col("strategy").is_in([strategy, MIX]))
-    return fleet_numbers(records.connections, records.vehicles, faults, mine, scale)
+    nodes = run.manifest["settings"]["server"]["nodes"]
+    found = fleet_numbers(records.connections, records.vehicles, faults, mine, nodes, scale)
+    n = records.vehicles.height
+    sent = records.traffic.filter(pl.col("purpose") != "probe")["bytes"].sum()
+    return found | {"vehicles": n / scale, "bytes_per_vehicle": sent / n if n else None}
 
 
 def json_safe(content: Any) -> Any:

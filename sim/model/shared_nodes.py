@@ -62,7 +62,7 @@ class SharedNodes:
         if turn_s < ready_s:
             turn_s = ready_s
         free_s[station] = turn_s + work_s
-        self.load.row(node, station, at, turn_s, work_s)
+        self.load.row(node, station, ready_s, turn_s, work_s)  # until then it waited elsewhere
         return turn_s - at
 
     def _stations(self, node: int, at: float) -> list[float]:

@@ -17,7 +17,7 @@ from sim.measure.metrics_catalog import METRICS, metric, per_drive
 from sim.measure.recovery import Episode
 from sim.measure.run_episodes import run_episodes
 from sim.measure.stats import Difference, paired_difference
-from sim.measure.summary import StrategyRecords
+from sim.measure.summary import StrategyRecords, fleet_of_drive
 from sim.measure.update import image_bytes
 from sim.record.causes import KINDS
 from sim.record.read import Run, RunFolderError, read_run
@@ -82,6 +82,9 @@ class Evidence:
                 self.episodes[name],
             )
             drives = [records.of_drive(number).numbers(kinds, within_s, image) for number in range(self.drives)]
+            if run.manifest.get("fleet") is not None:
+                for number, drive in enumerate(drives):
+                    drive["fleet"] = fleet_of_drive(run, records.of_drive(number), name, number)
             found[name] = {key: per_drive(drives, key) for key in METRICS}
         return found
 

@@ -67,7 +67,8 @@ def provenance(evidence: Evidence) -> list[str]:
     return lines
 
 
-def _assumptions(evidence: Evidence, how: dict[str, Any]) -> list[str]:
+def surroundings(evidence: Evidence) -> list[str]:
+    """What the drive, the broker and the server side rest on: sentences."""
     lines = provenance(evidence)
     lines += [f"The drive: {note}" for note in evidence.manifest.get("drive_notes", [])]
     changed = _overridden(evidence)
@@ -78,6 +79,11 @@ def _assumptions(evidence: Evidence, how: dict[str, Any]) -> list[str]:
     if tls.get("profile"):
         mutual = ", client certificates on each handshake" if tls.get("mutual") else ""
         lines.append(f"TLS profile {tls['profile']}{mutual}, resumption {tls.get('resumption', 'off')}.")
+    return lines
+
+
+def _assumptions(evidence: Evidence, how: dict[str, Any]) -> list[str]:
+    lines = surroundings(evidence)
     lines.append(
         f"Intervals are {percent(float(how['confidence']))} percentile bootstrap intervals over drives"
         f" ({int(how['resamples']):,} resamples); a value without one did not vary, or comes from a single drive."

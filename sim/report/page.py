@@ -10,6 +10,7 @@ from sim.report.answer import answer, objective_rows
 from sim.report.captions import failures_in_words
 from sim.report.comparison_table import comparison_tables
 from sim.report.evidence import Evidence, read_evidence
+from sim.report.fleet_page import write_fleet_report
 from sim.report.illustrations import SECTIONS, illustrations
 from sim.report.kinds_table import cost_rows, kind_rows, ledger_lines, stats_rows
 from sim.report.method import MODEL_PAGE, method, provenance
@@ -31,6 +32,8 @@ def write_report(run_dir: Path) -> Path:
     """
     folder = Path(run_dir)
     evidence = read_evidence(folder)
+    if evidence.manifest.get("fleet") is not None:
+        return write_fleet_report(folder, evidence)
     output = Output()
     shown = [render_figure(one, output) for one in illustrations(evidence)]
     found = variants(evidence)
