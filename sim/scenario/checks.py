@@ -151,15 +151,14 @@ def fleet_problems(fleet: Fleet, server: Server, drive: DriveConfig, names: Sequ
             problems.append(Problem(("fleet", "trip"), "expected two rising lengths above 0, such as [5 km, 20 km]"))
         elif any(point.ignition == "off" for point in drive.route):
             problems.append(Problem(("fleet", "trip"), "is for a route without parking", at_key=True))
-    for name, share in fleet.mix_share.items():
-        if name not in names:
-            problems.append(Problem(("fleet", "mix", name), unknown("strategy", name, names), at_key=True))
-        elif share <= 0.0:
-            problems.append(Problem(("fleet", "mix", name), "expected a share above 0 %"))
-    if fleet.mix_share and not math.isclose(total := math.fsum(fleet.mix_share.values()), 1.0, abs_tol=1e-6):
-        problems.append(Problem(("fleet", "mix"), f"the shares are {100.0 * total:g} % together, expected 100 %"))
-    elif fleet.mix_share and (left := [name for name in names if name not in fleet.mix_share]):
+    foreign = [name for name in fleet.mix_share if name not in names]
+    problems += [Problem(("fleet", "mix", name), unknown("strategy", name, names), at_key=True) for name in foreign]
+    if foreign or not fleet.mix_share:
+        pass  # the shares of the others mean nothing
+    elif left := [name for name in names if name not in fleet.mix_share]:
         problems.append(Problem(("fleet", "mix"), f"has no share for {left[0]}, expected one for each strategy"))
+    elif not math.isclose(total := math.fsum(fleet.mix_share.values()), 1.0, abs_tol=1e-6):
+        problems.append(Problem(("fleet", "mix"), f"the shares are {100.0 * total:g} % together, expected 100 %"))
     if fleet.shared and server.nodes.others:
         problems.append(Problem(("server", "nodes", "others"), "the fleet is the others, leave it out", at_key=True))
     return problems

@@ -129,7 +129,9 @@ def _of(tables: Mapping[str, pl.DataFrame], strategy: str) -> dict[str, pl.DataF
 def _content(scenario: Scenario, choice: StrategyChoice, tables: Mapping[str, pl.DataFrame], replication: int) -> bytes:
     entry = {"name": choice.name, "use": choice.use}
     fleet = fleet_in_manifest(scenario.fleet)
-    run = Run({"strategies": [entry], "access": scenario.drive.network.access, "fleet": fleet}, tables)
+    settings = {"server": {"nodes": plain(scenario.server.nodes)}}
+    said = {"strategies": [entry], "access": scenario.drive.network.access, "fleet": fleet, "settings": settings}
+    run = Run(said, tables)
     check_ledger(run.messages)
     messages = with_horizon(run.messages, run.vehicles)
     episodes = run_episodes(run)[choice.name]
