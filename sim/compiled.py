@@ -20,7 +20,9 @@ ROOMS = ("sim.protocols", "sim.strategies")
 SINGLE = (
     "sim.machine",
     "sim.parking",
+    "sim.model.agenda",
     "sim.model.driver",
+    "sim.model.fleet_driver",
     "sim.model.link",
     "sim.model.load",
     "sim.model.network",

@@ -13,7 +13,7 @@ Run-ahead (folding): an input that comes before anything else this vehicle waits
 input, end of run) and touches nothing shared is handled at once, with its own later `now`. Else it is a SimPy event.
 `fold=False` makes every input an event of its own: the oracle, with equal records.
 
-Vehicles of a fleet that share the broker's nodes stand in one environment. What reaches a node (`_SHARED` and above) is
+Vehicles of a fleet that share the broker's nodes stand in one environment. What reaches a node (`SHARED` and above) is
 handled in the order of the fleet's clock: a vehicle runs ahead up to its next such item and goes on when SimPy has come there.
 """
 
@@ -51,69 +51,78 @@ from sim.machine import (
     WriteResumed,
     hosted,
 )
+from sim.model.agenda import (
+    ACCEPTED,
+    ADDRESS_CHANGED,
+    AT_SERVER,
+    AT_VEHICLE,
+    CHANGE,
+    CONNECT_AT_NODE,
+    CREATION,
+    DEADLINE,
+    IGNITION_CHANGED,
+    IN_CELL,
+    INPUT,
+    LOST,
+    NAMED,
+    OPENED,
+    PACKET_AT_NODE,
+    RANKS,
+    SERVER_CHANGED,
+    SHARED,
+    TOLD,
+    WRITE_BLOCKED,
+    WRITE_RESUMED,
+    Item,
+    Wake,
+)  # fmt: skip
 from sim.model.link import Flow
 from sim.model.network import Attempt, Network, Opening, Transport
-from sim.model.shared_cells import Carrier
 from sim.protocols.http import BodyPart, HTTPRequest, HTTPResponse
-from sim.protocols.mqtt_packets import Connect
 from sim.record.journal import SERVER, VEHICLE, Journal
 from sim.record.recorder import Recorder
 from sim.server.timeline import Change
-
-# order of equal times
-_CHANGE: Final = 0
-_INPUT: Final = 1
-_CREATION: Final = 2
-_DEADLINE: Final = 3
-
-# what may be posted: see _OCCURRENCES
-_AT_VEHICLE: Final = 0
-_AT_SERVER: Final = 1
-_NAMED: Final = 2
-_OPENED: Final = 3
-_ACCEPTED: Final = 4
-_LOST: Final = 5
-_WRITE_BLOCKED: Final = 6
-_WRITE_RESUMED: Final = 7
-_ADDRESS_CHANGED: Final = 8
-_SERVER_CHANGED: Final = 9
-_IGNITION_CHANGED: Final = 10
-_SHARED: Final = 11  # from here on: what reaches a node that others share
-_SYN_AT_NODE: Final = 11
-_HELLO_AT_NODE: Final = 12
-_CONNECT_AT_NODE: Final = 13
-_PACKET_AT_NODE: Final = 14
-_IN_CELL: Final = 15
-
-_SOON_S: Final = 1e-9  # a wait in a cell that is shorter is a matter of rounding
-_RANKS: Final = 1 << 40  # serial numbers of a vehicle, for the order of equal times in a fleet
-
-Item = tuple[Any, ...]  # (instant, order, serial, what, a, b): something posted
-
-
-class Wake:
-    """A light event: what `Environment.step` reads of an event and no more (SimPy 4.1; a test pins it)."""
-
-    __slots__ = ("a", "at", "b", "callbacks", "what")
-    _ok = True
-
-    def __init__(self, callbacks: Any, at: float, what: int = -1, a: Any = None, b: Any = None) -> None:
-        self.callbacks = callbacks
-        self.at = at
-        self.what = what
-        self.a = a
-        self.b = b
 
 
 class Driver:
     """One vehicle: its machine, the backend's, the broker's, and the network between them."""
 
     __slots__ = (
-        "_agenda", "_armed", "_by_id", "_created_s", "_creations", "_env", "_fold", "_folded", "_horizon_s",
-        "_item_callbacks", "_journal", "_listeners", "_machines", "_meets_packets", "_next_accepted_id", "_next_creation",
-        "_offset_s", "_rank", "_serial", "_server",
-        "_server_changes", "_server_due_s", "_slot_a", "_slot_at", "_slot_b", "_slot_serial", "_slot_what", "_tracing",
-        "_vehicle", "_vehicle_due_s", "_vehicle_host", "_wake_callbacks", "events", "handled", "network",
+        "_agenda",
+        "_armed",
+        "_by_id",
+        "_created_s",
+        "_creations",
+        "_env",
+        "_fold",
+        "_folded",
+        "_horizon_s",
+        "_item_callbacks",
+        "_journal",
+        "_listeners",
+        "_machines",
+        "_next_accepted_id",
+        "_next_creation",
+        "_offset_s",
+        "_rank",
+        "_serial",
+        "_server",
+        "_server_changes",
+        "_server_due_s",
+        "_shares",
+        "_slot_a",
+        "_slot_at",
+        "_slot_b",
+        "_slot_serial",
+        "_slot_what",
+        "_tracing",
+        "_vehicle",
+        "_vehicle_due_s",
+        "_vehicle_host",
+        "_wake_callbacks",
+        "events",
+        "handled",
+        "network",
         "record",
     )  # fmt: skip
 
@@ -141,9 +150,9 @@ class Driver:
         `listeners`: each (address, port) at which the server listens; `vehicle_host`: the name in the vehicle's certificate.
         """
         self._env = env
-        self._rank = rank * _RANKS
+        self._rank = rank * RANKS
         self._offset_s = network.offset_s
-        self._meets_packets = network.packets_meet
+        self._shares = network.packets_meet is not None or network.shares_cells
         self.network = network
         self._machines = machines
         self._vehicle = hosted(machines[VEHICLE])
@@ -183,8 +192,8 @@ class Driver:
         self._post_change(self.network.link.address_changes(), start_s)
         for off_s, on_s in self.network.timeline.parked:
             # a drive that begins with a parking: the vehicle was connected before, and its session stands
-            self._post(max(off_s, start_s), _IGNITION_CHANGED, False, None, _CHANGE)
-            self._post(on_s, _IGNITION_CHANGED, True, None, _CHANGE)
+            self._post(max(off_s, start_s), IGNITION_CHANGED, False, None, CHANGE)
+            self._post(on_s, IGNITION_CHANGED, True, None, CHANGE)
         if self._server_changes:
             self._post_server_change(iter([each for each in self._server_changes if each[0] >= start_s]))
         self._vehicle_due_s = self._vehicle.next_deadline()
@@ -193,14 +202,14 @@ class Driver:
 
     # --- time ---------------------------------------------------------------------------------------------------------------
 
-    def _post(self, at: float, what: int, a: Any, b: Any, order: int = _INPUT) -> None:
+    def _post(self, at: float, what: int, a: Any, b: Any, order: int = INPUT) -> None:
         """Something will happen to this vehicle at `at`."""
         if at == NEVER:
             return
         self._serial += 1
         if not self._fold:
             self._schedule(at, order, Wake(self._item_callbacks, at, what, a, b))
-        elif self._folded and self._slot_at == NEVER and order == _INPUT and what < _SHARED:
+        elif self._folded and self._slot_at == NEVER and order == INPUT and what < SHARED:
             self._slot_at = at
             self._slot_serial = self._serial
             self._slot_what = what
@@ -225,9 +234,9 @@ class Driver:
     def _arm(self) -> None:
         """Law 2: arm only what is earlier than the wake-up armed."""
         at = min(self._vehicle_due_s, self._server_due_s)
-        order = _DEADLINE
+        order = DEADLINE
         if self._created_s <= at and self._created_s < NEVER:
-            at, order = self._created_s, _CREATION
+            at, order = self._created_s, CREATION
         if self._fold and self._agenda and self._agenda[0] < (at, order, 0):
             at, order = self._agenda[0][0], self._agenda[0][1]
         if at < self._armed and at <= self._horizon_s:
@@ -269,12 +278,12 @@ class Driver:
                 if at <= due_s and at <= horizon_s and at < first_s:
                     self._happen(at, self._slot_what, self._slot_a, self._slot_b)
                     continue
-                heapq.heappush(agenda, (at, _INPUT, self._slot_serial, self._slot_what, self._slot_a, self._slot_b))
+                heapq.heappush(agenda, (at, INPUT, self._slot_serial, self._slot_what, self._slot_a, self._slot_b))
             first_s = agenda[0][0] if agenda else NEVER
             if first_s <= due_s and agenda:
                 if first_s > horizon_s:
                     break
-                if agenda[0][3] >= _SHARED and first_s > reached_s:
+                if agenda[0][3] >= SHARED and first_s > reached_s:
                     self._armed = first_s
                     self._schedule(first_s, agenda[0][1], Wake(self._wake_callbacks, first_s))
                     break
@@ -289,12 +298,14 @@ class Driver:
     def _happen(self, now: float, what: int, a: Any, b: Any) -> None:
         """Something that was posted happens."""
         self.handled += 1
-        if what == _AT_VEHICLE:
+        if what == AT_VEHICLE:
             self._at_vehicle(now, a, b)
-        elif what == _AT_SERVER:
+        elif what == AT_SERVER:
             self._at_server(now, a, b)
-        else:
+        elif what < SHARED:
             _OCCURRENCES[what](self, now, a, b)
+        else:
+            self._meet(now, what, a, b)
 
     def _next_due(self, at: float) -> None:
         """Handle one creation or one machine's deadline that is due at `at`, in the order of law 6."""
@@ -359,16 +370,11 @@ class Driver:
         if arrival == NEVER:
             self._journal.lost(now, packet, self.network.link.unsent_bytes)
         else:
-            what = _AT_VEHICLE
-            if up:
-                what = _AT_SERVER
-                if self._meets_packets is not None and self.network.is_shared(transport):
-                    what = _CONNECT_AT_NODE if type(packet) is Connect else _PACKET_AT_NODE if self._meets_packets else _AT_SERVER
-            taken = self.network.enter_cell(up, packet, self._rank, now) if self.network.shares_cells else None
-            if taken is None:
-                self._post(arrival, what, transport, packet)
+            what = AT_SERVER if up else AT_VEHICLE
+            if self._shares:
+                self._goes_through(arrival, what, transport, packet, now)
             else:
-                self._post(arrival, _IN_CELL, (what, transport, *taken), packet)
+                self._post(arrival, what, transport, packet)
         flow = transport.up if up else transport.down
         if flow.watch:
             self._check_sender(side, transport, flow, now)
@@ -379,17 +385,17 @@ class Driver:
         end = side != VEHICLE
         if flow.sender_gone_s < NEVER and not transport.told_gone[end]:
             transport.told_gone[end] = True
-            self._post(flow.sender_gone_s, _LOST, (transport, end), "timed_out")
+            self._post(flow.sender_gone_s, LOST, (transport, end), "timed_out")
         reset = self.network.reset_by_path(transport, not end, now)
         if reset is not None and not transport.told_reset & (1 << end):
             transport.told_reset |= 1 << end
-            self._post(reset[0], _LOST, (transport, end), reset[1])
+            self._post(reset[0], LOST, (transport, end), reset[1])
         if not flow.blocked:
             resumes_s = self.network.buffer_full_until(flow, now)
             if resumes_s > now:
                 flow.blocked = True
-                self._post(now, _WRITE_BLOCKED, (transport, end), None)
-                self._post(resumes_s, _WRITE_RESUMED, (transport, end), flow)
+                self._post(now, WRITE_BLOCKED, (transport, end), None)
+                self._post(resumes_s, WRITE_RESUMED, (transport, end), flow)
 
     def _write_blocked(self, now: float, who: tuple[Transport, int], _b: Any) -> None:
         transport, end = who
@@ -418,29 +424,6 @@ class Driver:
             self._journal.lost(now, packet)
             self._answer_late(now, transport, 1)
 
-    def _connect_at_node(self, now: float, transport: Transport, packet: Any) -> None:
-        """A CONNECT is at a node that others share, which admits so many in a second and turns away what is too many."""
-        admitted_s = self.network.connect_arrived(transport, now)
-        if admitted_s < NEVER:
-            self._post(admitted_s, _AT_SERVER, transport, packet)
-        elif transport.open[1]:
-            self._lost(now, (transport, 1), "refused")
-            self._tell_vehicle(now, transport)
-
-    def _packet_at_node(self, now: float, transport: Transport, packet: Any) -> None:
-        """A packet is at a node that others share, and waits for its CPU."""
-        self._post(self.network.packet_arrived(transport, now), _AT_SERVER, transport, packet)
-
-    def _in_cell(self, now: float, way: tuple[int, Transport, Carrier, float], packet: Any) -> None:
-        """The vehicle's own link has carried a packet; the cell, which others share, may not have."""
-        what, transport, carrier, tag = way
-        at = self._offset_s + now
-        wait_s = carrier.through_s(tag, at) - at
-        if wait_s > _SOON_S:
-            self._post(now + wait_s, _IN_CELL, way, packet)
-        else:
-            self._happen(now, what, transport, packet)
-
     def _answer_late(self, now: float, transport: Transport, end: int) -> None:
         """Data reached a closed end: its kernel answers with RST (RFC 9293 3.10.7.1)."""
         other = 1 - end
@@ -448,7 +431,7 @@ class Driver:
             at = self.network.reset_reply(transport, other == 0, now)
             if at < NEVER:
                 transport.told_reset |= 1 << other
-                self._post(at, _LOST, (transport, other), "reset")
+                self._post(at, LOST, (transport, other), "reset")
 
     def _lost(self, now: float, who: tuple[Transport, int], reason: str) -> None:
         """One end is told that its transport is gone. An abandoned one is told nothing."""
@@ -487,14 +470,14 @@ class Driver:
         transport.open[end] = True
         self._by_id[side][action.transport] = transport
         if not end and address < 0:
-            self._post(now, _LOST, (transport, 0), "no_address")
+            self._post(now, LOST, (transport, 0), "no_address")
             return
         known = (action.address, action.port) in self._listeners
         if end:
             opening = network.open_from_server(transport, action.address, action.peer, self._vehicle_host, now)
         elif network.is_shared(transport):
             transport.path_end_s = network.link.path_end(transport.address, now)
-            self._next_syn(network.begin(transport, known, row.attempt, now))
+            self._begin(network.begin(transport, known, row.attempt, now))
             return
         else:
             opening = network.open_from_vehicle(transport, known, row.attempt, now)
@@ -505,43 +488,27 @@ class Driver:
         end, row = transport.opener, transport.row
         transport.path_end_s = min(self.network.link.path_end(transport.address, now), transport.mapping_end_s)
         if opening.failed_s < NEVER:
-            self._post(opening.failed_s, _LOST, (transport, int(end)), opening.reason)
+            self._post(opening.failed_s, LOST, (transport, int(end)), opening.reason)
             row.tcp_s = opening.tcp_s if opening.tcp_s < NEVER else math.nan
             return
         row.tcp_s = opening.tcp_s  # taken back by _end_row where the opener gives up before
-        self._post(opening.opened_s, _OPENED, transport, opening.resumed)
-        self._post(opening.accepted_s, _ACCEPTED, transport, None)
-        self._post(opening.lost_s, _LOST, (transport, int(end)), "reset")
+        self._post(opening.opened_s, OPENED, transport, opening.resumed)
+        self._post(opening.accepted_s, ACCEPTED, transport, None)
+        self._post(opening.lost_s, LOST, (transport, int(end)), "reset")
         flow = transport.down if end else transport.up
         if flow.sender_gone_s < NEVER:
-            self._post(flow.sender_gone_s, _LOST, (transport, int(end)), "timed_out")
+            self._post(flow.sender_gone_s, LOST, (transport, int(end)), "timed_out")
 
-    def _next_syn(self, attempt: Attempt) -> None:
-        """Nobody has answered so far: the kernel sends SYN again, and gives up in the end."""
-        for arrives_s, back_s in attempt.syns:
-            self._post(arrives_s, _SYN_AT_NODE, attempt, back_s)
-            return
-        self._post(attempt.gives_up_s, _LOST, (attempt.transport, 0), "timed_out")
+    # --- what a vehicle that shares something does besides: see FleetDriver ------------------------------------------------
 
-    def _syn_at_node(self, now: float, attempt: Attempt, back_s: float) -> None:
-        transport, opening = attempt.transport, attempt.opening
-        if not transport.open[0]:
-            return
-        if not self.network.syn_arrived(attempt, now, back_s):
-            self._next_syn(attempt)
-        elif opening.failed_s < NEVER or attempt.hello_s == NEVER:
-            self._goes(transport, opening, now)
-        else:
-            transport.row.tcp_s = opening.tcp_s
-            self._post(attempt.hello_s, _HELLO_AT_NODE, attempt, None)
+    def _goes_through(self, arrival: float, what: int, transport: Transport, packet: Any, now: float) -> None:
+        raise NotImplementedError
 
-    def _hello_at_node(self, now: float, attempt: Attempt, _b: Any) -> None:
-        transport, opening = attempt.transport, attempt.opening
-        if not transport.open[0] and transport.row.noticed_s < opening.tcp_s:
-            return  # it was given up before TCP stood, and no ClientHello was sent
-        self.network.hello_arrived(attempt, now)
-        if transport.open[0]:
-            self._goes(transport, opening, now)
+    def _begin(self, attempt: Attempt) -> None:
+        raise NotImplementedError
+
+    def _meet(self, now: float, what: int, a: Any, b: Any) -> None:
+        raise NotImplementedError
 
     def _opened(self, now: float, transport: Transport, resumed: bool) -> None:
         end = transport.opener
@@ -563,7 +530,7 @@ class Driver:
         self._input(side, now, TransportAccepted(transport.ids[end], transport.port, peer, address, transport.node))
         if not transport.open[transport.opener]:
             # the opener gave up while its last flight was on the way; its RST is not far behind
-            self._post(now, _LOST, (transport, end), "reset")
+            self._post(now, LOST, (transport, end), "reset")
 
     def _close(self, side: int, now: float, action: CloseTransport) -> None:
         transport = self._by_id[side].pop(action.transport, None)
@@ -577,20 +544,20 @@ class Driver:
         else:
             told_s = self.network.close(transport, end == 0, now, abort=action.abort)
             if told_s < NEVER:
-                self._post(told_s, _LOST, (transport, 1 - end), "reset" if action.abort else "closed")
+                self._post(told_s, LOST, (transport, 1 - end), "reset" if action.abort else "closed")
             elif not transport.told_reset & (2 - end):
                 told_s = self.network.reset_by_closed_end(transport, end == 0, now)
                 transport.told_reset |= (2 - end) if told_s < NEVER else 0
-                self._post(told_s, _LOST, (transport, 1 - end), "reset")
+                self._post(told_s, LOST, (transport, 1 - end), "reset")
 
     def _resolve(self, side: int, now: float, action: ResolveName) -> None:
         if action.transport >= 0:
             self._journal.asked(side, action, self._address(now), now)
         at, address = self.network.resolve(action.name, now)
         if address:
-            self._post(at, _NAMED, side, NameResolved(action.name, address, action.transport))
+            self._post(at, NAMED, side, NameResolved(action.name, address, action.transport))
         else:
-            self._post(at, _NAMED, side, NameFailed(action.name, "timed_out" if at > now else "no_address", action.transport))
+            self._post(at, NAMED, side, NameFailed(action.name, "timed_out" if at > now else "no_address", action.transport))
 
     def _named(self, now: float, side: int, event: Any) -> None:
         self._input(side, now, event)
@@ -620,7 +587,7 @@ class Driver:
         """Only the next change of the address is posted; when it comes it posts the one after it."""
         for at, address in changes:
             name = self.network.timeline.addresses[address] if address >= 0 else None
-            self._post(max(at, not_before_s), _ADDRESS_CHANGED, name, changes, _CHANGE)
+            self._post(max(at, not_before_s), ADDRESS_CHANGED, name, changes, CHANGE)
             return
 
     def _address_changed(self, now: float, address: str | None, changes: Iterator[tuple[float, int]]) -> None:
@@ -633,7 +600,7 @@ class Driver:
     def _post_server_change(self, changes: Iterator[tuple[float, Change, int]]) -> None:
         """Only the next one is posted, as of the address."""
         for at, what, node in changes:
-            self._post(at, _SERVER_CHANGED, (what, node), changes, _CHANGE)
+            self._post(at, SERVER_CHANGED, (what, node), changes, CHANGE)
             return
 
     def _server_changed(self, now: float, change: tuple[Change, int], changes: Iterator[tuple[float, Change, int]]) -> None:
@@ -654,12 +621,12 @@ class Driver:
                     self._tell_vehicle(now, transport)
             self._input(SERVER, now, ServerChanged("node_failed", node, tuple(transport.ids[1] for transport in gone)))
         else:
-            self._input(SERVER, now, ServerChanged(_TOLD[what], node))
+            self._input(SERVER, now, ServerChanged(TOLD[what], node))
 
     def _tell_vehicle(self, now: float, transport: Transport) -> None:
         """The server's end has closed without its machine; the kernel sends FIN."""
         if transport.open[0]:
-            self._post(self.network.close(transport, False, now, abort=False), _LOST, (transport, 0), "closed")
+            self._post(self.network.close(transport, False, now, abort=False), LOST, (transport, 0), "closed")
 
     # --- the end --------------------------------------------------------------------------------------------------------
 
@@ -694,7 +661,7 @@ class Driver:
 
     def _on_the_way(self) -> list[Any]:
         """Packets that have not arrived at the end of the run; unfolded, they stand in SimPy's queue."""
-        arrivals = (_AT_VEHICLE, _AT_SERVER, _CONNECT_AT_NODE, _PACKET_AT_NODE, _IN_CELL)
+        arrivals = (AT_VEHICLE, AT_SERVER, CONNECT_AT_NODE, PACKET_AT_NODE, IN_CELL)
         found = [item[5] for item in self._agenda if item[3] in arrivals]
         if not self._fold:
             mine: Any = self._item_callbacks
@@ -703,32 +670,19 @@ class Driver:
         return found
 
 
-#: change of the server side -> what its machine is told
-_TOLD: Final[dict[Change, str]] = {
-    Change.SAVED: "sessions_saved",
-    Change.NODE_STARTED: "node_started",
-    Change.STORE_FAILED: "store_failed",
-    Change.STORE_RECOVERED: "store_recovered",
-}
-
 #: what was posted -> what happens then
 _OCCURRENCES: Final[dict[int, Callable[..., None]]] = {
-    _AT_VEHICLE: Driver._at_vehicle,
-    _AT_SERVER: Driver._at_server,
-    _NAMED: Driver._named,
-    _OPENED: Driver._opened,
-    _ACCEPTED: Driver._accepted,
-    _LOST: Driver._lost,
-    _WRITE_BLOCKED: Driver._write_blocked,
-    _WRITE_RESUMED: Driver._write_resumed,
-    _ADDRESS_CHANGED: Driver._address_changed,
-    _SERVER_CHANGED: Driver._server_changed,
-    _IGNITION_CHANGED: Driver._ignition_changed,
-    _SYN_AT_NODE: Driver._syn_at_node,
-    _HELLO_AT_NODE: Driver._hello_at_node,
-    _CONNECT_AT_NODE: Driver._connect_at_node,
-    _PACKET_AT_NODE: Driver._packet_at_node,
-    _IN_CELL: Driver._in_cell,
+    AT_VEHICLE: Driver._at_vehicle,
+    AT_SERVER: Driver._at_server,
+    NAMED: Driver._named,
+    OPENED: Driver._opened,
+    ACCEPTED: Driver._accepted,
+    LOST: Driver._lost,
+    WRITE_BLOCKED: Driver._write_blocked,
+    WRITE_RESUMED: Driver._write_resumed,
+    ADDRESS_CHANGED: Driver._address_changed,
+    SERVER_CHANGED: Driver._server_changed,
+    IGNITION_CHANGED: Driver._ignition_changed,
 }
 
 #: action type -> how the driver performs it

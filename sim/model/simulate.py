@@ -16,6 +16,7 @@ from sim.drive.config import Network as NetworkSettings
 from sim.drive.timeline import LinkTimeline
 from sim.model.driver import Driver
 from sim.model.failing_api import FailingAPI
+from sim.model.fleet_driver import FleetDriver
 from sim.model.network import Network
 from sim.model.server_side import ServerSide
 from sim.model.shared_cells import SharedCells
@@ -157,7 +158,8 @@ def prepare(
     def probe_gap(index: int) -> float:
         return -mean_gap_s * math.log(context.draw("probe", index))
 
-    driver = Driver(
+    kind = Driver if shared is None and cells is None else FleetDriver
+    driver = kind(
         env, network, (vehicle_machine, backend), creations(context, probe_gap), record,
         listeners=frozenset(listeners), vehicle_host=context.host, behind_nat=setting.network.access == "cgnat",
         horizon_s=timeline.end_s + setting.drain_s, fold=fold and cells is None, server_changes=told,
