@@ -321,7 +321,7 @@ class Driver:
             return
         up = side == VEHICLE
         part = False
-        if packet.message is not None or isinstance(packet, HTTPRequest | HTTPResponse):
+        if packet.message is not None or isinstance(packet, (HTTPRequest, HTTPResponse)):
             self._journal.sent(side, now, packet)
         else:
             part = type(packet) is BodyPart
@@ -592,7 +592,7 @@ class Driver:
         for packet in self._on_the_way():
             if packet.message is not None:
                 kept.append(packet.message)
-            elif isinstance(packet, HTTPRequest | HTTPResponse):
+            elif isinstance(packet, (HTTPRequest, HTTPResponse)):
                 kept += packet.messages
         return kept
 

@@ -24,7 +24,7 @@ from sim.protocols.tcp_settings import TCP
 _UP: Final = int(LinkState.UP)
 _HELD: Final = int(LinkState.HELD)
 _NAN: Final = float("nan")
-_WATCHED_S = 0.25  # a write that takes longer than this is remembered, in case its transport ends before it is out
+_WATCHED_S: Final = 0.25  # a write that takes longer than this is remembered, in case its transport ends before it is out
 _GIVES_UP_AT_LEAST_S: Final = 0.6  # no sender gives up earlier than one doubling of the smallest RTO: a short cut, not a rule
 _WINDOW_MAX_BYTES: Final = 6 * 1024 * 1024  # Linux tcp_rmem[2]
 
