@@ -12,6 +12,7 @@ from typing import ClassVar, Final
 from sim.machine import Message
 from sim.protocols.mqtt_properties import Properties, properties_bytes, utf8_bytes
 from sim.protocols.mqtt_reasons import SESSION_TAKEN_OVER as SESSION_TAKEN_OVER
+from sim.subclassing import mypyc_attr
 
 V311: Final = 4
 V5: Final = 5
@@ -129,6 +130,7 @@ class ConnAck(HandshakePacket):
         return fixed_header_bytes(body) + body
 
 
+@mypyc_attr(free_list_len=1)
 @dataclass(slots=True)
 class Publish:
     """`message` is the application's message; `repeated` marks what was written to a transport before, whatever DUP says.
@@ -168,6 +170,7 @@ class Publish:
         return "" if self.qos else "qos0_dead_transport"
 
 
+@mypyc_attr(free_list_len=1)
 @dataclass(slots=True)
 class PubAck(AcknowledgementPacket):
     packet_id: int
