@@ -20,14 +20,31 @@ from sim.subclassing import mypyc_attr
 NEVER: Final = math.inf
 
 
-class Packet(Protocol):
-    """Something a transport carries: it knows its encoded size and what it is sent for (a purpose of the cost table)."""
+class Packet:
+    """Something a transport carries: it knows its encoded size and what it is sent for (a purpose of the cost table).
+
+    Properties, which the compiler reads without a look-up; a packet that has one of them as a field overrides it.
+    """
+
+    __slots__ = ()
 
     @property
-    def encoded_size(self) -> int: ...
+    def encoded_size(self) -> int:
+        raise NotImplementedError
 
     @property
-    def purpose(self) -> str: ...
+    def purpose(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def carried(self) -> Message | None:
+        """The application message in it; None where there is none, or a batch of them."""
+        return None
+
+    @property
+    def cause_if_lost(self) -> str:
+        """Of the messages in it, where nobody keeps a copy of them; a cause of loss."""
+        return ""
 
 
 @dataclass(slots=True)

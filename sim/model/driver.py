@@ -37,6 +37,7 @@ from sim.machine import (
     NameResolved,
     Note,
     OpenTransport,
+    Packet,
     PacketReceived,
     ResolveName,
     SendPacket,
@@ -312,7 +313,7 @@ class Driver:
                 _ACTIONS[type(action)](self, side, now, action)
 
     def _send(self, side: int, now: float, action: SendPacket) -> None:
-        packet = action.packet
+        packet: Packet = action.packet
         if self._tracing:
             self._journal.trace_send(side, now, action)
         transport = self._by_id[side].get(action.transport)
@@ -320,13 +321,10 @@ class Driver:
             self._journal.lost(now, packet)
             return
         up = side == VEHICLE
-        part = False
-        if packet.message is not None or isinstance(packet, (HTTPRequest, HTTPResponse)):
+        if packet.carried is not None or isinstance(packet, (HTTPRequest, HTTPResponse)):
             self._journal.sent(side, now, packet)
-        else:
-            part = type(packet) is BodyPart
         arrival = self.network.send(transport, up, packet, now)
-        if part:
+        if isinstance(packet, BodyPart):
             on_air = packet.size_bytes if arrival < NEVER else max(0, packet.size_bytes - self.network.link.unsent_bytes)
             self.network.book_again(self._journal.sent_part(now, packet, on_air))
         if arrival == NEVER:
@@ -590,8 +588,8 @@ class Driver:
             if hasattr(machine, "held"):
                 kept += machine.held()
         for packet in self._on_the_way():
-            if packet.message is not None:
-                kept.append(packet.message)
+            if packet.carried is not None:
+                kept.append(packet.carried)
             elif isinstance(packet, (HTTPRequest, HTTPResponse)):
                 kept += packet.messages
         return kept
