@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from sim.machine import (
     NEVER,
@@ -37,7 +37,7 @@ from sim.protocols.mqtt_reasons import (
     V311_RETURN_CODES,
     V311_UNACCEPTABLE_VERSION,
 )
-from sim.protocols.mqtt_session import Out, State
+from sim.protocols.mqtt_session import State
 from sim.protocols.mqtt_subscriptions import (
     NO_LOCAL,
     OptionedSubscriber,
@@ -46,6 +46,7 @@ from sim.protocols.mqtt_subscriptions import (
     levels_match,
     shared_filter,
 )
+from sim.protocols.publishing import Out, Publishing, Subscriber
 from sim.protocols.retained import RetainedMessages
 from sim.protocols.saved_session import SavedSession
 from sim.protocols.stored_messages import StoredBytes
@@ -57,13 +58,7 @@ _MOST_ROUTES, _LONGEST_ROUTE = 4096, 512
 _MOST_TURNS, _HEAP_SLACK = 4096, 1024
 
 
-class Subscriber(Protocol):
-    """Where a routed message goes: a session, or an application in the same data centre."""
-
-    def publish(self, now: float, message: Message, qos: int, retain: bool, out: Out) -> None: ...
-
-
-class MQTTBroker:
+class MQTTBroker(Publishing):
     """A broker with the behaviour of a preset. `tick_phase` in [0, 1) places its keep alive ticks in time."""
 
     __slots__ = (
@@ -390,7 +385,7 @@ class MQTTBroker:
             out.append(Drop(message, "no_subscription"))
         if retain:
             for subscriber, granted in matches:
-                kept = isinstance(subscriber, OptionedSubscriber | SharedGroup)  # they know who wants the flag as published
+                kept = isinstance(subscriber, (OptionedSubscriber, SharedGroup))  # they know who wants the flag as published
                 subscriber.publish(now, message, min(qos, granted), kept, out)
             return
         for subscriber, granted in matches:

@@ -6,7 +6,7 @@ The backend is an MQTT client of the broker, in the same data centre (transport 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from sim.machine import (
     AddressChanged,
@@ -29,9 +29,9 @@ from sim.machine import (
 )
 from sim.protocols.http import HTTPRequest, HTTPResponse, Unreadable
 from sim.protocols.kept import Keeper
-from sim.protocols.mqtt_broker import Subscriber
 from sim.protocols.mqtt_packets import ConnAck, Connect, PubAck, Publish, PubRec, PubRel, Subscribe
 from sim.protocols.pending import PendingMessages
+from sim.protocols.publishing import Publishing, Subscriber
 from sim.protocols.registry import Registry
 from sim.strategies.config import Hybrid as HybridSettings
 from sim.strategies.context import LAN, Context
@@ -43,15 +43,7 @@ from sim.subclassing import mypyc_attr
 Out = list[Any]
 
 
-class Publishing(Protocol):
-    """A broker of the same data centre as its applications see it: MQTTBroker, or SessionStore where it has nodes."""
-
-    def publish(self, now: float, message: Message, qos: int, retain: bool, out: Out) -> None: ...
-
-    def subscribe_local(self, name: str, subscriber: Subscriber) -> None: ...
-
-
-class UplinkSubscriber:
+class UplinkSubscriber(Subscriber):
     """Hands what vehicles publish to the backend."""
 
     __slots__ = ("_backend",)
