@@ -72,7 +72,10 @@ class MQTTBackend(MachineBase):
 
     def handle(self, now: float, event: Any) -> Out:
         out: Out = []
-        _HANDLERS[type(event)](self, now, event, out)
+        if type(event) is MessageCreated:  # nearly all of them
+            self._on_created(now, event, out)
+        else:
+            _HANDLERS[type(event)](self, now, event, out)
         return out
 
     def next_deadline(self) -> float:
@@ -174,7 +177,6 @@ class MQTTBackend(MachineBase):
 
 #: input or packet type -> handler; after the class, so that the methods exist
 _HANDLERS: Final[dict[type, Callable[..., None]]] = {
-    MessageCreated: MQTTBackend._on_created,
     PacketReceived: MQTTBackend._on_packet,
     TransportOpened: MQTTBackend._on_opened,
     TransportAccepted: MQTTBackend._on_accepted,
