@@ -153,8 +153,8 @@ class Driver:
         self._slot_b: Any = None
         self._serial = 0
         self._armed = NEVER
-        self._wake_callbacks = (self._wake,)
-        self._item_callbacks = (self._item,)
+        self._wake_callbacks: tuple[Callable[[Wake], None], ...] = (self._wake,)
+        self._item_callbacks: tuple[Callable[[Wake], None], ...] = (self._item,)
         self.events = 0  # SimPy events of this vehicle
         self.handled = 0  # inputs and deadlines handled
 
@@ -573,6 +573,8 @@ class Driver:
                 path_end_s = min(transport.path_end_s, self.network.idle_end(transport, self._horizon_s))
                 if transport.open[transport.opener] and path_end_s < self._horizon_s:
                     transport.row.path_end_s = path_end_s
+        # what refers back to this object: without it the vehicle's memory is free as soon as nobody wants it, and serves the next
+        self._wake_callbacks = self._item_callbacks = ()
 
     def forget_records(self) -> None:
         """Let go of all records and of what is still to be created, so that what is left can be measured."""

@@ -230,4 +230,7 @@ def simulate(
             tick_phase=tick_phase, happens=happens,
         )  # fmt: skip
         run_until(env, horizon_s)
-        return complete(driver, context, timeline, horizon_s)
+        done = complete(driver, context, timeline, horizon_s)
+        queue: Any = env
+        queue._queue.clear()  # of what would have come later; it refers to the driver
+        return done
