@@ -40,6 +40,7 @@ from sim.machine import (
     NameResolved,
     Note,
     OpenTransport,
+    Packet,
     PacketReceived,
     ResolveName,
     SendPacket,
@@ -182,8 +183,8 @@ class Driver:
         self._slot_b: Any = None
         self._serial = 0
         self._armed = NEVER
-        self._wake_callbacks = (self._wake,)
-        self._item_callbacks = (self._item,)
+        self._wake_callbacks: tuple[Callable[[Wake], None], ...] = (self._wake,)
+        self._item_callbacks: tuple[Callable[[Wake], None], ...] = (self._item,)
         self.events = 0  # SimPy events of this vehicle
         self.handled = 0  # inputs and deadlines handled
 
@@ -350,7 +351,7 @@ class Driver:
                 _ACTIONS[type(action)](self, side, now, action)
 
     def _send(self, side: int, now: float, action: SendPacket) -> None:
-        packet = action.packet
+        packet: Packet = action.packet
         if self._tracing:
             self._journal.trace_send(side, now, action)
         transport = self._by_id[side].get(action.transport)
@@ -358,13 +359,10 @@ class Driver:
             self._journal.lost(now, packet)
             return
         up = side == VEHICLE
-        part = False
-        if packet.message is not None or isinstance(packet, HTTPRequest | HTTPResponse):
+        if packet.carried is not None or isinstance(packet, (HTTPRequest, HTTPResponse)):
             self._journal.sent(side, now, packet)
-        else:
-            part = type(packet) is BodyPart
         arrival = self.network.send(transport, up, packet, now)
-        if part:
+        if isinstance(packet, BodyPart):
             on_air = packet.size_bytes if arrival < NEVER else max(0, packet.size_bytes - self.network.link.unsent_bytes)
             self.network.book_again(self._journal.sent_part(now, packet, on_air))
         if arrival == NEVER:
@@ -638,6 +636,8 @@ class Driver:
                 path_end_s = min(transport.path_end_s, self.network.idle_end(transport, self._horizon_s))
                 if transport.open[transport.opener] and path_end_s < self._horizon_s:
                     transport.row.path_end_s = path_end_s
+        # what refers back to this object: without it the vehicle's memory is free as soon as nobody wants it, and serves the next
+        self._wake_callbacks = self._item_callbacks = ()
 
     def forget_records(self) -> None:
         """Let go of all records and of what is still to be created, so that what is left can be measured."""
@@ -653,9 +653,9 @@ class Driver:
             if hasattr(machine, "held"):
                 kept += machine.held()
         for packet in self._on_the_way():
-            if packet.message is not None:
-                kept.append(packet.message)
-            elif isinstance(packet, HTTPRequest | HTTPResponse):
+            if packet.carried is not None:
+                kept.append(packet.carried)
+            elif isinstance(packet, (HTTPRequest, HTTPResponse)):
                 kept += packet.messages
         return kept
 

@@ -18,11 +18,11 @@ from sim.model.simulate import (
     START_SPREAD_S,
     Setting,
     VehicleRun,
+    collector_at_rest,
     complete,
     prepare,
     run_until,
     simulate,
-    uncollected,
 )
 from sim.server.timeline import ServerTimeline
 from sim.strategies.context import Context
@@ -53,7 +53,7 @@ def simulate_fleet(
     `happens`: to the server side, on the fleet's clock. `scale`: simulated vehicles for each real one. `progress` is told the
     share of the time that is over. Records are completed one after the other as the iterator is read.
     """
-    with uncollected():
+    with collector_at_rest():
         env = simpy.Environment(initial_time=-(START_LEAD_S + START_SPREAD_S) - 1.0)
         shared = SharedNodes(setting.server.nodes, happens, scale) if nodes else None
         vehicles: list[tuple[Driver, Context, LinkTimeline] | None] = []

@@ -24,7 +24,8 @@ from sim.protocols.tcp_settings import TCP
 _UP: Final = int(LinkState.UP)
 _HELD: Final = int(LinkState.HELD)
 _NAN: Final = float("nan")
-_WATCHED_S = 0.25  # a write that takes longer than this is remembered, in case its transport ends before it is out
+_NEIGHBOURS: Final = 4  # rows that are looked at around the first guess, before the right one is searched for
+_WATCHED_S: Final = 0.25  # a write that takes longer than this is remembered, in case its transport ends before it is out
 _GIVES_UP_AT_LEAST_S: Final = 0.6  # no sender gives up earlier than one doubling of the smallest RTO: a short cut, not a rule
 _WINDOW_MAX_BYTES: Final = 6 * 1024 * 1024  # Linux tcp_rmem[2]
 
@@ -173,18 +174,26 @@ class Link:
         return Flow(self._initial_window_bytes, now)
 
     def _go_to(self, at: float) -> None:
-        """Stand in the row that holds at `at`. Rows mostly come at a steady pace, so the first guess mostly is right."""
+        """Stand in the row that holds at `at`. Rows come at a steady pace, mostly: the first guess is right, or next to it."""
         starts, last = self._starts, self._last_row
         row = self._row
         ahead = (at - max(self._begin, 0.0)) * self._rows_per_s
         row = last if ahead >= last - row else row + int(ahead) if ahead > -row else 0
         begin = starts[row] if row else -NEVER
         end = starts[row + 1] if row < last else NEVER
+        steps = _NEIGHBOURS
+        while at >= end and steps:
+            steps -= 1
+            row += 1
+            begin = end
+            end = starts[row + 1] if row < last else NEVER
+        while at < begin and steps:
+            steps -= 1
+            row -= 1
+            end = begin
+            begin = starts[row] if row else -NEVER
         if not begin <= at < end:
-            low, high = max(row - 8, 0), min(row + 8, last)
-            if not starts[low] <= at < starts[high]:
-                low, high = 0, last + 1
-            row = max(bisect_right(starts, at, low, high) - 1, 0)
+            row = max(bisect_right(starts, at) - 1, 0)
             begin = starts[row] if row else -NEVER
             end = starts[row + 1] if row < last else NEVER
         self._row = row
@@ -195,7 +204,9 @@ class Link:
         self._up_bps = self._uplink[row]
         stretches, stretch = self._stretch_starts, self._stretch
         if not stretches[stretch] <= at < stretches[stretch + 1]:
-            stretch = min(bisect_right(stretches, at), len(stretches) - 1) - 1
+            stretch = min(stretch + 1, len(stretches) - 2)  # the next one, mostly
+            if not stretches[stretch] <= at < stretches[stretch + 1]:
+                stretch = min(bisect_right(stretches, at), len(stretches) - 1) - 1
             self._stretch = stretch
         self._address = self._stretch_address[stretch]
         self._state = self._stretch_state[stretch]

@@ -9,11 +9,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from sim.drive.config import Network as NetworkSettings
 from sim.drive.timeline import LinkTimeline
-from sim.machine import NEVER
+from sim.machine import NEVER, Packet
 from sim.model.link import Flow, Link
 from sim.model.server_side import NO_NODE, ServerSide
 from sim.model.shared_cells import Carrier, SharedCells
@@ -202,11 +202,11 @@ class Network:
 
     # --- packets ------------------------------------------------------------------------------------------------------------
 
-    def send(self, transport: Transport, up: bool, packet: Any, now: float) -> float:
+    def send(self, transport: Transport, up: bool, packet: Packet, now: float) -> float:
         """Arrival of the packet's last byte at the other end; inf where it will not arrive."""
-        size: int = packet.encoded_size
+        size = packet.encoded_size
         wire = size + self._one_segment_overhead if size <= self._one_segment else self.wire_bytes(size)
-        purpose: str = packet.purpose
+        purpose = packet.purpose
         row = transport.row
         gone = now - transport.last_used_s > self._idle_timeout_s or now >= transport.mapping_end_s
         if gone and not up:  # it ends before the radio
@@ -260,7 +260,7 @@ class Network:
             self._take_back(up, purpose, self.link.unsent_bytes, row)  # never on the air
         return arrival
 
-    def enter_cell(self, up: bool, packet: Any, vehicle: int, now: float) -> tuple[Carrier, float] | None:
+    def enter_cell(self, up: bool, packet: Packet, vehicle: int, now: float) -> tuple[Carrier, float] | None:
         """Where a packet that is sent at `now` takes part of a cell that is shared; None: of none."""
         cell = self.timeline.cell_at(now) if self._cells is not None else ""
         if not cell:

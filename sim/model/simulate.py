@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import heapq
 import math
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -176,23 +176,12 @@ def _told(happens: ServerTimeline, server: Any) -> tuple[tuple[float, Change, in
     return tuple(change for change in happens.changes if change[1] is Change.BALANCER_CHANGED)
 
 
-def run_until(env: simpy.Environment, until_s: float) -> None:
-    """Run `env` up to and with `until_s`."""
-    with uncollected():
-        # the instant itself, not a delay: env.run(until=number) adds one to now, and rounding may stop before what is due then
-        stop: Any = env.event()
-        stop._ok, stop._value = True, None
-        queue: Any = env
-        heapq.heappush(queue._queue, (math.nextafter(until_s, math.inf), 0, next(queue._eid), stop))
-        env.run(until=stop)
+@contextmanager
+def collector_at_rest() -> Iterator[None]:
+    """Pause Python's cycle collector.
 
-
-@contextlib.contextmanager
-def uncollected() -> Iterator[None]:
-    """Python's cycle collector is paused.
-
-    Running vehicles make no cycles that it could free, and it would look through everything they keep again and again (a
-    twentieth of the time, of a fleet much more).
+    Vehicles that are built or run make no cycles that it could free, and it would look through everything they keep again
+    and again (a tenth of the time).
     """
     collecting = gc.isenabled()
     gc.disable()
@@ -201,6 +190,17 @@ def uncollected() -> Iterator[None]:
     finally:
         if collecting:
             gc.enable()
+
+
+def run_until(env: simpy.Environment, until_s: float) -> None:
+    """Run `env` up to and with `until_s`."""
+    # the instant itself, not a delay: env.run(until=number) adds one to now, and rounding may stop before what is due then
+    stop: Any = env.event()
+    stop._ok, stop._value = True, None
+    queue: Any = env
+    heapq.heappush(queue._queue, (math.nextafter(until_s, math.inf), 0, next(queue._eid), stop))
+    with collector_at_rest():
+        env.run(until=stop)
 
 
 def complete(driver: Driver, context: Context, timeline: LinkTimeline, horizon_s: float) -> VehicleRun:
@@ -233,10 +233,14 @@ def simulate(
     `happens`: to the server side meanwhile.
     """
     horizon_s = timeline.end_s + setting.drain_s
-    env = simpy.Environment(initial_time=-(START_LEAD_S + START_SPREAD_S) - 1.0)
-    driver, context = prepare(
-        env, setting, timeline, use, config, user=user, replication=replication, vehicle=vehicle, fold=fold, trace=trace,
-        tick_phase=tick_phase, happens=happens,
-    )  # fmt: skip
-    run_until(env, horizon_s)
-    return complete(driver, context, timeline, horizon_s)
+    with collector_at_rest():
+        env = simpy.Environment(initial_time=-(START_LEAD_S + START_SPREAD_S) - 1.0)
+        driver, context = prepare(
+            env, setting, timeline, use, config, user=user, replication=replication, vehicle=vehicle, fold=fold, trace=trace,
+            tick_phase=tick_phase, happens=happens,
+        )  # fmt: skip
+        run_until(env, horizon_s)
+        done = complete(driver, context, timeline, horizon_s)
+        queue: Any = env
+        queue._queue.clear()  # of what would have come later; it refers to the driver
+        return done

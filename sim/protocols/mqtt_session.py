@@ -59,6 +59,7 @@ from sim.protocols.mqtt_reasons import (
     SUCCESS,
 )
 from sim.protocols.mqtt_subscriptions import refusal, shared_filter
+from sim.protocols.publishing import Out, Subscriber
 from sim.protocols.saved_session import Inflight
 from sim.protocols.stored_messages import InflightMessages, MessageQueue, StoredBytes
 
@@ -83,11 +84,10 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     State.ENDED: frozenset({State.ACCEPTING}),
 }
 
-Out = list[Any]
 _STATE_NOTES: Final = {state: "session_" + state.value for state in State}
 
 
-class MQTTSession:
+class MQTTSession(Subscriber):
     """One client's session. `publish` is called by the broker for each message routed to it."""
 
     __slots__ = (

@@ -17,7 +17,7 @@ from sim.measure.fleet import EVERY_VEHICLE, MIX
 from sim.model.fleet import Rider, simulate_fleet, simulate_independent
 from sim.model.load import STATIONS, Load
 from sim.model.shared_cells import SharedCells
-from sim.model.simulate import VehicleRun, uncollected
+from sim.model.simulate import VehicleRun, collector_at_rest
 from sim.record.tables import Columns, concatenate, drive_tables, frame, joined, vehicle_columns
 from sim.scenario.scenario import Scenario, StrategyChoice
 from sim.scenario.user_strategy import is_user_strategy
@@ -68,7 +68,7 @@ def run_part(part: Part, *, fold: bool = True, progress: Callable[[float], None]
     happens = server_timeline(scenario, replication, _end_s(riders))
     loads: list[Load] = []
     labels = [choices[member.strategy].name for member in some]
-    with uncollected(), blaming(next((rider.user for rider in riders if rider.user is not None), None)):
+    with collector_at_rest(), blaming(next((rider.user for rider in riders if rider.user is not None), None)):
         if fleet.shared:
             cells = None
             if "cells" in fleet.shared:
