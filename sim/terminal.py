@@ -214,7 +214,7 @@ def _print_rows(console: Console, columns: Sequence[str] | Mapping[str, Any], ro
             console.print(Text(name, style="bold"))
             for heading, cell in zip(columns, cells, strict=True):
                 words = heading.replace("-\n", "").replace("\n", " ").strip()
-                console.print(Text(f"  {words:<15} {cell:>9}"))
+                console.print(Text(f"  {words:<14} {cell:>9}"))
         return
     table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
     table.add_column("\nstrategy", overflow="fold")

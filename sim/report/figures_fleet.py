@@ -26,6 +26,7 @@ from sim.report.spread import shortened, spread
 _LEFT_IN, _WIDTH_IN = 0.66, 3.26
 _MOST_POINTS = 600
 _ENTRY_IN = 0.34  # height of a name with its number in the column on the right
+_DASHED = (0, (4, 2))
 _LOG_FROM = 6.0  # a peak so many times the capacity is drawn on a log axis
 STATIONS = {"accept": "to be accepted", "cpu": "for the CPU", "connect": "to be admitted (CONNECT)"}
 _LADDER = (
@@ -36,8 +37,11 @@ _LADDER = (
 
 @dataclass(frozen=True, slots=True)
 class _Limit:
+    """What the nodes can do, drawn as a dashed line."""
+
     value: float
     words: str
+    unit: str
 
 
 @drawn
@@ -65,13 +69,13 @@ def fleet_requests(run: Run | FleetRun) -> Figure:
     fleet = seen(run)
     courses, can = fleet.courses, fleet.capacity
     shown = {"Connections asked for in a second (SYNs at the nodes)": {name: one.asked for name, one in courses.items()}}
-    limits = [_Limit(can.connections_per_s, "accept") if can else None]
+    limits = [_Limit(can.connections_per_s, "all nodes accept", "/s") if can else None]
     if any(one.handshakes.any() for one in courses.values()):
         shown["TLS handshakes begun in a second"] = {name: one.handshakes for name, one in courses.items()}
-        limits.append(_Limit(can.handshakes_per_s, "compute") if can and can.handshakes_per_s else None)
+        limits.append(_Limit(can.handshakes_per_s, "all nodes compute", "/s") if can and can.handshakes_per_s else None)
     figure, panels = _panels(fleet, len(shown), len(courses))
     for axes, (title, lines), limit in zip(panels, shown.items(), limits, strict=True):
-        _counts(axes, fleet, lines, limit, f"all nodes {limit.words} {_rounded(limit.value)}/s" if limit else "", "/s")
+        _counts(axes, fleet, lines, limit, "/s")
         _title(axes, title)
     _clock(fleet, panels)
     return figure
@@ -87,9 +91,9 @@ def fleet_queue(run: Run | FleetRun) -> Figure:
     bounds = {"accept": can.backlog, "connect": can.connect_queue} if can else {}
     for axes, station in zip(panels, stations, strict=True):
         bound = bounds.get(station)
-        limit = _Limit(bound, "") if bound is not None else None
+        limit = _Limit(bound, "may wait", "") if bound is not None else None
         lines = {name: one.waiting[station] for name, one in courses.items() if station in one.waiting}
-        _counts(axes, fleet, lines, limit, f"at most {_rounded(bound)}" if bound is not None else "", " wait")
+        _counts(axes, fleet, lines, limit, " wait")
         _title(axes, f"Waiting {STATIONS[station]}, at the fullest node")
     _clock(fleet, panels)
     return figure
@@ -123,7 +127,7 @@ def fleet_back(run: Run | FleetRun) -> Figure:
     fleet = seen(run)
     curves = {name: back for name in fleet.strategies if len(back := fleet.back_s(name))}
     height = max(2.5, _ENTRY_IN * len(curves) + 0.3)
-    figure = new_figure(COLUMN_IN, height + 0.8)
+    figure = new_figure(COLUMN_IN, height + 0.84)
     axes = axes_in(figure, _LEFT_IN, 0.5, _WIDTH_IN, height)
     known = [back[np.isfinite(back)] for back in curves.values()]
     known = [back for back in known if len(back)]
@@ -174,7 +178,7 @@ def _thinned(x: Floats, y: Floats, low: float, high: float) -> tuple[Floats, Flo
 
 def _panels(fleet: FleetRun, n: int, lines: int) -> tuple[Figure, list[Axes]]:
     """A figure with panels one below the other, the first on top, each with room for a title above and names beside it."""
-    height = max(1.35, _ENTRY_IN * lines + 0.1)
+    height = max(1.35, _ENTRY_IN * (lines + 1) + 0.1)
     each = height + 0.5
     figure = new_figure(COLUMN_IN, n * each + 0.38)
     return figure, [axes_in(figure, _LEFT_IN, 0.5 + (n - 1 - at) * each, _WIDTH_IN, height) for at in range(n)]
@@ -236,7 +240,7 @@ def _line(axes: Axes, x: Floats, y: Floats, look: Style, *, lowest: bool = False
     axes.plot(x, y, color=look.colour, linestyle=look.dashes, linewidth=1.25, drawstyle="steps-post", solid_joinstyle="miter")
 
 
-def _counts(axes: Axes, fleet: FleetRun, lines: Mapping[str, Floats], limit: _Limit | None, words: str, unit: str) -> None:
+def _counts(axes: Axes, fleet: FleetRun, lines: Mapping[str, Floats], limit: _Limit | None, unit: str) -> None:
     """Lines of counts with their peaks beside them and a limit; on a log axis where the peak is far beyond the limit."""
     peak = max((float(values.max(initial=0.0)) for values in lines.values()), default=0.0)
     top = max(peak, limit.value if limit else 0.0, 1.0 / fleet.scale)
@@ -257,12 +261,9 @@ def _counts(axes: Axes, fleet: FleetRun, lines: Mapping[str, Floats], limit: _Li
     for name, values in lines.items():
         _line(axes, fleet.edges_s[:-1], values, fleet.looks[name])
     if limit is not None:
-        axes.axhline(limit.value, color=INK, linewidth=0.9, linestyle=(0, (4, 2)))
-        axes.annotate(
-            words, xy=(0.0, limit.value), xycoords=("axes fraction", "data"), xytext=(3.0, 2.0), textcoords="offset points",
-            fontsize=SMALL_PT - 0.6, color=INK, va="bottom",
-        )  # fmt: skip
-    _column(axes, fleet, [(name, f"peak {_rounded(float(values.max(initial=0.0)))}{unit}") for name, values in lines.items()])
+        axes.axhline(limit.value, color=INK, linewidth=0.9, linestyle=_DASHED)
+    entries = [(name, f"peak {_rounded(float(values.max(initial=0.0)))}{unit}") for name, values in lines.items()]
+    _column(axes, fleet, entries, limit)
 
 
 def _rounded(value: float) -> str:
@@ -284,17 +285,23 @@ def _share_ticks(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
-def _column(axes: Axes, fleet: FleetRun, entries: Sequence[tuple[str, str]]) -> None:
-    """Names with their lines and a number each, in a column on the right."""
+def _column(axes: Axes, fleet: FleetRun, entries: Sequence[tuple[str, str]], limit: _Limit | None = None) -> None:
+    """Names with their lines and a number each, in a column on the right; a limit below them."""
     height = axes.bbox.height / axes.figure.dpi
+    looks: list[tuple[str, object, float]] = [
+        (fleet.looks[name].colour, fleet.looks[name].dashes, 1.8) for name, _number in entries
+    ]
+    if limit is not None:
+        entries = [*entries, (limit.words, f"{_rounded(limit.value)}{limit.unit}")]
+        looks.append((INK, _DASHED, 0.9))
     wanted = [height - 0.12 - _ENTRY_IN * at for at in range(len(entries))]
-    for (name, number), at in zip(entries, spread(wanted, _ENTRY_IN, 0.22, height - 0.08), strict=True):
-        look = fleet.looks[name]
+    places = spread(wanted, _ENTRY_IN, 0.22, height - 0.08)
+    for (name, number), (colour, dashes, width), at in zip(entries, looks, places, strict=True):
         axes.plot(
-            (1.04, 1.10), (at / height,) * 2, transform=axes.transAxes, color=look.colour, linestyle=look.dashes, linewidth=1.8,
+            (1.04, 1.10), (at / height,) * 2, transform=axes.transAxes, color=colour, linestyle=dashes, linewidth=width,
             clip_on=False, solid_capstyle="butt",
         )  # fmt: skip
-        axes.text(1.12, at / height, shortened(name, 21), transform=axes.transAxes, va="center", fontsize=SMALL_PT, color=INK)
+        axes.text(1.12, at / height, shortened(name, 17), transform=axes.transAxes, va="center", fontsize=SMALL_PT, color=INK)
         axes.text(
             1.12, (at - 0.145) / height, number, transform=axes.transAxes, va="center", fontsize=SMALL_PT - 0.6, color=MUTED
         )

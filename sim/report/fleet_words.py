@@ -146,8 +146,8 @@ def what_stands_for_what(fleet: FleetRun) -> list[str]:
     ratio = n / simulated
     if not fleet.courses:
         return [
-            f"{count(simulated)} vehicles are simulated of a fleet of {count(n)}; numbers of vehicles and messages on this page are"
-            f" the fleet's: what was counted, times {significant(ratio, 4)}."
+            f"{count(simulated)} vehicles are simulated of a fleet of {count(n)}; numbers of vehicles and messages on this page"
+            f" are the fleet's: what was counted, times {significant(ratio, 4)}."
         ]
     return [
         f"{count(simulated)} simulated vehicles stand for a fleet of {count(n)}, each for {significant(ratio, 4)}. What a node"
@@ -174,8 +174,8 @@ def _few_simulated(fleet: FleetRun) -> list[str]:
         return []
     wanted = min(fleet.vehicles, math.ceil(_LEAST_IN_A_QUEUE / shortest * fleet.vehicles))
     return [
-        f"Few are simulated: a queue of {whole(shortest)} at a node is {significant(shortest * fleet.scale, 2)} simulated vehicles"
-        f" long, so that chance fills it; refusals and peaks are coarse. From {count(wanted)} simulated on it holds"
+        f"Few are simulated: a queue of {whole(shortest)} at a node is {significant(shortest * fleet.scale, 2)} simulated"
+        f" vehicles long, so that chance fills it; refusals and peaks are coarse. From {count(wanted)} simulated on it holds"
         f" {_LEAST_IN_A_QUEUE}."
     ]
 
