@@ -16,7 +16,10 @@ _FLEET = -2
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """Vehicles that are on the road together, on one clock, and meet the same faults at the same instants."""
+    """Vehicles that are on the road together, on one clock, and meet the same faults at the same instants.
+
+    Simplification: those that make the same one of the `drives` meet the same radio and have the same addresses.
+    """
 
     vehicles: int = setting(doc="vehicles that the fleet has", at_least=1, at_most=1_000_000_000)
     simulated: int | None = setting(
@@ -31,8 +34,7 @@ class Fleet:
     )
     drives: int = setting(
         200,
-        "different drives that are drawn; each vehicle makes one of them (Simplification: those with the same one meet the "
-        "same radio)",
+        "different drives that are drawn; each vehicle makes one of them",
         "our choice: each takes some milliseconds to compute",
         at_least=1,
         at_most=100_000,
