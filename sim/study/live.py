@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from sim.drive.timeline import LinkTimeline
 from sim.live.brokers import check_broker, preset_of
@@ -426,6 +427,12 @@ def _mark_path_ends(run: LiveRun, horizon_s: float) -> None:
             row.path_end_s = ends
 
 
+def pings_of(trace: pl.DataFrame) -> list[float]:
+    """When the vehicle sent PINGREQ."""
+    sent = (pl.col("source") == "vehicle") & (pl.col("kind") == "send_packet") & (pl.col("detail") == "PINGREQ")
+    return trace.filter(sent)["time_s"].to_list()
+
+
 def _attributed(planned: LivePlan, run: LiveRun, config: Any, tables: Tables) -> dict[int, str]:
     setting = planned.setting
     behaviour = plain(setting.server.broker.behaviour())
@@ -444,5 +451,7 @@ def _attributed(planned: LivePlan, run: LiveRun, config: Any, tables: Tables) ->
         plain(setting.workload),
         planned.horizon_s,
         outages,
+        planned.scenario.drive.network.reassignment.old_path,
+        pings_of(tables["trace"]),
     )
     return dict(zip(found["message"].to_list(), found["cause"].to_list(), strict=True))
