@@ -204,7 +204,7 @@ def test_a_drive_without_anything_to_compare_is_said(tmp_path: Path) -> None:
     folder = validation_of(plan_, tmp_path / "empty", nothing, members=(nothing,))[0]
     page = page_of(folder)
     assert headline(page) == "Nothing was compared: neither the model nor the live run has a message or an attempt."
-    assert read_validation(folder).agrees
+    assert not read_validation(folder).agrees
 
 
 def test_a_run_without_disruptions_has_the_whole_drive_alone(tmp_path: Path) -> None:
