@@ -87,11 +87,18 @@ def _absent(keyed: Sequence[Mapping[Key, Row]], key: Key) -> set[str]:
 
 
 def _parted(keyed: Sequence[Mapping[Key, Row]], few: tuple[int, ...], keys: Sequence[Key]) -> list[Key]:
-    """Values that these members do not have."""
-    return [
-        key for key in keys
-        if (group := [keyed[member][key] for member in few if key in keyed[member]]) and not _as_one(group).agrees
-    ]  # fmt: skip
+    """Values that these members do not have; one that none of them knows parts where the live run has it."""
+    found = []
+    for key in keys:
+        group = [keyed[member][key] for member in few if key in keyed[member]]
+        if not group:
+            there = next(rows[key] for rows in keyed if key in rows)
+            agrees = there.live is None or not there.comparable
+        else:
+            agrees = _as_one(group).agrees
+        if not agrees:
+            found.append(key)
+    return found
 
 
 def _episode(row: Row, keyed: Sequence[Mapping[Key, Row]], key: Key, episodes: Mapping[float, str]) -> str:

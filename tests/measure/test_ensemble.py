@@ -64,6 +64,13 @@ def test_outcomes_count_too():
         assert row.agrees is agrees
 
 
+def test_a_value_that_a_run_does_not_have_is_not_one_of_its_values():
+    # live as in the first in time, and with a second message as in the other alone
+    first, other = run((20.0,), (20.0,)), run((25.0, 30.0), (20.0, 30.0))
+    (row,) = coherent([first, other], neighbours(1, 2), EPISODES)
+    assert not row.agrees
+
+
 def test_where_nothing_differs_there_is_nothing_to_say():
     assert coherent([run((20.0,), (20.0,))] * 2, neighbours(1, 2), EPISODES) == []
 
