@@ -1,4 +1,4 @@
-"""The runs of the model that a live run is held against: one for each phase of the tick, each with the link's changes earlier too."""
+"""The runs of the model that a live run is held against: for each phase of the tick, with the link's changes earlier or not."""
 
 from __future__ import annotations
 
