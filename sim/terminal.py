@@ -324,6 +324,8 @@ def print_validation(found: Any, report: Path) -> None:
     from rich.table import Table
 
     from sim.measure.agreement import first_parting
+    from sim.measure.lateness import OVERLOADED
+    from sim.report.validation_words import nothing_compared
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name, side in (
@@ -336,18 +338,25 @@ def print_validation(found: Any, report: Path) -> None:
         ("", "left"),
     ):
         table.add_column(name, justify=side)  # type: ignore[arg-type]
-    shown = [row for row in found.rows if not row.agrees or not row.where.startswith("message")]
+    listed = ("message ", "push ", "poll ", "post ", "heartbeat ", "download ")  # in part only: there may be hundreds
+    shown = [row for row in found.rows if not row.agrees or not row.where.startswith(listed)]
     for row in shown:
         difference = "" if row.difference is None else f"{row.difference:+.3f}"
-        table.add_row(
-            row.strategy, row.where, row.what, _model_cell(row), _cell(row.live), difference, "" if row.agrees else "parts"
-        )
+        table.add_row(row.strategy, row.where, row.what, _model_cell(row), _cell(row.live), difference, _verdict_cell(row))
     drawn = io.StringIO()
     Console(file=drawn, force_terminal=sys.stdout.isatty(), width=max(100, Console().width)).print(table)
     say(drawn.getvalue().removesuffix("\n"))
-    agreeing = sum(row.agrees for row in found.rows)
+    agreeing = sum(row.agrees and row.comparable for row in found.rows)
     of_runs = f", the worst of {len(found.comparisons)} live runs each" if len(found.comparisons) > 1 else ""
-    say(f"{agreeing} of {len(found.rows)} compared values agree{of_runs} (messages that agree are not listed)")
+    apart = len(found.rows) - found.compared
+    besides = f"; {apart} rest on timers of TCP and are not comparable on this link" if apart else ""
+    if found.compared:
+        hint = "(messages and exchanges that agree are not listed)"
+        say(f"{agreeing} of {found.compared} compared values agree{of_runs} {hint}{besides}")
+    else:
+        say(f"nothing was compared: {nothing_compared(found)}")
+    if found.overloaded:
+        say(OVERLOADED)
     first = first_parting(found.rows)
     if first is not None:
         values = f"model {_model_cell(first)}, {'log' if found.against_log else 'live'} {_cell(first.live)}"
@@ -369,6 +378,8 @@ def validation_json(found: Any, report: Path) -> str:
     return json.dumps(
         {
             "agrees": found.agrees,
+            "compared": found.compared,
+            "overloaded": found.overloaded,
             "results_dir": str(found.run_dir),
             "report": str(report),
             "rows": plain(found.rows),
@@ -376,6 +387,10 @@ def validation_json(found: Any, report: Path) -> str:
         },
         allow_nan=False,
     )
+
+
+def _verdict_cell(row: Any) -> str:
+    return "not comparable" if not row.comparable else "" if row.agrees else "parts"
 
 
 def _model_cell(row: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,7 @@ def _section(run: Run, row: dict[str, Any], one: pl.Expr, mine: pl.Expr) -> str:
         run.timeline.filter(mine).sort("start_s"),
         run.manifest.get("presets", []),
         entry.get("config", {}),
+        _old_path(run.manifest),
     )
     steps = chain(row, attempts_of(run.connections.filter(one)), events, states, trace, spans, horizon_s)
     head = (
@@ -126,3 +128,9 @@ def _fate(row: dict[str, Any]) -> str:
         text = f"delivered after {row['delivered_s'] - row['created_s']:.3f} s"
         return text + (f", {row['arrivals']} times" if row["arrivals"] > 1 else "") + (", late" if row["late"] else "")
     return f"lost ({row['cause']})" if row["outcome"] == "lost" else "pending"
+
+
+def _old_path(manifest: Mapping[str, Any]) -> str:
+    """What packets to an address that the vehicle has left meet; the default where the manifest does not say it."""
+    drive = manifest.get("settings", {}).get("drive", {})
+    return str(drive.get("network", {}).get("reassignment", {}).get("old_path", "black_hole"))

@@ -47,7 +47,11 @@ def provenance(evidence: Evidence) -> list[str]:
     """Which values are read rather than measured: sentences that stand beside every result."""
     lines = []
     if evidence.manifest.get("interrupted"):
-        lines.append("This run was interrupted: what was not delivered by then counts as undelivered, and nothing here compares.")
+        at = f" at {significant(float(evidence.manifest['ended_s']), 4)}{NBSP}s" if "ended_s" in evidence.manifest else ""
+        lines.append(
+            f"This run is partial: it was interrupted{at}. What would have come later is not counted, what was under way then is"
+            " undelivered, and nothing here compares with a whole run."
+        )
     for one in evidence.manifest.get("presets", []):
         where = "were measured in this lab" if one["status"] == "measured" else "are read from documents, not measured"
         own = ", ".join(one.get("overridden", []))
