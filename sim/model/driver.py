@@ -320,17 +320,22 @@ class Driver:
             self._journal.lost(now, packet)
             return
         up = side == VEHICLE
-        part = False
-        if packet.message is not None or isinstance(packet, HTTPRequest | HTTPResponse):
+        part = special = False
+        if packet.message is not None:
+            special = self._journal.sent(side, now, packet)
+        elif isinstance(packet, HTTPRequest | HTTPResponse):
             self._journal.sent(side, now, packet)
+            special = bool(packet.messages)
         else:
             part = type(packet) is BodyPart
         arrival = self.network.send(transport, up, packet, now)
         if part:
             on_air = packet.size_bytes if arrival < NEVER else max(0, packet.size_bytes - self.network.link.unsent_bytes)
-            self.network.book_again(self._journal.sent_part(now, packet, on_air))
+            self.network.book_part(self._journal.sent_part(now, packet, on_air))
+        elif special or (arrival == NEVER and packet.message is not None):
+            self.network.book_messages(packet, up, lost=arrival == NEVER)
         if arrival == NEVER:
-            self._journal.lost(now, packet, self.network.link.unsent_bytes)
+            self._journal.lost(now, packet)
         else:
             self._post(arrival, _AT_SERVER if up else _AT_VEHICLE, transport, packet)
         flow = transport.up if up else transport.down
@@ -399,9 +404,7 @@ class Driver:
         transport.open[end] = False
         side = SERVER if end else VEHICLE
         del self._by_id[side][transport.ids[end]]
-        unsent = self.network.release(transport, end == 0, now)
-        if unsent and end == 1 and transport.row.purpose == "download":
-            self.record.part_unsent(unsent)
+        self.network.release(transport, end == 0, now)
         self._end_row(transport, end, now, reason)
         self._input(side, now, TransportLost(transport.ids[end], reason))
 

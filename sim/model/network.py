@@ -13,10 +13,11 @@ from typing import Any, Final
 
 from sim.drive.config import Network as NetworkSettings
 from sim.drive.timeline import LinkTimeline
-from sim.machine import NEVER
+from sim.machine import NEVER, Message
 from sim.model.link import Flow, Link
 from sim.model.server_side import NO_NODE, ServerSide
 from sim.protocols.dns import Cache
+from sim.protocols.http import BodyPart, batch_bytes
 from sim.protocols.server import Server
 from sim.protocols.tcp import HEADER_BYTES, syn_gives_up_s
 from sim.protocols.tls import RECORD_BYTES, RECORD_OVERHEAD_BYTES, can_resume, handshake
@@ -24,6 +25,16 @@ from sim.record.recorder import Connection, Recorder
 
 RRC_TAIL_S: Final = 10.0  # RRC inactivity timer (docs/sources.md, real-world 3: 10 s, sweep 5 to 30 s)
 _SYN_BYTES: Final = 60  # IPv4 20 + TCP 20 + options 20
+
+
+def messages_of(packet: Any) -> tuple[Message, ...]:
+    """The messages that a packet carries."""
+    return (packet.message,) if packet.message is not None else getattr(packet, "messages", ())
+
+
+def _carried(packet: Any, messages: tuple[Message, ...], n_bytes: int, wire: int) -> int:
+    """Of `n_bytes` of a packet that takes `wire` those that are its messages."""
+    return n_bytes if packet.message is not None else batch_bytes(messages) * n_bytes // wire
 
 
 class Transport:
@@ -207,7 +218,7 @@ class Network:
         if until > before:
             self.radio_active_s += RRC_TAIL_S if now >= before else until - before
             self._radio_until = until
-        flow.purpose = purpose
+        flow.packet = packet
         arrival = self.link.carry(flow, transport.address, up, wire, now, user_timeout_s)
         if gone or (transport.mapping_end_s < arrival < NEVER and self._meets_forgetful_nat(transport, up, arrival)):
             if arrival == NEVER:
@@ -217,7 +228,8 @@ class Network:
                 if up:
                     transport.refused_s = min(transport.refused_s, self._refused(transport, now, arrival))
             if not gone:
-                self.release(transport, up, transport.mapping_end_s)  # what follows is not acknowledged and so never sent
+                # what follows is not acknowledged and so never sent
+                self.link.unsent_bytes += self.release(transport, up, transport.mapping_end_s, but=packet)
             self.link.unanswered(flow, wire, now, user_timeout_s)
             return NEVER
         if arrival < NEVER:
@@ -316,21 +328,67 @@ class Network:
             return self.link.once(transport.address, up, now)  # RST does not wait for what the buffer held
         return self._carry_besides(transport.up if up else transport.down, transport, up, wire, now)
 
-    def release(self, transport: Transport, up: bool, now: float) -> int:
-        """An end is over: the link's time and the bytes of what it had not sent are given back. Returns those of payload."""
-        flow = transport.up if up else transport.down
-        payload = 0
-        for purpose, n_bytes in self.link.release(flow, up, now):
-            self._take_back(up, purpose, n_bytes, transport.row)
-            if purpose == "payload":
-                payload += n_bytes
-        return payload
+    def release(self, transport: Transport, up: bool, now: float, but: Any = None) -> int:
+        """An end is over: the link's time and the bytes of what it had not sent are given back.
 
-    def book_again(self, n_bytes: int) -> None:
-        """So much of the downlink's payload had been on the air before."""
-        if n_bytes:
-            self._book(False, "payload", 0, -n_bytes, None)
-            self._book(False, "repeated", 0, n_bytes, None)
+        Returns the bytes of packet `but`, the one that is being written, of which the caller gives account.
+        """
+        flow = transport.up if up else transport.down
+        unsent: dict[int, list[Any]] = {}  # a write with an interruption in it has two parts
+        for packet, n_bytes in self.link.release(flow, up, now):
+            self._take_back(up, "handshake" if packet is None else packet.purpose, n_bytes, transport.row)
+            unsent.setdefault(id(packet), [packet, 0])[1] += n_bytes
+        of_that_one: int = unsent.pop(id(but), [but, 0])[1] if but is not None else 0
+        for packet, n_bytes in unsent.values():
+            if type(packet) is BodyPart:
+                self.record.part_unsent(packet.of, n_bytes)
+            elif packet is not None:
+                self._book_unsent(packet, up, n_bytes)
+        return of_that_one
+
+    def book_part(self, n_bytes: int) -> None:
+        """So much of a body's part that was just sent down had been on the air before."""
+        self._move(False, "payload", "repeated", n_bytes)
+
+    def book_messages(self, packet: Any, up: bool, *, lost: bool) -> None:
+        """Tell the bytes of a packet that was just sent and carries messages: `repeated` is payload that is on the air again.
+
+        Messages in the answer to a poll are payload. `lost`: it does not arrive, and `link.unsent_bytes` of it are not on the air.
+        """
+        wire = self.wire_bytes(packet.encoded_size)
+        out = wire - min(self.link.unsent_bytes, wire) if lost else wire
+        messages = messages_of(packet)
+        left = sum(message.size_bytes for message in messages) * out // wire
+        again = 0
+        for message in messages:
+            n_bytes = min(message.size_bytes, left)
+            left -= n_bytes
+            again += self.record.on_air(message, n_bytes, packet)
+        if packet.purpose != "probe":
+            self._move(up, packet.purpose, "payload", _carried(packet, messages, out, wire))
+            self._move(up, "payload", "repeated", again)
+
+    def _book_unsent(self, packet: Any, up: bool, n_bytes: int) -> None:
+        """The last bytes of a packet that was sent never got on the air: they have been taken back from its purpose."""
+        messages = messages_of(packet)
+        if not messages:
+            return
+        wire = self.wire_bytes(packet.encoded_size)
+        left = sum(message.size_bytes for message in messages) * n_bytes // wire
+        fewer = 0
+        for message in reversed(messages):
+            of_it = min(message.size_bytes, left)
+            left -= of_it
+            fewer += self.record.off_air(message, of_it, packet)
+        if packet.purpose != "probe":
+            self._move(up, "payload", packet.purpose, _carried(packet, messages, n_bytes, wire))
+            self._move(up, "repeated", "payload", fewer)
+
+    def _move(self, up: bool, purpose: str, other: str, n_bytes: int) -> None:
+        """Bytes that were booked turn out to be for another purpose."""
+        if n_bytes and purpose != other:
+            self._book(up, purpose, 0, -n_bytes, None)
+            self._book(up, other, 0, n_bytes, None)
 
     def _take_back(self, up: bool, purpose: str, n_bytes: int, row: Connection) -> None:
         """Bytes of a write that never got on the air, and the acknowledgements for them."""
@@ -518,7 +576,7 @@ class Network:
         self, flow: Flow, transport: Transport, up: bool, wire: int, now: float, user_timeout_s: float = 0.0
     ) -> float:
         """Bytes booked as handshake that take no place in the link's queue; those that never get on the air are given back."""
-        flow.purpose = "handshake"
+        flow.packet = None
         arrival = self.link.carry(flow, transport.address, up, wire, now, user_timeout_s, reserve=False)
         if arrival == NEVER:
             self._take_back(up, "handshake", self.link.unsent_bytes, transport.row)

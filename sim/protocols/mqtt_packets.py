@@ -131,7 +131,7 @@ class ConnAck(HandshakePacket):
 
 @dataclass(slots=True)
 class Publish:
-    """`message` is the application's message; `repeated` marks what was written to a transport before, whatever DUP says.
+    """`message` is the application's message.
 
     `properties` are those of this packet (MQTT 5); what passes from publisher to subscriber is in `message.properties`.
     `encoded_size` takes the topic for ASCII, which the lab's topics are: asking would cost half a percent of a run.
@@ -141,7 +141,6 @@ class Publish:
     qos: int
     packet_id: int = 0
     dup: bool = False
-    repeated: bool = False
     retain: bool = False
     version: int = V311
     properties: Properties | None = None
@@ -159,9 +158,7 @@ class Publish:
 
     @property
     def purpose(self) -> str:
-        if self.message.kind == "probe":
-            return "probe"
-        return "repeated" if self.repeated else "payload"
+        return "probe" if self.message.kind == "probe" else "payload"
 
     @property
     def cause_if_lost(self) -> str:
