@@ -353,7 +353,8 @@ class Network:
     def book_messages(self, packet: Any, up: bool, *, lost: bool) -> None:
         """Tell the bytes of a packet that was just sent and carries messages: `repeated` is payload that is on the air again.
 
-        Messages in the answer to a poll are payload. `lost`: it does not arrive, and `link.unsent_bytes` of it are not on the air.
+        Messages in the answer to a poll are payload. `lost`: it does not arrive, and `link.unsent_bytes` of it never get on the
+        air.
         """
         wire = self.wire_bytes(packet.encoded_size)
         out = wire - min(self.link.unsent_bytes, wire) if lost else wire

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from sim.measure.episode_labels import LABELS
+from sim.measure.idle_ends import idle_kind
 from sim.measure.recovery import CUTTING_KINDS
 from sim.report.evidence import Evidence
 from sim.report.figures_backoff import Attempts, hardest_attempts
@@ -158,6 +159,19 @@ def _messages_around(evidence: Evidence, disruption: Mapping[str, Any]) -> str:
         text = f"The slowest message created from then to a minute later {took}"
         text += f"; lost of them: {listed([f'{n} by {name}' for name, n in lost])}." if lost else "; none of them was lost."
     return text
+
+
+def forgotten_in_words(evidence: Evidence) -> str:
+    """How often who forgot the silent connections of which strategy; "" where that did not happen."""
+    if not evidence.forgotten:
+        return ""
+    who = "The carrier's NAT" if idle_kind(evidence.manifest) == "nat_idle" else "The balancer"
+    said = []
+    for name, (n, parked) in evidence.forgotten.items():
+        when = "" if not parked else " while parked" if parked == n else f" ({parked:,} while parked)"
+        said.append(f"{name} {n:,} time{'s' if n != 1 else ''}{when}")
+    silent = " While parked none counts as a recovery." if any(parked for _, parked in evidence.forgotten.values()) else ""
+    return f"{who} forgot a silent connection, in all drives: {listed(said)}.{silent}"
 
 
 def recovery_caption(evidence: Evidence) -> str:

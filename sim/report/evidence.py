@@ -15,7 +15,7 @@ import polars as pl
 from sim.measure.delivery import with_horizon
 from sim.measure.metrics_catalog import METRICS, metric, per_drive
 from sim.measure.recovery import Episode
-from sim.measure.run_episodes import run_episodes
+from sim.measure.run_episodes import forgotten, run_episodes
 from sim.measure.stats import Difference, paired_difference
 from sim.measure.summary import StrategyRecords
 from sim.measure.update import image_bytes
@@ -84,6 +84,11 @@ class Evidence:
             drives = [records.of_drive(number).numbers(kinds, within_s, image) for number in range(self.drives)]
             found[name] = {key: per_drive(drives, key) for key in METRICS}
         return found
+
+    @cached_property
+    def forgotten(self) -> dict[str, tuple[int, int]]:
+        """Strategy -> how often a NAT or a balancer forgot its silent connection, in all and while parked."""
+        return forgotten(self.run)
 
     @cached_property
     def horizon_s(self) -> float:

@@ -2,8 +2,8 @@
 
 A segment counts for the MQTT packet in which its payload begins; TLS and TCP handshakes, their ends and name lookups are
 `handshake`; an acknowledgement of TCP counts for what it acknowledges. Payload is `repeated` where the vehicle's interface had
-seen it before: what TCP sent again, and what MQTT sent again on another connection, as far as the copy before had come. What never
-reached the broker's side is encrypted, and so is what goes elsewhere: `unknown`.
+seen it before: what TCP sent again, and what MQTT sent again on another connection, as far as the copy before had come. What
+never reached the broker's side is encrypted, and so is what goes elsewhere: `unknown`.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class _Before:
         self._seen: dict[tuple[Any, ...], int] = {}
 
     def of(self, one: Attempt, up: bool, packets: Sequence[Seen]) -> list[int]:
-        """For each packet of a connection up to which place of its stream it is a repetition; then the connection is noted too."""
+        """For each packet of a connection up to which place of its stream it is a repetition; the connection is noted too."""
         reached = (one.flow.sent if up else one.flow.got).reached
         places, begins = [], 0
         for seen in packets:
