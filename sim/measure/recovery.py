@@ -17,7 +17,7 @@ reported apart: it measures the backlog, not the reconnection.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -190,6 +190,17 @@ def recovery(episodes: Sequence[Episode]) -> dict[str, Any]:
             "p95": rank_quantile(catch_up, 95),
             "max": float(catch_up[-1]) if len(catch_up) else None,
         },
+    }
+
+
+def mean_of_drives(drives: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """`mean` and `phases` of a recovery as means of the drives' own, from what `recovery` says of each: a drive counts as one."""
+    known = [numbers for numbers in drives if numbers["n"]]
+    if not known:
+        return {"mean": None, "phases": {}}
+    return {
+        "mean": math.fsum(numbers["mean"] for numbers in known) / len(known),
+        "phases": {label: math.fsum(numbers["phases"][label] for numbers in known) / len(known) for label in LABELS},
     }
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sim.measure.cost import has_parking
 from sim.measure.metrics_catalog import metric
 from sim.report.evidence import Evidence
-from sim.report.numbers import NBSP, difference, listed, percent, seconds, significant, valued, with_interval
+from sim.report.numbers import NBSP, difference, listed, mean_in_words, percent, seconds, significant, valued, with_interval
 
 #: What strategies are told apart by, the first that does decides.
 PRIMARY = ("all.delivered_within_60s", "all.delivered_within_10s", "all.latency_s.mean_capped")
@@ -62,9 +62,8 @@ def _finding(evidence: Evidence, contenders: list[str]) -> Finding:
         return _without_messages(evidence, contenders)
     if len(contenders) == 1:
         only = contenders[0]
-        value = with_interval(usable[0], evidence.interval(only, usable[0]))
         drives = "one drive" if evidence.drives == 1 else f"{evidence.drives} drives"
-        headline = f"{only} delivered {value} of its messages within 60{NBSP}s, on {drives}."
+        headline = f"{only} on {drives}: {_numbers(evidence, only, usable[:1])}."
         return headline, _costs(evidence, only), [_mean_latency(evidence, only)]
     group, behind = list(contenders), []
     for name in usable:
@@ -102,14 +101,16 @@ def _winner(evidence: Evidence, best: str, name: str, rivals: list[str], behind:
 
 def _tie(evidence: Evidence, group: list[str], usable: Sequence[str], behind: list[tuple[str, str, str]]) -> Finding:
     drives = drives_in_words(evidence)
-    equal = all(evidence.vectors[one][name] == evidence.vectors[group[0]][name] for one in group for name in usable)
+    equal = _equal(evidence, group, usable)
+    costs_equal = equal and _equal(evidence, group, (COST, OVERHEAD))
     if evidence.drives == 1:
         name = next((name for name in usable if _differ(evidence, group, name)), usable[0])
         values = _values(evidence, group, name)
         headline = f"One drive is no evidence for one strategy over another. On it, {_NAMES[name]} was: {values}."
     elif equal and len(group) > 1:
-        said = _numbers(evidence, group[0], usable[::2])
-        headline = f"{listed(group)} gave equal results on {drives}{', ahead of the others' if behind else ''}: {said}."
+        said = _numbers(evidence, group[0], usable)
+        ahead = ", ahead of the others" if behind else ""
+        headline = f"{listed(group)} delivered alike in each of {evidence.drives} drives{ahead}: {said}."
     else:
         name = behind[-1][1] if behind else usable[0]
         if len(group) > 2:
@@ -120,10 +121,17 @@ def _tie(evidence: Evidence, group: list[str], usable: Sequence[str], behind: li
             f"On {drives}, {_NAMES[name]} was best with" if behind else f"No strategy stands out on {drives}: {_NAMES[name]} of"
         )
         headline = f"{lead} {values}; the evidence does not tell them apart."
-    shown = group[:1] if equal else group[:_MOST_LINES]
-    details = [f"{'Each of them' if equal else one}: {_numbers(evidence, one, usable, cost=True)}." for one in shown]
-    cost = "" if evidence.drives == 1 else _costs(evidence, group[0], each=True) if equal else _range_of_costs(evidence, group)
+    details = [] if equal else [f"{one}: {_numbers(evidence, one, usable, cost=True)}." for one in group[:_MOST_LINES]]
+    if evidence.drives == 1:
+        cost = ""
+    else:
+        cost = _costs(evidence, group[0], each=True) if costs_equal else _range_of_costs(evidence, group)
     return headline, cost, [*details, *_fallen_behind(evidence, behind)]
+
+
+def _equal(evidence: Evidence, group: Sequence[str], usable: Sequence[str]) -> bool:
+    """Whether all of a group have the same value in every drive, of each of these metrics."""
+    return all(evidence.vectors[one][name] == evidence.vectors[group[0]][name] for one in group for name in usable)
 
 
 def _range(evidence: Evidence, group: Sequence[str], name: str) -> str:
@@ -176,6 +184,7 @@ def _mean_latency(evidence: Evidence, strategy: str) -> str:
     return f"Its mean latency was {with_interval(name, found)}." if found else ""
 
 
+_NOTHING = 0.001  # of the data: nobody chooses by less, however sure it is
 _OVERHEAD = "of it is overhead: handshakes, keep alive, polls, messages sent again"
 
 
@@ -193,7 +202,10 @@ def _costs(evidence: Evidence, best: str, rival: str | None = None, *, each: boo
         else:
             more = "less" if compared.interval.mean < 0 else "more"
             found = compared.interval
-            text += f", {difference(COST, found.mean, found.low, found.high)} {more} than {rival}"
+            if abs(compared.interval.mean) < _NOTHING * float(cost["mean"]):
+                text += f", to within {percent(_NOTHING)} what {rival} sends"
+            else:
+                text += f", {difference(COST, found.mean, found.low, found.high)} {more} than {rival}"
     if overhead is None or overhead["mean"] is None:
         return f"{text}."
     return f"{text}; {with_interval(OVERHEAD, overhead)} {_OVERHEAD}."
@@ -203,9 +215,9 @@ def _range_of_costs(evidence: Evidence, group: Sequence[str]) -> str:
     """The least and the most that a group sends, and how much of it is not the messages."""
     spans = []
     for name in (COST, OVERHEAD):
-        means = [float(found["mean"]) for one in group if (found := evidence.interval(one, name)) and found["mean"] is not None]
-        if means:
-            low, high = valued(name, min(means)), valued(name, max(means))
+        known = [found for one in group if (found := evidence.interval(one, name)) and found["mean"] is not None]
+        if known:
+            low, high = (mean_in_words(name, pick(known, key=lambda found: found["mean"])) for pick in (min, max))
             spans.append(low if low == high else f"{low} to {high}")
     if len(spans) < 2:
         return ""

@@ -60,6 +60,11 @@ class Evidence:
         found: dict[str, Any] | None = self.of(strategy)["intervals"].get(name)
         return found
 
+    def pooled(self, strategy: str, name: str) -> dict[str, Any] | None:
+        """A quantile over all messages, or recoveries, of all drives and its interval; None where there is none."""
+        found: dict[str, Any] | None = self.of(strategy).get("pooled_intervals", {}).get(name)
+        return found
+
     def is_baseline(self, strategy: str) -> bool:
         return bool(self.of(strategy)["baseline"])
 

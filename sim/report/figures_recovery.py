@@ -14,7 +14,7 @@ from sim.measure.episode_labels import LABELS
 from sim.report.axes_words import nice_step
 from sim.report.canvas import COLUMN_IN, SMALL_PT, TEXT_PT, axes_in, bare, drawn, new_figure
 from sim.report.lane_drawing import draw_key, key_rows
-from sim.report.numbers import seconds
+from sim.report.numbers import mean_in_words, seconds
 from sim.report.palette import FILLS, INK, MUTED, PAPER, Style, styles
 from sim.report.spread import shortened
 
@@ -48,7 +48,8 @@ def recovery_bars(metrics: Mapping[str, Any], strategies: Sequence[str] | None =
     axes.set_ylim(len(rows), 0)
     points_per_s = (COLUMN_IN - 0.24) * 72.0 / (longest * 1.16)
     for row, (name, numbers) in enumerate(rows):
-        _bar(axes, row, name, looks[name], numbers, longest, points_per_s)
+        took = mean_in_words("recovery_s.mean", metrics["strategies"][name]["intervals"].get("recovery_s.mean"))
+        _bar(axes, row, name, looks[name], numbers, took, longest, points_per_s)
     step = nice_step(longest, 5)
     axes.spines["bottom"].set_visible(True)
     axes.set_xticks([step * number for number in range(int(longest / step) + 1)])
@@ -66,7 +67,9 @@ def _axis_end(means: list[float]) -> float:
     return max(longest, 1e-3)
 
 
-def _bar(axes: Axes, row: int, name: str, look: Style, numbers: Mapping[str, Any], longest: float, points_per_s: float) -> None:
+def _bar(
+    axes: Axes, row: int, name: str, look: Style, numbers: Mapping[str, Any], took: str, longest: float, points_per_s: float
+) -> None:
     high, low = row + 0.46, row + 0.88
     at = 0.0
     for label in LABELS:
@@ -99,7 +102,7 @@ def _bar(axes: Axes, row: int, name: str, look: Style, numbers: Mapping[str, Any
     axes.text(
         at + longest * 0.012,
         (high + low) / 2,
-        ("→ " if broken else "") + seconds(mean),
+        ("→ " if broken else "") + took,
         ha="left",
         va="center",
         fontsize=TEXT_PT - 0.5,

@@ -39,7 +39,11 @@ def test_one_drive_draws_no_interval_and_calls_nothing_best(make_run: MakeRun) -
 def test_one_strategy_has_no_comparison(make_run: MakeRun) -> None:
     folder = make_run(strategies=["hybrid"])
     page, names = written(folder)
-    assert headline(folder).startswith("**hybrid delivered")
+    assert headline(folder).startswith("**hybrid on 2 drives: delivery within")
+    markdown = (folder / "report.md").read_text(encoding="utf-8")
+    method = markdown.partition("## The configuration")[0]
+    for word in ("strategies", "each strategy", "every strategy", "best", "behind", "falls", "compared"):
+        assert word not in method, word
     assert "trade_off" not in names
     assert "In numbers" in page
     assert "Strategies compared" not in page
@@ -79,7 +83,7 @@ def test_baselines_alone_are_compared_with_each_other(make_run: MakeRun) -> None
 def test_strategies_that_behave_alike_are_not_ranked(make_run: MakeRun) -> None:
     folder = make_run(strategies=["mqtt_persistent", {"use": "mqtt_persistent", "name": "twin"}])
     page, _ = written(folder)
-    assert "gave equal results" in headline(folder)
+    assert "delivered alike in each of 2 drives" in headline(folder)
     assert 'class="best"' not in page
     assert 'class="joint"' not in page
 
