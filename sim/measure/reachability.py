@@ -29,7 +29,7 @@ def share(messages: pl.DataFrame, within_s: float) -> float | None:
 def reachability(messages: pl.DataFrame, within_s: float, seed: int) -> dict[str, Any]:
     """Share over all drives with its interval: `share`, `n` probes, `answered`, `low`, `high`, `note`.
 
-    The interval is bootstrapped over drives, each with all its probes. Where no probe failed (or none was answered) nothing varied,
+    The interval is bootstrapped over drives, each with all its probes. Where none failed (or none was answered) nothing varied,
     and the bound is exact: what did not happen in n independent trials has a probability of at most 1 - 0.05^(1/n) with 95 %
     confidence, 3/n for large n (Hanley & Lippman-Hand 1983).
     """
