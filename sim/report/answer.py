@@ -9,6 +9,7 @@ from sim.measure.cost import has_parking
 from sim.measure.metrics_catalog import metric
 from sim.report.evidence import Evidence
 from sim.report.numbers import NBSP, difference, listed, mean_in_words, percent, seconds, significant, valued, with_interval
+from sim.report.verdicts import NEXT_TO_NOTHING
 
 #: What strategies are told apart by, the first that does decides.
 PRIMARY = ("all.delivered_within_60s", "all.delivered_within_10s", "all.latency_s.mean_capped")
@@ -80,15 +81,10 @@ def _finding(evidence: Evidence, contenders: list[str]) -> Finding:
 
 
 def _winner(evidence: Evidence, best: str, name: str, rivals: list[str], behind: list[tuple[str, str, str]]) -> Finding:
-    means = {one: (evidence.interval(one, name) or {}).get("mean") for one in rivals}
-    known = [one for one in rivals if means[one] is not None]
-    sign = -1.0 if metric(name).better == "higher" else 1.0
-    rival = min(known, key=lambda one: sign * float(means[one] or 0.0)) if known else rivals[0]
-    comparison = evidence.paired(name, best, rival)
-    by = difference(name, comparison.interval.mean, comparison.interval.low, comparison.interval.high)
-    word = "less" if metric(name).better == "lower" else "more"
+    rival = _nearest(evidence, rivals, name)
     value = with_interval(name, evidence.interval(best, name))
-    headline = f"{best} is best on {_NAMES[name]}: {value}, {by} {word} than {rival}, on {drives_in_words(evidence)}."
+    by = _by(evidence, name, best, rival)
+    headline = f"{best} is best on {_NAMES[name]}: {value}, {by}, on {drives_in_words(evidence)}."
     support = []
     earlier = [(one, on, leader) for one, on, leader in behind if on != name]
     same = [one for one in rivals if one != rival]
@@ -99,8 +95,23 @@ def _winner(evidence: Evidence, best: str, name: str, rivals: list[str], behind:
     return headline, _costs(evidence, best, rival), support
 
 
+def _nearest(evidence: Evidence, rivals: Sequence[str], name: str) -> str:
+    """The best of those that are behind."""
+    sign = -1.0 if metric(name).better == "higher" else 1.0
+    means = {one: (evidence.interval(one, name) or {}).get("mean") for one in rivals}
+    known = [one for one in rivals if means[one] is not None]
+    return min(known, key=lambda one: sign * float(means[one] or 0.0)) if known else rivals[0]
+
+
+def _by(evidence: Evidence, name: str, best: str, rival: str) -> str:
+    """By how much: "50 ms (40–62) less than mqtt_persistent"."""
+    found = evidence.paired(name, best, rival).interval
+    word = "less" if metric(name).better == "lower" else "more"
+    return f"{difference(name, found.mean, found.low, found.high)} {word} than {rival}"
+
+
 def _tie(evidence: Evidence, group: list[str], usable: Sequence[str], behind: list[tuple[str, str, str]]) -> Finding:
-    drives = drives_in_words(evidence)
+    drives, rival = drives_in_words(evidence), ""
     equal = _equal(evidence, group, usable)
     costs_equal = equal and _equal(evidence, group, (COST, OVERHEAD))
     if evidence.drives == 1:
@@ -108,8 +119,15 @@ def _tie(evidence: Evidence, group: list[str], usable: Sequence[str], behind: li
         values = _values(evidence, group, name)
         headline = f"One drive is no evidence for one strategy over another. On it, {_NAMES[name]} was: {values}."
     elif equal and len(group) > 1:
-        said = _numbers(evidence, group[0], usable)
-        ahead = ", ahead of the others" if behind else ""
+        if behind:
+            _, name, _ = behind[-1]
+            rival = _nearest(evidence, [one for one, on, _ in behind if on == name], name)
+            said = (
+                f"{_NAMES[name]} {with_interval(name, evidence.interval(group[0], name))}, {_by(evidence, name, group[0], rival)}"
+            )
+            ahead = " and are ahead of the others"
+        else:
+            said, ahead = _numbers(evidence, group[0], usable), ""
         headline = f"{listed(group)} delivered alike in each of {evidence.drives} drives{ahead}: {said}."
     else:
         name = behind[-1][1] if behind else usable[0]
@@ -125,7 +143,7 @@ def _tie(evidence: Evidence, group: list[str], usable: Sequence[str], behind: li
     if evidence.drives == 1:
         cost = ""
     else:
-        cost = _costs(evidence, group[0], each=True) if costs_equal else _range_of_costs(evidence, group)
+        cost = _costs(evidence, group[0], rival, each=True) if costs_equal else _range_of_costs(evidence, group)
     return headline, cost, [*details, *_fallen_behind(evidence, behind)]
 
 
@@ -184,26 +202,25 @@ def _mean_latency(evidence: Evidence, strategy: str) -> str:
     return f"Its mean latency was {with_interval(name, found)}." if found else ""
 
 
-_NOTHING = 0.001  # of the data: nobody chooses by less, however sure it is
 _OVERHEAD = "of it is overhead: handshakes, keep alive, polls, messages sent again"
 
 
-def _costs(evidence: Evidence, best: str, rival: str | None = None, *, each: bool = False) -> str:
+def _costs(evidence: Evidence, best: str, rival: str = "", *, each: bool = False) -> str:
     """What the strategy sends, beside its rival's data where the evidence tells them apart, and how much is not the messages."""
     cost, overhead = evidence.interval(best, COST), evidence.interval(best, OVERHEAD)
     if cost is None or cost["mean"] is None:
         return ""
     who = "Each of them" if each else "It"
     text = f"{who} sends {with_interval(COST, cost)} per vehicle and month, at {_driving(evidence)}"
-    if rival is not None:
+    if rival:
         compared = evidence.paired(COST, best, rival)
         if compared.verdict == "no evidence" or compared.interval.mean is None:
             text += f", not told apart from {rival}"
         else:
             more = "less" if compared.interval.mean < 0 else "more"
             found = compared.interval
-            if abs(compared.interval.mean) < _NOTHING * float(cost["mean"]):
-                text += f", to within {percent(_NOTHING)} what {rival} sends"
+            if abs(compared.interval.mean) < NEXT_TO_NOTHING * float(cost["mean"]):
+                text += f", to within {percent(NEXT_TO_NOTHING)} what {rival} sends"
             else:
                 text += f", {difference(COST, found.mean, found.low, found.high)} {more} than {rival}"
     if overhead is None or overhead["mean"] is None:

@@ -19,6 +19,7 @@ from sim.report.palette import FILLS, INK, MUTED, PAPER, Style, styles
 from sim.report.spread import shortened
 
 _ROW_IN = 0.52
+_ROOM = 1.2  # length of the axis, in longest bars: behind that stands its length
 _CHARACTER_PT = 0.56  # width of a character over its size, about
 
 
@@ -44,9 +45,9 @@ def recovery_bars(metrics: Mapping[str, Any], strategies: Sequence[str] | None =
     figure = new_figure(COLUMN_IN, top + height + bottom)
     axes = axes_in(figure, 0.12, bottom, COLUMN_IN - 0.24, height)
     bare(axes)
-    axes.set_xlim(0.0, longest * 1.16)
+    axes.set_xlim(0.0, longest * _ROOM)
     axes.set_ylim(len(rows), 0)
-    points_per_s = (COLUMN_IN - 0.24) * 72.0 / (longest * 1.16)
+    points_per_s = (COLUMN_IN - 0.24) * 72.0 / (longest * _ROOM)
     for row, (name, numbers) in enumerate(rows):
         took = mean_in_words("recovery_s.mean", metrics["strategies"][name]["intervals"].get("recovery_s.mean"))
         _bar(axes, row, name, looks[name], numbers, took, longest, points_per_s)
@@ -122,7 +123,7 @@ def _bar(
     if numbers["censored"]:
         count += f", {numbers['censored']:,} did not end in the run"
     axes.text(longest * 0.025, row + 0.27, shortened(name, 34), ha="left", va="center", fontsize=TEXT_PT, color=INK)
-    axes.text(longest * 1.16, row + 0.27, count, ha="right", va="center", fontsize=SMALL_PT, color=MUTED)
+    axes.text(longest * _ROOM, row + 0.27, count, ha="right", va="center", fontsize=SMALL_PT, color=MUTED)
 
 
 def _fits(text: str, room_pt: float) -> bool:

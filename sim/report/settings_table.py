@@ -9,7 +9,8 @@ from typing import Any
 from sim.report.configuration import key_in_file
 from sim.report.evidence import Evidence
 from sim.report.knobs import SEED_USES, UNKNOWN, flat, mosquitto_lines, paste_line, seed_value
-from sim.report.numbers import difference
+from sim.report.numbers import difference, percent
+from sim.report.verdicts import NEXT_TO_NOTHING
 
 #: metric -> what is said of it, in the order in which effects are listed.
 EFFECTS = {
@@ -119,9 +120,12 @@ def _effect(evidence: Evidence, name: str, variant: str, base: str, words: str, 
         return "no difference" if cost else f"{words}: no difference"
     text = difference(name, interval.mean, interval.low, interval.high, signed=True)
     verdict = {"better": "better", "worse": "worse"}.get(compared.verdict, "one drive" if evidence.drives == 1 else "no evidence")
-    return (
-        f"{words}: {text}, {verdict}" if words else f"{text}, {verdict.replace('better', 'cheaper').replace('worse', 'dearer')}"
-    )
+    if not cost:
+        return f"{words}: {text}, {verdict}"
+    whole = (evidence.interval(base, name) or {}).get("mean")
+    little = verdict in ("better", "worse") and whole and abs(interval.mean) < NEXT_TO_NOTHING * float(whole)
+    less = f" by less than {percent(NEXT_TO_NOTHING)}" if little else ""
+    return f"{text}, {verdict.replace('better', 'cheaper').replace('worse', 'dearer')}{less}"
 
 
 def paste_block(found: list[Variant]) -> str:

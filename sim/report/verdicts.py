@@ -33,6 +33,9 @@ WORDS = {
     "attempts.total": "connection attempts per drive",
 }
 
+#: A share of the data by less of which nobody chooses, however sure the difference is.
+NEXT_TO_NOTHING = 0.001
+
 Shown = Literal["better", "worse", "no difference", "no evidence"]
 
 
