@@ -71,9 +71,10 @@ def _finding(evidence: Evidence, contenders: list[str]) -> Finding:
         leading = evidence.leaders(name, group)
         if not leading:
             continue
+        best = evidence.best(name, group)
         for one in group:
             if one not in leading:
-                behind.append((one, name, leading[0]))
+                behind.append((one, name, best))
         if len(leading) == 1:
             return _winner(evidence, leading[0], name, [one for one in group if one != leading[0]], behind)
         group = leading

@@ -209,7 +209,9 @@ def recovery_caption(evidence: Evidence) -> str:
         label = max(LABELS, key=lambda key: slowest.get(key, 0.0) - fastest.get(key, 0.0))
         less = seconds(fastest[label]) if fastest[label] > 0.0 else "none"
         share = slowest[label] / means[slow[0]]
-        spent = f"{'nearly all' if share > 0.985 else percent(round(share, 2))} of that “{FILLS[label].words}”, {less} for {fast[0]}"
+        spent = (
+            f"{'nearly all' if share > 0.985 else percent(round(share, 2))} of that “{FILLS[label].words}”, {less} for {fast[0]}"
+        )
         parts.append(f"{names(fast)} recover{'s' if len(fast) == 1 else ''} fastest on average, in {took[fast[0]]}")
         parts.append(f"{names(slow)} slowest, in {took[slow[0]]}: {spent}")
     text = ", ".join(parts) + "."

@@ -6,9 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sim.measure.metrics_catalog import metric
 from sim.report.evidence import Evidence
-from sim.report.numbers import NBSP, percent, told
+from sim.report.numbers import in_table, percent
 
 #: heading of a part -> metric -> (heading, unit). Several parts, so that each fits the width of a page. Counts are per drive.
 PARTS: dict[str, dict[str, tuple[str, str]]] = {
@@ -113,10 +112,9 @@ def _cell(evidence: Evidence, strategy: str, name: str, mark: str) -> Cell:
         return Cell("–", "", "", "no data")
     if found["mean"] is None or not math.isfinite(found["mean"]):
         return Cell("beyond run", "", mark, str(found["note"]))
-    factor = 100.0 if metric(name).unit == "share" else None if metric(name).unit in ("s", "bytes") else 1.0
-    value, interval, unit = told(name, found, factor)
+    value, interval = in_table(name, found)
     counts = _probes(evidence, strategy) if name == "reachability" else ""
-    return Cell(f"{value}{NBSP}{unit}" if unit else value, interval, mark, str(found["note"]), counts)
+    return Cell(value, interval, mark, str(found["note"]), counts)
 
 
 def _probes(evidence: Evidence, strategy: str) -> str:

@@ -115,16 +115,19 @@ class Evidence:
 
         Empty where none has data.
         """
-        better = metric(name).better
+        best = self.best(name, among)
+        known = [strategy for strategy in among if any(value is not None for value in self.vectors[strategy][name])]
+        return [strategy for strategy in known if strategy == best or self.paired(name, strategy, best).verdict != "worse"]
+
+    def best(self, name: str, among: Sequence[str]) -> str:
+        """The strategy with the best mean, the first of equals; "" where none has data."""
+        sign = -1.0 if metric(name).better == "higher" else 1.0
         means: dict[str, float] = {}
         for strategy in among:
             values = [value for value in self.vectors[strategy][name] if value is not None]
             if values:
-                means[strategy] = math.fsum(min(value, 1e300) for value in values) / len(values)
-        if not means:
-            return []
-        best = (max if better == "higher" else min)(means, key=lambda strategy: means[strategy])
-        return [strategy for strategy in means if strategy == best or self.paired(name, strategy, best).verdict != "worse"]
+                means[strategy] = sign * math.fsum(min(value, 1e300) for value in values) / len(values)
+        return min(means, key=lambda strategy: means[strategy]) if means else ""
 
 
 def read_evidence(run_dir: Path) -> Evidence:

@@ -62,8 +62,8 @@ _MERITS = (COST, DELIVERY, "all.delivered_within_10s", LATENCY)
 def dominated(names: Sequence[str], axis: str, shown: Shown) -> set[str]:
     """Strategies that the paired evidence shows to be worse than another on an axis, and better than it in nothing.
 
-    `axis` is the metric on the upright axis. Nothing are the data, both shares delivered and the mean latency: what the headline
-    may call best is never grey. A difference of the means that may be chance makes nobody worse.
+    `axis` is the metric on the upright axis. Nothing are the data, both shares delivered and the mean latency: the one that the
+    headline calls best is never grey. A difference of the means that may be chance makes nobody worse.
     """
     return {
         one

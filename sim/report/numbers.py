@@ -141,6 +141,20 @@ def told(name: str, interval: Mapping[str, Any], factor: float | None = None, wo
     return value, bounds, word
 
 
+def column_unit(name: str) -> str:
+    """The unit at the head of a metric's column: %, MB; "" where each value bears its own, as times do."""
+    unit = metric(name).unit
+    return "%" if unit == "share" else "MB" if unit == "MB" else ""
+
+
+def in_table(name: str, interval: Mapping[str, Any]) -> tuple[str, str]:
+    """(value, interval) of a mean in a column of `column_unit`."""
+    unit = metric(name).unit
+    factor = 100.0 if unit == "share" else None if unit in ("s", "bytes") else 1.0
+    value, sides, word = told(name, interval, factor)
+    return f"{value}{NBSP}{word}" if word else value, sides
+
+
 def mean_in_words(name: str, interval: Mapping[str, Any] | None) -> str:
     """A mean with its unit, rounded as beside its interval: "8.3 s"; says why where there is no number."""
     return _in_words(name, interval, bounds=False)
@@ -174,8 +188,17 @@ def difference(name: str, mean: float | None, low: float | None, high: float | N
     if signed:
         first, last = (f"{_sign(side)}{abs(side) * factor:,.{places}f}" for side in (low, high))
         return f"{_sign(mean)}{abs(mean) * factor:,.{places}f}{unit} ({first} to {last})"
+    if low < 0.0 < high:
+        return f"{abs(mean) * factor:,.{places}f}{unit} ({_around(low, high, mean, factor, places)})"
     small, large = sorted((abs(low), abs(high)))
     return f"{abs(mean) * factor:,.{places}f}{unit} ({small * factor:,.{places}f}–{large * factor:,.{places}f})"
+
+
+def _around(low: float, high: float, mean: float, factor: float, places: int) -> str:
+    """An interval that holds 0, counted in the direction of the mean: "−319 to 504"."""
+    if mean < 0.0:
+        low, high = -high, -low
+    return f"−{abs(low) * factor:,.{places}f} to {high * factor:,.{places}f}"
 
 
 def _sign(value: float) -> str:
