@@ -29,6 +29,7 @@ SINGLE = (
     "sim.model.server_side",
     "sim.model.shared_cells",
     "sim.model.shared_nodes",
+    "sim.model.transport",
     "sim.record.journal",
     "sim.record.recorder",
     "sim.streams",

@@ -9,8 +9,9 @@ from typing import Any
 import polars as pl
 
 from sim.measure.attempt_history import attempts_of
-from sim.measure.drive_path import Event
+from sim.measure.drive_path import DrivePath, Event
 from sim.measure.fleet import EVERY_VEHICLE
+from sim.measure.idle_ends import idle_ends, idle_kind
 from sim.measure.message_chain import chain
 from sim.measure.session_chain import session_spans
 from sim.record.read import Run, read_run
@@ -90,6 +91,9 @@ def _what_exists(messages: pl.DataFrame) -> str:
 def _section(run: Run, row: dict[str, Any], one: pl.Expr, mine: pl.Expr) -> str:
     disruptions = _disruptions(run, one, mine)
     events = [Event(*event) for event in disruptions.select("kind", "start_s", "end_s", "before", "after").iter_rows()]
+    attempts = attempts_of(run.connections.filter(one))
+    timeline = run.timeline.filter(mine).sort("start_s")
+    events += idle_ends(idle_kind(run.manifest), attempts, DrivePath(timeline), events)
     horizon_s = float(run.vehicles.filter(one)["horizon_s"][0])
     trace = None if run.trace is None else run.trace.filter(one)
     states = run.states.filter(one)
@@ -98,12 +102,12 @@ def _section(run: Run, row: dict[str, Any], one: pl.Expr, mine: pl.Expr) -> str:
         states,
         run.connections.filter(one),
         run.messages.filter(one),
-        run.timeline.filter(mine).sort("start_s"),
+        timeline,
         run.manifest.get("presets", []),
         entry.get("config", {}),
         _old_path(run.manifest),
     )
-    steps = chain(row, attempts_of(run.connections.filter(one)), events, states, trace, spans, horizon_s)
+    steps = chain(row, attempts, events, states, trace, spans, horizon_s)
     head = (
         f"{row['strategy']}: message {row['message']} ({row['kind']}, {row['size_bytes']} bytes, QoS {row['qos']})"
         f" of vehicle {row['vehicle']} in drive {row['replication']}: {_fate(row)}"

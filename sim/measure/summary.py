@@ -21,7 +21,7 @@ from sim.measure.multiple import holm
 from sim.measure.objectives import bound_in_words, judge
 from sim.measure.pooled import pooled_quantile
 from sim.measure.reachability import reachability, share
-from sim.measure.recovery import Episode, recovery, worst
+from sim.measure.recovery import Episode, mean_of_drives, recovery, worst
 from sim.measure.run_episodes import run_episodes
 from sim.measure.stats import CONFIDENCE, RESAMPLES, mean_interval, paired_difference
 from sim.measure.support import run_warnings
@@ -90,7 +90,8 @@ def metrics(run: Run, episodes: Mapping[str, Sequence[Episode]] | None = None) -
     """The content of metrics.json; JSON-safe, null for "beyond the horizon" and for "no data" (then nothing was created).
 
     Under `strategies.<name>` counts, bytes and radio time are sums over the drives and quantiles are over all their messages;
-    under `intervals` every metric is a mean of the drives' values with its 95 % interval. `episodes` may be handed in where
+    under `intervals` every metric is a mean of the drives' values with its 95 % interval, and so are `mean` and `phases` of a
+    recovery wherever they stand; reachability is the share of all probes. `episodes` may be handed in where
     the caller has them (`run_episodes(run)`). Raises LedgerError where the records contradict themselves.
     """
     manifest = run.manifest
@@ -121,13 +122,19 @@ def metrics(run: Run, episodes: Mapping[str, Sequence[Episode]] | None = None) -
             for number, drive in enumerate(drives):
                 drive["fleet"] = fleet_of_drive(run, records.of_drive(number), name, number)
         vectors[name] = {metric_name: per_drive(drives, metric_name) for metric_name in METRICS}
+        numbers = records.numbers(kinds, within_s, image)
+        numbers["recovery_s"] |= mean_of_drives([drive["recovery_s"] for drive in drives])
+        reached = reachability(records.messages, within_s, seed)
+        intervals = _intervals(vectors[name], seed)
+        if reached["n"]:  # the share of all probes, as it stands beside their count
+            intervals["reachability"] |= {"mean": reached["share"], **{key: reached[key] for key in ("low", "high", "note")}}
         pooled[name] = {
             "use": entry["use"],
             "baseline": bool(entry.get("baseline", False)),
-            **records.numbers(kinds, within_s, image),
-            "reachability": reachability(records.messages, vectors[name]["reachability"], within_s, seed),
+            **numbers,
+            "reachability": reached,
             "worst_episode": _worst(records.episodes),
-            "intervals": _intervals(vectors[name], seed),
+            "intervals": intervals,
             "pooled_intervals": _pooled_intervals(records, int(manifest["replications"]), seed),
         }
         if fleet is not None:

@@ -78,7 +78,8 @@ from sim.model.agenda import (
     Wake,
 )  # fmt: skip
 from sim.model.link import Flow
-from sim.model.network import Attempt, Network, Opening, Transport
+from sim.model.network import Network
+from sim.model.transport import Attempt, Opening, Transport
 from sim.protocols.http import BodyPart, HTTPRequest, HTTPResponse
 from sim.record.journal import SERVER, VEHICLE, Journal
 from sim.record.recorder import Recorder
@@ -359,14 +360,19 @@ class Driver:
             self._journal.lost(now, packet)
             return
         up = side == VEHICLE
-        if packet.carried is not None or isinstance(packet, (HTTPRequest, HTTPResponse)):
-            self._journal.sent(side, now, packet)
+        special = False
+        if packet.carried is not None:
+            special = self._journal.sent(side, now, packet)
+        elif isinstance(packet, (HTTPRequest, HTTPResponse)):
+            special = self._journal.sent(side, now, packet) or bool(packet.messages)
         arrival = self.network.send(transport, up, packet, now)
         if isinstance(packet, BodyPart):
             on_air = packet.size_bytes if arrival < NEVER else max(0, packet.size_bytes - self.network.link.unsent_bytes)
-            self.network.book_again(self._journal.sent_part(now, packet, on_air))
+            self.network.book_part(self._journal.sent_part(now, packet, on_air))
+        elif special or (arrival == NEVER and packet.carried is not None):
+            self.network.book_messages(packet, up, lost=arrival == NEVER)
         if arrival == NEVER:
-            self._journal.lost(now, packet, self.network.link.unsent_bytes)
+            self._journal.lost(now, packet)
         else:
             what = AT_SERVER if up else AT_VEHICLE
             if self._shares:
@@ -439,9 +445,7 @@ class Driver:
         transport.open[end] = False
         side = SERVER if end else VEHICLE
         del self._by_id[side][transport.ids[end]]
-        unsent = self.network.release(transport, end == 0, now)
-        if unsent and end == 1 and transport.row.purpose == "download":
-            self.record.part_unsent(unsent)
+        self.network.release(transport, end == 0, now)
         self._end_row(transport, end, now, reason)
         self._input(side, now, TransportLost(transport.ids[end], reason))
 
@@ -496,8 +500,6 @@ class Driver:
         flow = transport.down if end else transport.up
         if flow.sender_gone_s < NEVER:
             self._post(flow.sender_gone_s, LOST, (transport, int(end)), "timed_out")
-
-    # --- what a vehicle that shares something does besides: see FleetDriver ------------------------------------------------
 
     def _goes_through(self, arrival: float, what: int, transport: Transport, packet: Any, now: float) -> None:
         raise NotImplementedError

@@ -17,8 +17,8 @@ from sim.model.agenda import (
     SYN_AT_NODE,
 )
 from sim.model.driver import Driver
-from sim.model.network import Attempt, Transport
 from sim.model.shared_cells import Carrier
+from sim.model.transport import Attempt, Transport
 from sim.protocols.mqtt_packets import Connect
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -42,7 +42,7 @@ class Flow:
         "born_s",
         "last_arrival_s",
         "last_finish_s",
-        "purpose",
+        "packet",
         "resent_until_s",
         "resumes_s",
         "round_bytes",
@@ -68,8 +68,8 @@ class Flow:
         self.stuck_bytes = 0
         self.round_bytes = 0  # sent in this round trip, and when it ends
         self.round_ends_s = -NEVER
-        self.purpose = "payload"  # of the last write
-        self.unfinished: list[tuple[float, float, int, str]] = []  # writes that take long: (start, finish, bytes, purpose)
+        self.packet: Any = None  # of the last write, None: of a handshake
+        self.unfinished: list[tuple[float, float, int, Any]] = []  # writes that take long: (start, finish, bytes, packet)
         self.resent_until_s = -NEVER  # bytes are resent until then
         self.resumes_s = -NEVER  # from then on
         self.stalls_s = -NEVER  # what went out before the interruption went out until then
@@ -80,7 +80,7 @@ class Flow:
         """Note a write that takes long; those that are out are forgotten."""
         if self.unfinished and self.unfinished[0][1] <= now:
             self.unfinished = [write for write in self.unfinished if write[1] > now]
-        self.unfinished.append((start, finish, wire, self.purpose))
+        self.unfinished.append((start, finish, wire, self.packet))
 
 
 class Link:
@@ -536,8 +536,8 @@ class Link:
         again = self._next_retransmission(address, sent, self._rtt)
         return again + self.rtt_at(again) if again < NEVER else NEVER
 
-    def release(self, flow: Flow, up: bool, now: float) -> list[tuple[str, int]]:
-        """A transport is over: what it had not sent no longer takes the link's time. Returns (purpose, bytes) of that."""
+    def release(self, flow: Flow, up: bool, now: float) -> list[tuple[Any, int]]:
+        """A transport is over: what it had not sent no longer takes the link's time. Returns (packet, bytes) of that."""
         if self._any_later:
             later = self._later[up]
             later[:] = [taken for taken in later if taken[2] is not flow]
@@ -552,14 +552,14 @@ class Link:
             else:
                 self._down_free_s = free_s
         flow.last_finish_s = min(flow.last_finish_s, now)
-        unsent: list[tuple[str, int]] = []
-        kept: list[tuple[float, float, int, str]] = []
-        for start, finish, wire, purpose in flow.unfinished:
+        unsent: list[tuple[Any, int]] = []
+        kept: list[tuple[float, float, int, Any]] = []
+        for start, finish, wire, packet in flow.unfinished:
             left = int(wire * self._share(now, start, finish, up)) if finish > now and finish > start else 0
             if left:
-                unsent.append((purpose, left))
+                unsent.append((packet, left))
             if wire > left:
-                kept.append((start, min(finish, now), wire - left, purpose))
+                kept.append((start, min(finish, now), wire - left, packet))
         flow.unfinished = kept
         return unsent
 

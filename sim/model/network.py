@@ -7,18 +7,19 @@ instant of the call, so the driver knows at once when (and whether) something wi
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from sim.drive.config import Network as NetworkSettings
 from sim.drive.timeline import LinkTimeline
-from sim.machine import NEVER, Packet
+from sim.machine import NEVER, Message, Packet
 from sim.model.link import Flow, Link
 from sim.model.server_side import NO_NODE, ServerSide
 from sim.model.shared_cells import Carrier, SharedCells
 from sim.model.shared_nodes import SharedNodes
+from sim.model.transport import Attempt, Opening, Transport
 from sim.protocols.dns import Cache
+from sim.protocols.http import BodyPart, batch_bytes
 from sim.protocols.server import Server
 from sim.protocols.tcp import HEADER_BYTES, syn_gives_up_s
 from sim.protocols.tls import RECORD_BYTES, RECORD_OVERHEAD_BYTES, Handshake, can_resume, handshake
@@ -28,67 +29,14 @@ RRC_TAIL_S: Final = 10.0  # RRC inactivity timer (docs/sources.md, real-world 3:
 _SYN_BYTES: Final = 60  # IPv4 20 + TCP 20 + options 20
 
 
-class Transport:
-    """A TCP(+TLS) connection between the vehicle and a machine of the server. Index 0 is the vehicle's end, 1 the server's."""
-
-    __slots__ = (
-        "address", "down", "ends_s", "ids", "last_used_s", "mapping_end_s", "node", "open", "opener", "path_end_s", "port",
-        "refused_s", "refuses_from_s", "row", "told_gone", "told_reset", "up", "user_timeout_s",
-    )  # fmt: skip
-
-    def __init__(
-        self, address: int, opener: int, port: int, row: Connection, up: Flow, down: Flow, user_timeout_s: float
-    ) -> None:
-        self.address = address
-        self.opener = opener
-        self.port = port
-        self.row = row
-        self.up = up
-        self.down = down
-        self.user_timeout_s = user_timeout_s
-        self.ids = [-1, -1]
-        self.open = [False, False]
-        self.told_gone = [False, False]
-        self.told_reset = 0  # of the two ends those with a reset under way: 1 the vehicle's, 2 the server's
-        self.last_used_s = -NEVER
-        self.node = NO_NODE  # of the broker
-        self.ends_s = NEVER  # when its node, or the balancer, ends it
-        self.mapping_end_s = NEVER  # when the NAT, the balancer or its node forgets it without a word
-        self.refuses_from_s = NEVER  # from when whoever forgot it answers with RST
-        self.refused_s = NEVER  # when uplink meets that
-        self.path_end_s = NEVER
+def messages_of(packet: Any) -> tuple[Message, ...]:
+    """The messages that a packet carries."""
+    return (packet.carried,) if packet.carried is not None else getattr(packet, "messages", ())
 
 
-@dataclass(slots=True)
-class Opening:
-    """How an OpenTransport goes: instants at the opener and the acceptor, or a failure."""
-
-    tcp_s: float = NEVER
-    opened_s: float = NEVER
-    accepted_s: float = NEVER
-    resumed: bool = False
-    failed_s: float = NEVER
-    reason: str = ""
-    lost_s: float = NEVER  # when the opener is told that the other end has gone meanwhile
-
-
-class Attempt:
-    """A connection under way to a node that a fleet shares: what it gets there is known when its packets are there."""
-
-    __slots__ = ("costs", "gives_up_s", "hello_s", "index", "known", "opening", "ready_s", "syns", "transport")
-
-    def __init__(
-        self, transport: Transport, known: bool, index: int, syns: Iterator[tuple[float, float]], gives_up_s: float
-    ) -> None:
-        self.transport = transport
-        self.known = known
-        self.index = index
-        self.syns = syns  # (at the node, answered back here)
-        self.gives_up_s = gives_up_s
-        self.opening = Opening()
-        self.ready_s = NEVER  # when the node accepts it
-        self.costs: Handshake | None = None
-        self.hello_s = NEVER  # when its ClientHello is at the node
+def _carried(packet: Any, messages: tuple[Message, ...], n_bytes: int, wire: int) -> int:
+    """Of `n_bytes` of a packet that takes `wire` those that are its messages."""
+    return n_bytes if packet.carried is not None else batch_bytes(messages) * n_bytes // wire
 
 
 class Network:
@@ -241,7 +189,7 @@ class Network:
         if until > before:
             self.radio_active_s += RRC_TAIL_S if now >= before else until - before
             self._radio_until = until
-        flow.purpose = purpose
+        flow.packet = packet
         arrival = self.link.carry(flow, transport.address, up, wire, now, user_timeout_s)
         if gone or (transport.mapping_end_s < arrival < NEVER and self._meets_forgetful_nat(transport, up, arrival)):
             if arrival == NEVER:
@@ -251,7 +199,8 @@ class Network:
                 if up:
                     transport.refused_s = min(transport.refused_s, self._refused(transport, now, arrival))
             if not gone:
-                self.release(transport, up, transport.mapping_end_s)  # what follows is not acknowledged and so never sent
+                # what follows is not acknowledged and so never sent
+                self.link.unsent_bytes += self.release(transport, up, transport.mapping_end_s, but=packet)
             self.link.unanswered(flow, wire, now, user_timeout_s)
             return NEVER
         if arrival < NEVER:
@@ -358,21 +307,68 @@ class Network:
             return self.link.once(transport.address, up, now)  # RST does not wait for what the buffer held
         return self._carry_besides(transport.up if up else transport.down, transport, up, wire, now)
 
-    def release(self, transport: Transport, up: bool, now: float) -> int:
-        """An end is over: the link's time and the bytes of what it had not sent are given back. Returns those of payload."""
-        flow = transport.up if up else transport.down
-        payload = 0
-        for purpose, n_bytes in self.link.release(flow, up, now):
-            self._take_back(up, purpose, n_bytes, transport.row)
-            if purpose == "payload":
-                payload += n_bytes
-        return payload
+    def release(self, transport: Transport, up: bool, now: float, but: Any = None) -> int:
+        """An end is over: the link's time and the bytes of what it had not sent are given back.
 
-    def book_again(self, n_bytes: int) -> None:
-        """So much of the downlink's payload had been on the air before."""
-        if n_bytes:
-            self._book(False, "payload", 0, -n_bytes, None)
-            self._book(False, "repeated", 0, n_bytes, None)
+        Returns the bytes of packet `but`, the one that is being written, of which the caller gives account.
+        """
+        flow = transport.up if up else transport.down
+        unsent: dict[int, list[Any]] = {}  # a write with an interruption in it has two parts
+        for packet, n_bytes in self.link.release(flow, up, now):
+            self._take_back(up, "handshake" if packet is None else packet.purpose, n_bytes, transport.row)
+            unsent.setdefault(id(packet), [packet, 0])[1] += n_bytes
+        of_that_one: int = unsent.pop(id(but), [but, 0])[1] if but is not None else 0
+        for packet, n_bytes in unsent.values():
+            if type(packet) is BodyPart:
+                self.record.part_unsent(packet.of, n_bytes)
+            elif packet is not None:
+                self._book_unsent(packet, up, n_bytes)
+        return of_that_one
+
+    def book_part(self, n_bytes: int) -> None:
+        """So much of a body's part that was just sent down had been on the air before."""
+        self._move(False, "payload", "repeated", n_bytes)
+
+    def book_messages(self, packet: Any, up: bool, *, lost: bool) -> None:
+        """Tell the bytes of a packet that was just sent and carries messages: `repeated` is payload that is on the air again.
+
+        Messages in the answer to a poll are payload. `lost`: it does not arrive, and `link.unsent_bytes` of it never get on the
+        air.
+        """
+        wire = self.wire_bytes(packet.encoded_size)
+        out = wire - min(self.link.unsent_bytes, wire) if lost else wire
+        messages = messages_of(packet)
+        left = sum(message.size_bytes for message in messages) * out // wire
+        again = 0
+        for message in messages:
+            n_bytes = min(message.size_bytes, left)
+            left -= n_bytes
+            again += self.record.on_air(message, n_bytes, packet)
+        if packet.purpose != "probe":
+            self._move(up, packet.purpose, "payload", _carried(packet, messages, out, wire))
+            self._move(up, "payload", "repeated", again)
+
+    def _book_unsent(self, packet: Any, up: bool, n_bytes: int) -> None:
+        """The last bytes of a packet that was sent never got on the air: they have been taken back from its purpose."""
+        messages = messages_of(packet)
+        if not messages:
+            return
+        wire = self.wire_bytes(packet.encoded_size)
+        left = sum(message.size_bytes for message in messages) * n_bytes // wire
+        fewer = 0
+        for message in reversed(messages):
+            of_it = min(message.size_bytes, left)
+            left -= of_it
+            fewer += self.record.off_air(message, of_it, packet)
+        if packet.purpose != "probe":
+            self._move(up, "payload", packet.purpose, _carried(packet, messages, n_bytes, wire))
+            self._move(up, "repeated", "payload", fewer)
+
+    def _move(self, up: bool, purpose: str, other: str, n_bytes: int) -> None:
+        """Bytes that were booked turn out to be for another purpose."""
+        if n_bytes and purpose != other:
+            self._book(up, purpose, 0, -n_bytes, None)
+            self._book(up, other, 0, n_bytes, None)
 
     def _take_back(self, up: bool, purpose: str, n_bytes: int, row: Connection) -> None:
         """Bytes of a write that never got on the air, and the acknowledgements for them."""
@@ -647,7 +643,7 @@ class Network:
         self, flow: Flow, transport: Transport, up: bool, wire: int, now: float, user_timeout_s: float = 0.0
     ) -> float:
         """Bytes booked as handshake that take no place in the link's queue; those that never get on the air are given back."""
-        flow.purpose = "handshake"
+        flow.packet = None
         arrival = self.link.carry(flow, transport.address, up, wire, now, user_timeout_s, reserve=False)
         if arrival == NEVER:
             self._take_back(up, "handshake", self.link.unsent_bytes, transport.row)

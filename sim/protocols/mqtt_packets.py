@@ -140,7 +140,7 @@ class ConnAck(HandshakePacket):
 @mypyc_attr(free_list_len=1)
 @dataclass(slots=True)
 class Publish(Packet):
-    """`message` is the application's message; `repeated` marks what was written to a transport before, whatever DUP says.
+    """`message` is the application's message.
 
     `properties` are those of this packet (MQTT 5); what passes from publisher to subscriber is in `message.properties`.
     `encoded_size` takes the topic for ASCII, which the lab's topics are: asking would cost half a percent of a run.
@@ -150,7 +150,6 @@ class Publish(Packet):
     qos: int
     packet_id: int = 0
     dup: bool = False
-    repeated: bool = False
     retain: bool = False
     version: int = V311
     properties: Properties | None = None
@@ -172,9 +171,7 @@ class Publish(Packet):
 
     @property
     def purpose(self) -> str:
-        if self.message.kind == "probe":
-            return "probe"
-        return "repeated" if self.repeated else "payload"
+        return "probe" if self.message.kind == "probe" else "payload"
 
     @property
     def cause_if_lost(self) -> str:

@@ -88,26 +88,32 @@ class Journal:
 
     # --- packets and messages ---------------------------------------------------------------------------------------------
 
-    def sent(self, side: int, now: float, packet: Packet) -> None:
-        """A packet is written to a transport that stands."""
+    def sent(self, side: int, now: float, packet: Packet) -> bool:
+        """A packet is written to a transport that stands; returns whether a message in it had been written before."""
         message = packet.carried
         if message is not None:
-            self.record.sent(now, message)
             self.record.messages_sent += side == VEHICLE
-            return
+            return self.record.sent(now, message)
+        again = False
         for message in getattr(packet, "messages", ()):
-            self.record.sent(now, message)
+            again = self.record.sent(now, message) or again
             self.record.messages_sent += side == VEHICLE
+        return again
+
+    def written_again(self, packet: Any) -> float:
+        """The share of the messages in a packet, just written, that had been written before: where nobody can see the air."""
+        messages: tuple[Message, ...] = (packet.carried,) if packet.carried is not None else packet.messages
+        whole = sum(message.size_bytes for message in messages)
+        again = sum(self.record.on_air(message, message.size_bytes) for message in messages)
+        return again / whole if whole else 0.0
 
     def sent_part(self, now: float, part: Any, on_air_bytes: int) -> int:
         """A part of a body is written to a transport that stands; returns how much of it had been on the air before."""
         return self.record.sent_part(now, part.of, part.offset, on_air_bytes, part.begins)
 
-    def lost(self, now: float, packet: Packet, unsent_bytes: int = 0) -> None:
-        """A packet will never arrive; what nobody keeps a copy of is lost with it. `unsent_bytes`: never on the air."""
+    def lost(self, now: float, packet: Packet) -> None:
+        """A packet will never arrive; what nobody keeps a copy of is lost with it."""
         carried = packet.carried
-        if unsent_bytes and carried is not None:
-            self.record.unsent(carried, min(unsent_bytes, carried.size_bytes))
         cause = packet.cause_if_lost
         if cause:
             batch: tuple[Message, ...] = (carried,) if carried is not None else getattr(packet, "messages", ())

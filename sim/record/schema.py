@@ -37,7 +37,7 @@ MESSAGES = (
     Column(
         "resent_bytes",
         "i8",
-        "payload bytes of it sent again: on the air before (batches, and live: written before)",
+        "payload bytes of it sent again: on the air before (live: written before)",
     ),
     Column("handed_s", "f8", "first hand-over to the receiving application (of the request, for diagnostics and probes)"),
     Column("delivered_s", "f8", "ota: as handed_s; diagnostics, probe: response at the server; telemetry: at the backend"),

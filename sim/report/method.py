@@ -27,9 +27,9 @@ def method(evidence: Evidence) -> Method:
     facts = [
         ("run", str(manifest["run_id"])),
         ("seed", str(manifest["seed"])),
-        ("drives", f"{evidence.drives}, each with every strategy"),
+        ("drives", f"{evidence.drives}" + (", each with every strategy" if len(evidence.strategies) > 1 else "")),
         ("drain after each drive", f"{significant(float(manifest.get('drain_s') or 0.0))}{NBSP}s"),
-        ("phases of timers", _PHASES.get(str(manifest.get("phases")), str(manifest.get("phases", "not recorded")))),
+        ("phases of timers", _phases(str(manifest.get("phases", "not recorded")), len(evidence.strategies))),
         ("digest of the records", str(manifest.get("digest") or "not recorded")),
         ("versions", ", ".join(f"{name} {version}" for name, version in sorted(manifest.get("versions", {}).items()))),
     ]
@@ -37,10 +37,12 @@ def method(evidence: Evidence) -> Method:
     return Method(str(manifest.get("command") or ""), tuple(facts), tuple(_assumptions(evidence, how)), tuple(inputs))
 
 
-_PHASES = {
-    "drawn": "drawn for each drive, the same for all strategies",
-    "fixed": "fixed: every timer starts at 0 s, so detection times depend on when the disruption happens",
-}
+def _phases(how: str, strategies: int) -> str:
+    if how == "drawn":
+        return "drawn for each drive" + (", the same for all strategies" if strategies > 1 else "")
+    if how == "fixed":
+        return "fixed: every timer starts at 0 s, so detection times depend on when the disruption happens"
+    return how
 
 
 def provenance(evidence: Evidence) -> list[str]:

@@ -488,7 +488,7 @@ class MQTTVehicle(MachineBase):
             if released:
                 out.append(SendPacket(self.transport, PubRel(packet_id)))
             else:
-                out.append(SendPacket(self.transport, Publish(message, qos, packet_id, resumed, True, False, version)))
+                out.append(SendPacket(self.transport, Publish(message, qos, packet_id, resumed, False, version)))
 
     def _on_suback(self, now: float, packet: SubAck, out: Out) -> None:
         if self.state is State.SUBSCRIBING:
