@@ -174,7 +174,8 @@ def _check_step_gateways(script: Script, config: DriveConfig) -> Errors:
 
 
 def _check_recorded(recorded: Recorded, folder: Path) -> Errors:
-    if not (folder / recorded.file).exists():  # said whatever else is wrong
+    path = folder / recorded.file
+    if not path.exists() and not path.is_symlink():  # said whatever else is wrong
         yield DriveError("recorded.file", f"no such file: {recorded.file}")
     elif recorded.until_s is not None and recorded.until_s <= recorded.from_s:
         text = f"{recorded.until_s:g} s is not after recorded.from, expected more than {recorded.from_s:g} s"

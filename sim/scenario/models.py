@@ -107,11 +107,9 @@ def build(cls: type, data: Any, at: Path, refused: Iterable[Path] = ()) -> tuple
             details = error.errors(include_url=False, include_input=False)
         except ValueError as error:
             return WRONG, [*problems, Problem(at, one_line(error))]
-        meant = _meant(cls, data, details)
-        told = [one for one in details[:_MOST_PROBLEMS] if one["loc"] not in meant]
-        problems += [_problem(cls, one, at) for one in told]
-        if len(details) > _MOST_PROBLEMS:
-            break
+        told = details[:_MOST_PROBLEMS]
+        meant = _meant(cls, data, told)
+        problems += [_problem(cls, one, at) for one in told if one["loc"] not in meant]
         for one in details:
             _mark(data, one)
         for path in meant:
