@@ -141,6 +141,7 @@ def _opened(
     from sim.scenario.document import ScenarioErrors
     from sim.scenario.space import parse_ranges
     from sim.scenario.sweep import open_scenario
+    from sim.study.run_folder import require_writable
     from sim.study.search import Searched
 
     lines: list[str] = []
@@ -154,4 +155,5 @@ def _opened(
         lines += errors.lines
     if lines:
         raise ScenarioErrors(lines)
+    require_writable(out / source.base.name)
     return Searched(source, out, jobs), ranges

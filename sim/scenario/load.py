@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from pathlib import Path as FilePath
 from typing import Any
@@ -105,6 +106,8 @@ def _objectives_left_out(document: Document, selection: Selection, scenario: Sce
 def read_text(path: str | FilePath) -> str:
     """Return the text of a UTF-8 file. Raises ScenarioErrors with one line."""
     try:
+        if _is_named_pipe(path):
+            raise ScenarioErrors([f"{path}: is a pipe, which nobody may fill, expected a file"])
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
@@ -118,6 +121,11 @@ def read_text(path: str | FilePath) -> str:
         line, column = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1
         text = f"byte 0x{data[error.start]:02X} is not UTF-8, save the file as UTF-8"
         raise ScenarioErrors([f"{path}:{line}:{column}: {text}"]) from None
+
+
+def _is_named_pipe(path: str | FilePath) -> bool:
+    """Whether reading may wait for ever. The pipe of `<(command)` or of stdin is not one: it has no name in any folder."""
+    return FilePath(path).is_fifo() and os.path.lexists(os.path.realpath(path))
 
 
 def _build(
