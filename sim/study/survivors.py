@@ -63,6 +63,7 @@ def each(
     """
     losses = Losses() if losses is None else losses
     context = multiprocessing.get_context("spawn")
+    start_tracker()
     waiting = deque(range(len(pieces)))
     workers: list[_Worker] = []
     try:
@@ -139,7 +140,6 @@ def _in_words(code: int | None) -> str:
 
 
 def _started(context: SpawnContext, function: Callable[..., Any], first: Callable[[Any], None], argument: Any) -> _Worker:
-    start_tracker()
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs, function, first, argument), daemon=True)
     process.start()
