@@ -235,8 +235,11 @@ def run(
         for line in warnings:
             say(f"warning: {line}", error=True)
 
+        cli_studies.require_junit(junit, BadUsage)
         from sim.study.run import run_scenario
+        from sim.study.run_folder import require_writable
 
+        require_writable(out / scenario.name)
         if precision is not None:
             scenario = cli_studies.precise(scenario, precision, most_drives, jobs or _cores(), out, BadUsage)
         with progress(scenario.name) as show:
@@ -255,7 +258,7 @@ def run(
     else:
         print_summary(result.metrics, result.run_dir, report)
     if junit is not None:
-        cli_studies.write_objectives(result.metrics, junit, strict)
+        cli_studies.write_objectives(result.metrics, junit, strict, BadUsage)
     return MISSED if any_missed(result.metrics, strict) else OK
 
 
@@ -383,18 +386,22 @@ def live(
 ) -> int:
     """Run a scenario's strategies in real time over real sockets; the same report."""
     _require_live()
-    from sim.live.client_command import parse_command
+    from sim.live.client_command import parse_command, require_program
     from sim.report.page import write_report
     from sim.study.live import run_live, with_client
+    from sim.study.run_folder import require_writable
     from sim.terminal import any_missed, json_object, nothing_else_on_stdout, print_summary, progress, say
 
     with nothing_else_on_stdout(json):
         planned = _plan(file, strategy, set_, from_, until)
+        require_writable(out / planned.scenario.name)
         with _live_errors():
             if client is not None:
                 if link != "packet":
                     raise BadUsage("--client needs --link packet: the program runs in the vehicle's own network namespace")
-                planned = with_client(planned, parse_command(client), beside=bool(strategy))
+                program = parse_command(client)
+                planned = with_client(planned, program, beside=bool(strategy))
+                require_program(program)
             with progress(planned.scenario.name) as show:
                 result = run_live(
                     planned,
@@ -442,12 +449,14 @@ def validate(
     from sim.measure.field_log import FieldLogError
     from sim.report.page import write_report
     from sim.report.validation_page import write_validation
+    from sim.study.run_folder import require_writable
     from sim.study.validation import validate as run_validation
     from sim.study.validation import validate_against
     from sim.terminal import nothing_else_on_stdout, print_validation, progress, say, validation_json
 
     with nothing_else_on_stdout(json):
         planned = _plan(file, strategy, set_, from_, until)
+        require_writable(out / planned.scenario.name)
         if against is not None:
             try:
                 found = validate_against(planned, against, out=out, command=_said())

@@ -138,10 +138,22 @@ def _opened(
     out: Path,
     jobs: int,
 ) -> tuple[Any, Any]:
+    from sim.scenario.document import ScenarioErrors
     from sim.scenario.space import parse_ranges
     from sim.scenario.sweep import open_scenario
+    from sim.study.run_folder import require_writable
     from sim.study.search import Searched
 
-    ranges = parse_ranges(over or ())
-    source = open_scenario(file, sets=sets or (), strategies=strategies or (), replications=replications, seed=seed)
+    lines: list[str] = []
+    try:
+        source = open_scenario(file, sets=sets or (), strategies=strategies or (), replications=replications, seed=seed)
+    except ScenarioErrors as errors:
+        lines += errors.lines
+    try:
+        ranges = parse_ranges(over or ())
+    except ScenarioErrors as errors:
+        lines += errors.lines
+    if lines:
+        raise ScenarioErrors(lines)
+    require_writable(out / source.base.name)
     return Searched(source, out, jobs), ranges

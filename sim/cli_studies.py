@@ -76,11 +76,13 @@ def register(
             for line in plan.warnings[:10]:
                 say(f"warning: {line}", error=True)
             from sim.study.on_dask import ClusterUnusable
+            from sim.study.run_folder import require_writable
             from sim.study.survivors import WorkLost
             from sim.study.sweep import METRICS, run_sweep
             from sim.terminal_studies import interrupted_sweep, sweep_head
 
             metrics = metrics_of(metric, bad_usage) or METRICS
+            require_writable(out / plan.base.name)
             wanted = _precision(precision, metrics[0], most_drives, bad_usage)
             say(sweep_head(plan), error=True)
             work = _work()
@@ -127,6 +129,7 @@ def register(
         from sim.study.comparison import compare_runs
         from sim.study.gate import parse_gate
         from sim.study.pairing import NotPaired
+        from sim.study.run_folder import require_writable
         from sim.terminal import say
         from sim.terminal_studies import comparison_json, print_comparison
 
@@ -135,6 +138,7 @@ def register(
             raise bad_usage(f"--gate, --pair and --junit compare two runs, BASE and HEAD, not {len(runs)}")
         if (strict or junit) and not gate:
             raise bad_usage("--strict and --junit are about --gate, which is not given")
+        require_junit(junit, bad_usage)
         renamed = {}
         for text in pair or ():
             one, equals, other = text.partition("=")
@@ -147,6 +151,7 @@ def register(
                 gates.append(parse_gate(text))
             except BoundError as error:
                 raise bad_usage(f"--gate {text}: {error}") from None
+        require_writable(out)
         try:
             found = compare_runs(runs, gates=gates, renamed=renamed, metrics=metrics, out=out, command=said())
         except (RunFolderError, NotPaired) as error:
@@ -158,7 +163,7 @@ def register(
         if found.gate is None:
             return 0
         if junit is not None:
-            _write_gate(found, junit, strict)
+            _write_gate(found, junit, strict, bad_usage)
         return int(found.gate.verdict == "worse" or (strict and found.gate.verdict == "undecided"))
 
     @app.command()
@@ -204,23 +209,44 @@ def precise(scenario: Any, text: str, most: int, jobs: int, out: Path, bad_usage
     return dataclasses.replace(scenario, replications=n)
 
 
-def _write_gate(found: Any, path: Path, strict: bool) -> None:
-    from sim.report.junit import Case, write_junit
+def require_junit(path: Path | None, bad_usage: type[Exception]) -> None:
+    """--junit can be written, if it is given: said before the work, not after it."""
+    if path is None:
+        return
+    from sim.report.junit import JUnitNotWritten, require_place
+
+    try:
+        require_place(path)
+    except JUnitNotWritten as error:
+        raise bad_usage(str(error)) from None
+
+
+def _write(path: Path, suite: str, cases: Any, strict: bool, bad_usage: type[Exception]) -> None:
+    from sim.report.junit import JUnitNotWritten, write_junit
+
+    try:
+        write_junit(path, suite, cases, strict)
+    except JUnitNotWritten as error:
+        raise bad_usage(str(error)) from None
+
+
+def _write_gate(found: Any, path: Path, strict: bool, bad_usage: type[Exception]) -> None:
+    from sim.report.junit import Case
     from sim.study.comparison import check_in_words
 
     cases = [Case(check.metric, check.strategy, check.verdict, check_in_words(check)) for check in found.gate.checks]
-    write_junit(path, "HEAD against BASE", cases, strict)
+    _write(path, "HEAD against BASE", cases, strict, bad_usage)
 
 
-def write_objectives(metrics: Any, path: Path, strict: bool) -> None:
+def write_objectives(metrics: Any, path: Path, strict: bool, bad_usage: type[Exception]) -> None:
     """The objectives of a run as JUnit XML."""
-    from sim.report.junit import Case, write_junit
+    from sim.report.junit import Case
 
     cases = [
         Case(f"{one['metric']} {one['bound'].replace('_', ' ')}", str(one["strategy"]), str(one["verdict"]), _found(one))
         for one in metrics.get("objectives", [])
     ]
-    write_junit(path, f"objectives of {metrics.get('scenario')}", cases, strict)
+    _write(path, f"objectives of {metrics.get('scenario')}", cases, strict, bad_usage)
 
 
 def _found(one: Any) -> str:

@@ -11,19 +11,20 @@ SIM = Path(__file__).resolve().parents[1] / "sim"
 SOURCES = sorted(SIM.rglob("*.py"))
 
 #: room -> the rooms whose modules it may import. `sim` stands for the modules that lie in no room.
-PURE = {"fleet", "machine", "parking", "settings", "streams", "subclassing"}
+PURE = {"checking", "fleet", "machine", "parking", "settings", "streams", "subclassing"}
 MAY_IMPORT = {
+    "checking": set(),
     "machine": {"subclassing"},
     "fleet": {"settings", "streams"},
     "parking": set(),
     "settings": set(),
     "streams": set(),
     "subclassing": set(),
-    "server": {"settings", "streams"},
+    "server": {"checking", "settings", "streams"},
     "protocols": {"machine", "server", "settings", "subclassing"},
     "strategies": {"protocols", *PURE},
     "record": {"machine", "parking", "drive"},  # drive: for LinkTimeline alone, see below
-    "drive": {"parking", "settings", "streams"},
+    "drive": {"checking", "parking", "settings", "streams"},
     "model": {"drive", "server", "strategies", "protocols", "record", *PURE},
     "live": {"drive", "strategies", "protocols", "record", *PURE},
     "measure": {"record", "drive", "parking", "settings", "streams"},
@@ -60,7 +61,7 @@ ONLY_IN = {
 }
 #: what makes a machine, a drive or a metric depend on anything but its arguments
 IMPURE = {"time", "random", "datetime", "secrets", "uuid", "threading", "os", "subprocess"}
-PURE_ROOMS = {"protocols", "strategies", "drive", "server", "measure", "fleet", "machine", "parking", "streams"}
+PURE_ROOMS = {"protocols", "strategies", "drive", "server", "measure", "checking", "fleet", "machine", "parking", "streams"}
 
 
 def name_of(path: Path) -> str:

@@ -24,6 +24,7 @@ _NOT_NEGATIVE = ("rtt", "downlink", "uplink")
 #: Unit suffix of a column's name -> factor to s or bit/s.
 _RTT_UNITS = {"_ms": 1e-3, "_s": 1.0}
 _RATE_UNITS = {"_mbps": 1e6, "_kbps": 1e3, "_bps": 1.0}
+_MOST_BYTES = 512 * 2**20
 _MOST_S = 1e7  # a drive of four months is a column in another unit
 
 
@@ -44,11 +45,15 @@ def read_log(recorded: Recorded, folder: Path) -> tuple[Log | None, list[DriveEr
     path = folder / recorded.file
     try:
         stat = path.stat()
+        if stat.st_size > _MOST_BYTES:
+            text = f"{recorded.file} is larger than {_MOST_BYTES // 2**20} MiB, no log of one drive is"
+            return None, [DriveError("recorded.file", text)]
         return _read(path, stat.st_mtime_ns, stat.st_size, recorded)
     except FileNotFoundError:
         return None, [DriveError("recorded.file", f"no such file: {recorded.file}")]
     except (OSError, UnicodeDecodeError, csv.Error) as problem:
-        return None, [DriveError("recorded.file", f"cannot be read as CSV text: {problem}")]
+        why = problem.strerror if isinstance(problem, OSError) else str(problem)
+        return None, [DriveError("recorded.file", f"{recorded.file} cannot be read as CSV text: {why}")]
 
 
 @lru_cache(maxsize=8)  # replications replay the same log; time and size of the file are part of the key

@@ -7,10 +7,12 @@ and intermediate exist while the certificates are made and are never written: a 
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import os
 import re
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -92,19 +94,35 @@ def write(made: Certificates, folder: Path) -> list[Path]:
     Keys are readable by their owner alone. Returns what was written.
 
     Raises:
-        CertificatesRefused: one of the files is there already; then none is written.
+        CertificatesRefused: one of the files is there already, or they cannot all be written; then none is.
     """
     files: dict[str, bytes] = {"ca.crt": made.root, "server.crt": made.server.certificate, "server.key": made.server.key}
     for number, (vin, issued) in enumerate(made.vehicles.items()):
         stem = f"vmg-{vin}" if number else "vmg"
         files |= {f"{stem}.crt": issued.certificate, f"{stem}.key": issued.key}
-    there = [name for name in files if (folder / name).exists()]
-    if there:
-        raise CertificatesRefused(f"{folder / there[0]} is there already; nothing is overwritten")
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        _write_new(folder / name, content, 0o600 if name.endswith(".key") else 0o644)
+    made_here = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        _refuse_overwriting(folder, files)
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".certificates-", dir=folder) as unseen:
+            for name, content in files.items():
+                _write_new(Path(unseen, name), content, 0o600 if name.endswith(".key") else 0o644)
+            # all of them fit: only now does anything appear, and a file made meanwhile is not overwritten
+            _refuse_overwriting(folder, files)
+            for name in files:
+                Path(unseen, name).rename(folder / name)
+    except OSError as error:
+        for path in made_here:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+        raise CertificatesRefused(f"{folder}: the certificates cannot be written: {error.strerror or error}") from None
     return [folder / name for name in files]
+
+
+def _refuse_overwriting(folder: Path, names: Iterable[str]) -> None:
+    there = next((folder / name for name in names if os.path.lexists(folder / name)), None)
+    if there is not None:
+        raise CertificatesRefused(f"{there} is there already; nothing is overwritten")
 
 
 def read(folder: Path, server_name: str, vins: Sequence[str]) -> Certificates:
@@ -130,6 +148,8 @@ def read(folder: Path, server_name: str, vins: Sequence[str]) -> Certificates:
 
 
 def _read(path: Path) -> bytes:
+    if path.exists() and not path.is_file():  # nobody may fill a pipe
+        raise CertificatesRefused(f"{path} is no regular file")
     try:
         return path.read_bytes()
     except OSError as error:
@@ -144,12 +164,8 @@ def _certificate(path: Path) -> x509.Certificate:
 
 
 def _write_new(path: Path, content: bytes, mode: int) -> None:
-    # the mode is there from the beginning, and a file made meanwhile is not overwritten
-    try:
-        opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    except FileExistsError:
-        raise CertificatesRefused(f"{path} is there already; nothing is overwritten") from None
-    with os.fdopen(opened, "wb") as file:
+    # the mode is there from the beginning
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
         file.write(content)
 
 

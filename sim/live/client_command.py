@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,17 @@ def parse_command(text: str) -> ClientCommand:
                 known = ", ".join(f"{{{one}}}" for one in PLACEHOLDERS)
                 raise CommandRefused(f"--client: unknown placeholder {{{name}}}, known: {known}")
     return ClientCommand(tuple(words))
+
+
+def require_program(command: ClientCommand) -> None:
+    """The program is there and may be run. Raises CommandRefused, before anything is started for it."""
+    program = command.words[0]
+    if _PLACEHOLDER.search(program) or shutil.which(program) is not None:
+        return
+    if "/" not in program:
+        raise CommandRefused(f"--client: no program {program!r} in PATH, expected the name of one or a path to it")
+    why = "is no file" if not Path(program).is_file() else "is not executable (chmod +x makes it so)"
+    raise CommandRefused(f"--client: {program} {why}, expected a program")
 
 
 def _value(name: str, values: Mapping[str, str]) -> str:

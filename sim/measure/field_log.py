@@ -18,6 +18,7 @@ from sim.measure.tolerance import Tolerance
 
 LogEvent = tuple[float, str, str]  # time in s, event, message
 
+_MOST_BYTES = 64 * 2**20
 EVENTS = ("connected", "disconnected", "delivered")
 
 
@@ -28,6 +29,10 @@ class FieldLogError(ValueError):
 def read_field_log(path: Path) -> list[LogEvent]:
     """(time in s, event, message) of each line, in the order of time. Raises FieldLogError."""
     try:
+        if path.exists() and not path.is_file():  # nobody may fill a pipe, and a device may have no end
+            raise FieldLogError(f"{path}: {'is a folder, expected a file' if path.is_dir() else 'is no regular file'}")
+        if path.stat().st_size > _MOST_BYTES:
+            raise FieldLogError(f"{path}: is larger than {_MOST_BYTES // 2**20} MiB, no log of one drive is")
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise FieldLogError(f"{path}: {error.strerror if isinstance(error, OSError) else 'is not UTF-8'}") from None

@@ -22,6 +22,7 @@ POLARS_TYPES: dict[str, pl.DataType] = {
 }
 
 MANIFEST = "manifest.json"
+_MOST_BYTES = 256 * 2**20  # of a JSON file
 
 
 class RunFolderError(Exception):
@@ -31,6 +32,17 @@ class RunFolderError(Exception):
 def table_schema(name: str) -> dict[str, pl.DataType]:
     """Column name -> polars type of a table of `sim.record.schema`."""
     return {column.name: POLARS_TYPES[column.kind] for column in TABLES[name]}
+
+
+class Manifest(dict[str, Any]):
+    """A manifest that says in one line, as RunFolderError, that an entry which is needed is not there."""
+
+    def __init__(self, content: Mapping[str, Any], path: Path) -> None:
+        super().__init__(content)
+        self._path = path
+
+    def __missing__(self, key: str) -> Any:
+        raise RunFolderError(f"{self._path}: has no {key}, the run was recorded by another version or the file was changed")
 
 
 class Run:
@@ -43,7 +55,7 @@ class Run:
     def __init__(
         self, manifest: Mapping[str, Any], frames: Mapping[str, pl.DataFrame] | None = None, folder: Path | None = None
     ) -> None:
-        self.manifest: dict[str, Any] = dict(manifest)
+        self.manifest: dict[str, Any] = manifest if isinstance(manifest, Manifest) else dict(manifest)
         self.folder = folder
         self._frames = {name: _conform(name, frame, name) for name, frame in (frames or {}).items()}
 
@@ -101,13 +113,25 @@ def read_run(run_dir: str | Path) -> Run:
     path = folder / MANIFEST
     if not path.is_file():
         raise RunFolderError(f"{folder}: not the folder of a run, it has no {MANIFEST}")
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunFolderError(f"{path}: cannot be read as JSON: {_one_line(error)}") from error
+    manifest = read_json(path)
     if not isinstance(manifest, dict) or "run_id" not in manifest:
         raise RunFolderError(f"{path}: not the manifest of a run, it has no run_id")
-    return Run(manifest, folder=folder)
+    entries = manifest.get("strategies", [])
+    if not isinstance(entries, list) or not all(isinstance(one, dict) and isinstance(one.get("name"), str) for one in entries):
+        raise RunFolderError(f"{path}: strategies: expected a list of mappings with a name, the file was changed")
+    return Run(Manifest(manifest, path), folder=folder)
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file of a run's folder says. Raises RunFolderError (one line), also for what is no such file."""
+    if not path.is_file():
+        raise RunFolderError(f"{path}: the file is missing, the run did not end or was recorded by another version")
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise RunFolderError(f"{path}: is larger than {_MOST_BYTES // 2**20} MiB, no such file of a run is")
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunFolderError(f"{path}: cannot be read as JSON: {_one_line(error)}") from error
 
 
 def _read_table(path: Path, name: str) -> pl.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from sim.measure.stats import Difference, paired_difference
 from sim.measure.summary import StrategyRecords, fleet_of_drive
 from sim.measure.update import image_bytes
 from sim.record.causes import KINDS
-from sim.record.read import Run, RunFolderError, read_run
+from sim.record.read import Run, RunFolderError, read_json, read_run
 from sim.report.palette import Style, styles
 
 Vectors = dict[str, dict[str, list[float | None]]]
@@ -137,12 +136,7 @@ def read_evidence(run_dir: Path) -> Evidence:
     """Read a run's folder. RunFolderError (one line) where it is damaged or not a run's."""
     run = read_run(run_dir)
     path = Path(run_dir) / "metrics.json"
-    if not path.is_file():
-        raise RunFolderError(f"{path}: the file is missing, the run did not end or was recorded by another version")
-    try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunFolderError(f"{path}: cannot be read as JSON: {str(error).splitlines()[0]}") from error
+    metrics = read_json(path)
     wanted = ("strategies", "drive", "method", "replications", "seed", "comparisons", "objectives")
     missing = [key for key in wanted if not isinstance(metrics, dict) or key not in metrics]
     if missing:

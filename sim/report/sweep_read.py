@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from sim.measure.metrics_catalog import metric
-from sim.record.read import RunFolderError
+from sim.record.read import Manifest, RunFolderError, read_json
 from sim.report.palette import Style, styles
 
 TABLES = ("sweep", "differences", "drives")
@@ -100,9 +99,10 @@ def read_sweep(folder: Path) -> Sweep:
     """Raises RunFolderError (one line) where the folder is not that of a sweep or is damaged."""
     path = folder / "manifest.json"
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        if manifest.get("kind") != "sweep":
+        content = read_json(path)
+        if not isinstance(content, dict) or content.get("kind") != "sweep":
             raise RunFolderError(f"{folder}: not the folder of a sweep")
+        manifest = Manifest(content, path)
         frames = {name: pl.read_parquet(folder / f"{name}.parquet") for name in TABLES}
     except (OSError, ValueError, AttributeError, pl.exceptions.PolarsError) as error:
         raise RunFolderError(f"{folder}: cannot be read as a sweep: {str(error).splitlines()[0]}") from error

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path as FilePath
 from typing import Any
 
-from sim.drive.config import DriveConfig, Waypoint
-from sim.fleet import Fleet
+from sim.checking import WRONG, Check, NeedsWrong, found
+from sim.drive.config import DriveConfig, Recorded, Waypoint
 from sim.protocols.server import Server
-from sim.scenario.document import Path, Problem, no_file, unknown
+from sim.scenario.document import Path, Place, Problem, no_file
+from sim.scenario.fleet_checks import check_fleet
+from sim.scenario.mosquitto_conf import read_conf
 from sim.scenario.quantities import format_quantity
 from sim.scenario.scenario import Scenario, StrategyChoice
 from sim.server.check import Surroundings, check_faults, check_server
 from sim.server.config import Fault
-from sim.strategies.sources import chunk_bytes, chunks
+from sim.strategies.sources import chunk_bytes
 from sim.strategies.workload import OTA, Workload
 
-_MOST_SIMULATED = 1_000_000
 _MOST_MESSAGES = 1_000_000  # of one kind in one drive
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 #: The keys of which a drive is given by exactly one.
 WAYS = ("route", "script", "recorded")
+CONF_PATH: Path = ("server", "broker", "config")
 
 
 def name_problems(name: Any) -> list[Problem]:
@@ -35,177 +39,239 @@ def name_problems(name: Any) -> list[Problem]:
     return []
 
 
-def ways_problems(raw: dict[str, Any]) -> list[Problem]:
+def problems_of(top: Any, keys: Sequence[str], choices: Sequence[StrategyChoice], folder: FilePath) -> list[Problem]:
+    """What does not fit together in a ScenarioFile with these `keys` and its strategies.
+
+    What is wrong in itself is WRONG in them (sim.checking).
+    """
+    return list(found(_check(top, keys, choices, folder)))
+
+
+def _check(top: Any, keys: Sequence[str], choices: Sequence[StrategyChoice], folder: FilePath) -> Check[Problem]:
+    # in the order of the file; one that is not among its keys was meant by another word
+    ways = [way for way in (*keys, *WAYS) if way in WAYS and getattr(top, way) is not None]
+    ways = list(dict.fromkeys(ways))
+    yield _check_ways(ways)
+    drive = DriveConfig(**{field.name: getattr(top, field.name) for field in dataclasses.fields(DriveConfig)})
+    if len(ways) > 1:
+        # nothing that goes with the others is looked at
+        others: dict[str, Any] = dict.fromkeys(ways[1:])
+        drive = dataclasses.replace(drive, **others, towers=top.towers if ways[0] == "route" else ())
+    if ways:
+        yield _check_drive(drive, folder)
+        yield _check_load(top.workload, drive)
+        yield _check_faults(top.faults, top.server, drive, folder)
+    yield _check_server(top.server)
+    yield _check_conf(top.server, folder)
+    yield _check_ota(top.workload)
+    if top.fleet is not None:
+        yield check_fleet(top.fleet, top.server, drive, [choice.name for choice in choices])
+    for index, choice in enumerate(choices):
+        yield _check_backoff(("strategies", index, "backoff", "cap"), choice)
+
+
+def _check_ways(ways: Sequence[str]) -> Iterator[Problem]:
     """Exactly one of route, script and recorded."""
-    given = [key for key in raw if key in WAYS and raw[key] is not None]
-    if not given:
-        return [Problem((), "the drive is missing, expected exactly one of route, script, recorded")]
-    return [
-        Problem((way,), f"the drive is given by {given[0]} already, expected one of route, script, recorded", at_key=True)
-        for way in given[1:]
-    ]
+    if not ways:
+        yield Problem((), "the drive is missing, expected exactly one of route, script, recorded")
+    for way in ways[1:]:
+        text = f"the drive is given by {ways[0]} already, expected one of route, script, recorded"
+        yield Problem((way,), text, at_key=True)
 
 
-def drive_problems(drive: DriveConfig, folder: FilePath) -> list[Problem]:
+def _check_drive(drive: DriveConfig, folder: FilePath) -> Iterator[Problem]:
     """What the drive says about its settings, the log of a recorded one included."""
-    # imported here: the drive needs numpy, which a file with mistakes in it should not wait for
-    from sim.drive.check import check_drive
+    # imported here: the drive needs numpy, which a scenario without one should not wait for
+    from sim.drive.check import check_settings
 
-    if drive.recorded is not None and (wrong := no_file(folder / drive.recorded.file)):
-        return [Problem(("recorded", "file"), f"{drive.recorded.file} {wrong}")]
-    return [Problem(path_of(error.key, drive), error.text) for error in check_drive(drive, folder)]
-
-
-def server_problems(server: Server) -> list[Problem]:
-    found = [Problem(("server", *path), text) for path, text in check_server(server.nodes, server.balancer, server.store)]
-    if not _is_address(server.address):
-        found.append(Problem(("server", "address"), "is not an IP address, such as 52.78.123.45"))
-    return found
+    # a wrong name of the file is WRONG here, and no log is read
+    recorded = drive.recorded
+    if recorded is not None and (wrong := _why_no_log(recorded, folder)):
+        yield Problem(("recorded", "file"), wrong)
+        drive = dataclasses.replace(drive, recorded=WRONG)
+    for error in check_settings(drive, folder):
+        yield Problem(path_of(error.key, drive), error.text)
 
 
-def fault_problems(faults: Sequence[Fault], server: Server, drive: DriveConfig, folder: FilePath) -> list[Problem]:
+def _why_no_log(recorded: Recorded, folder: FilePath) -> str:
+    try:
+        wrong = no_file(folder / recorded.file)
+    except NeedsWrong:
+        return ""
+    return f"{recorded.file} {wrong}" if wrong else ""
+
+
+def _check_server(server: Server) -> Check[Problem]:
+    mistakes = check_server(server.nodes, server.balancer, server.store)
+    yield (Problem(("server", *path), text, at_key) for path, text, at_key in mistakes)
+    yield _check_address(("server", "address"), server.address, "52.78.123.45")
+
+
+def _check_address(path: Path, address: str | None, example: str) -> Iterator[Problem]:
+    if address is not None and not _is_address(address):
+        yield Problem(path, f"is not an IP address, such as {example}")
+
+
+def _check_conf(server: Server, folder: FilePath) -> Iterator[Problem]:
+    """The mosquitto.conf of the broker."""
+    broker, at = server.broker, CONF_PATH
+    if broker.config is None:
+        return
+    if broker.preset != "mosquitto":
+        yield Problem(at, f"is a mosquitto.conf, for preset mosquitto and not {broker.preset}", at_key=True)
+        return
+    path = folder / broker.config
+    conf = read_conf(path)
+    if isinstance(conf, str):
+        yield Problem(at, f"{broker.config} {conf}")
+        return
+    for number, name, text in conf.errors:
+        yield conf_problem(path, number, name, text)
+
+
+def conf_problem(path: FilePath, number: int, name: str, text: str) -> Problem:
+    """Something about a line of a mosquitto.conf."""
+    return Problem(CONF_PATH, text, place=Place(option=f"{path}:{number}: {name}", path=CONF_PATH))
+
+
+def _check_faults(faults: Sequence[Fault], server: Server, drive: DriveConfig, folder: FilePath) -> Check[Problem]:
     """Faults of parts that are not there, at times that never come, with keys that mean nothing for their kind."""
     if not faults:
-        return []
-    towers, gateways, drive_s = _of_log(drive, folder) if drive.recorded is not None else _of_plan(drive)
+        return
+    towers, gateways, drive_s = _names_and_length(drive, folder)
     surroundings = Surroundings(
-        server.nodes,
-        server.balancer,
-        server.store,
-        server.tls.profile != "none",
-        drive.network.access == "cgnat",
-        towers,
-        tuple(dict.fromkeys((*drive.network.gateways, *gateways))),
-        drive_s,
+        nodes=_known(lambda: server.nodes),
+        balancer=_known(lambda: server.balancer),
+        store=_known(lambda: server.store),
+        tls=_known(lambda: server.tls.profile != "none"),
+        nat=_known(lambda: drive.network.access == "cgnat"),
+        towers=towers,
+        gateways=_known(lambda: tuple(dict.fromkeys((*drive.network.gateways, *gateways)))),
+        drive_s=drive_s,
     )
-    problems = [Problem(("faults", *path), text, at_key) for path, text, at_key in check_faults(faults, surroundings)]
+    yield (Problem(("faults", *path), text, at_key) for path, text, at_key in check_faults(faults, surroundings))
     for index, fault in enumerate(faults):
-        if fault.address is not None and not _is_address(fault.address):
-            problems.append(Problem(("faults", index, "address"), "is not an IP address, such as 198.51.100.7"))
-    return problems
+        yield _check_fault_address(("faults", index, "address"), fault)
 
 
-Named = tuple[tuple[str, ...], tuple[str, ...], float | None]  # towers or cells, gateways, length of the drive in s
+def _check_fault_address(path: Path, fault: Fault) -> Iterator[Problem]:
+    yield from _check_address(path, fault.address, "198.51.100.7")
 
 
-def _of_plan(drive: DriveConfig) -> Named:
-    """Of a route or a script."""
-    towers = tuple(tower.id for tower in drive.towers) or _script_names(drive, "cell")
-    return towers, tuple(tower.gateway for tower in drive.towers) or _script_names(drive, "gateway"), drive_length_s(drive)
+def _known(value: Callable[[], Any]) -> Any:
+    """A value that is made of settings; WRONG where one of them is."""
+    try:
+        return value()
+    except NeedsWrong:
+        return WRONG
 
 
-def _of_log(drive: DriveConfig, folder: FilePath) -> Named:
-    # imported here, as in `drive_problems`
+def _names_and_length(drive: DriveConfig, folder: FilePath) -> tuple[tuple[str, ...], tuple[str, ...], float | None]:
+    """Towers or cells, gateways, length of the drive in s (None: not known); each WRONG where what it needs is."""
+    if drive.recorded is not None:
+        names: Any = _known(lambda: _of_log(drive.recorded, folder))
+        return (WRONG, WRONG, WRONG) if names is WRONG or names is None else names
+    towers = _known(lambda: tuple(tower.id for tower in drive.towers) or _script_names(drive, "cell"))
+    gateways = _known(lambda: tuple(tower.gateway for tower in drive.towers) or _script_names(drive, "gateway"))
+    return towers, gateways, _known(lambda: drive_length_s(drive))
+
+
+def _of_log(recorded: Any, folder: FilePath) -> tuple[Any, Any, Any] | None:
+    # imported here, as in `_check_drive`
     from sim.drive.log import read_log
 
-    assert drive.recorded is not None
-    log, _errors = read_log(drive.recorded, folder)
+    log, _errors = read_log(recorded, folder)
     if log is None:
-        return (), (), None
+        return None
     cells, operators = (tuple(name for name in dict.fromkeys(log.texts.get(key, [])) if name) for key in ("cell", "operator"))
     return cells, operators, float(log.time_s[-1])
 
 
 def _script_names(drive: DriveConfig, key: str) -> tuple[str, ...]:
     steps = drive.script.steps if drive.script is not None else ()
-    return tuple(dict.fromkeys(name for step in steps if (name := getattr(step, key))))
+    return tuple(name for step in steps if (name := getattr(step, key)) is not None)
 
 
-def workload_problems(workload: Workload) -> list[Problem]:
-    ota, at = workload.ota, ("workload", "ota")
+def _check_ota(workload: Workload) -> Check[Problem]:
+    ota = workload.ota
     if ota is None:
-        return []
-    problems: list[Problem] = []
+        return
+    at = ("workload", "ota")
     if ota.via == "https_range":
-        return _range_problems(ota, at)
+        yield _check_range(ota, at)
+        return
+    yield _check_pace(ota, at)
+    if ota.image_bytes is None and ota.at_s is None:
+        yield Problem((*at, "image"), "required unless `at` is given, expected a size such as 48 MiB")
+    if ota.at_s is not None:
+        yield _check_instants((*at, "at"), ota.at_s)
+    if ota.give_up_s is not None and ota.window is None:
+        yield Problem((*at, "give_up"), "is for `window` only", at_key=True)
+
+
+def _check_pace(ota: OTA, at: Path) -> Iterator[Problem]:
     ways = [name for name, value in (("every", ota.every_s), ("window", ota.window), ("at", ota.at_s)) if value is not None]
     if len(ways) != 1:
         given = f"not {' and '.join(ways)}" if ways else "none is given"
-        problems.append(Problem(at, f"expected exactly one of every, window and at, {given}"))
-    if ota.image_bytes is None and ota.at_s is None:
-        problems.append(Problem((*at, "image"), "required unless `at` is given, expected a size such as 48 MiB"))
-    if ota.at_s is not None:
-        if not ota.at_s:
-            problems.append(Problem((*at, "at"), "is empty, expected the instants of the chunks, such as [5 s, 10 s]"))
-        for index, (before, after) in enumerate(zip(ota.at_s, ota.at_s[1:], strict=False), start=1):
-            if after < before:
-                problems.append(Problem((*at, "at", index), "is before the one before it, expected rising instants"))
-    if ota.give_up_s is not None and ota.window is None:
-        problems.append(Problem((*at, "give_up"), "is for `window` only", at_key=True))
-    return problems
+        yield Problem(at, f"expected exactly one of every, window and at, {given}")
 
 
-def fleet_problems(fleet: Fleet, server: Server, drive: DriveConfig, names: Sequence[str]) -> list[Problem]:
-    """What a fleet has to fit together with: the strategies, the route, the nodes."""
-    problems: list[Problem] = []
-    if fleet.simulated is not None and fleet.simulated > fleet.vehicles:
-        problems.append(Problem(("fleet", "simulated"), f"more than the fleet has, at most {fleet.vehicles}"))
-    elif fleet.simulated_vehicles > _MOST_SIMULATED:
-        text = f"more than can be simulated, give `simulated`: at most {_MOST_SIMULATED:,} that stand for them"
-        problems.append(Problem(("fleet", "vehicles"), text))
-    if fleet.trip_m is not None:
-        least_m, most_m = fleet.trip_m
-        if drive.route is None:
-            problems.append(Problem(("fleet", "trip"), "is a piece of the `route`, and this drive has none", at_key=True))
-        elif not 0.0 < least_m <= most_m:
-            problems.append(Problem(("fleet", "trip"), "expected two rising lengths above 0, such as [5 km, 20 km]"))
-        elif any(point.ignition == "off" for point in drive.route):
-            problems.append(Problem(("fleet", "trip"), "is for a route without parking", at_key=True))
-    foreign = [name for name in fleet.mix_share if name not in names]
-    problems += [Problem(("fleet", "mix", name), unknown("strategy", name, names), at_key=True) for name in foreign]
-    if foreign or not fleet.mix_share:
-        pass  # the shares of the others mean nothing
-    elif left := [name for name in names if name not in fleet.mix_share]:
-        problems.append(Problem(("fleet", "mix"), f"has no share for {left[0]}, expected one for each strategy"))
-    elif not math.isclose(total := math.fsum(fleet.mix_share.values()), 1.0, abs_tol=1e-6):
-        problems.append(Problem(("fleet", "mix"), f"the shares are {100.0 * total:g} % together, expected 100 %"))
-    if fleet.shared and server.nodes.others:
-        problems.append(Problem(("server", "nodes", "others"), "the fleet is the others, leave it out", at_key=True))
-    return problems
+def _check_instants(at: Path, instants_s: Sequence[float]) -> Check[Problem]:
+    if not instants_s:
+        yield Problem(at, "is empty, expected the instants of the chunks, such as [5 s, 10 s]")
+    for index, (before_s, after_s) in enumerate(pairwise(instants_s), start=1):
+        yield _check_rising((*at, index), before_s, after_s)
 
 
-def load_problems(workload: Workload, drive_s: float | None) -> list[Problem]:
-    """More messages than anybody means: `every: 1 ms` for an hour would take memory and hours."""
-    if drive_s is None:
-        return []
-    counts: dict[Path, float] = {}
-    for kind in ("ota", "diagnostics", "telemetry"):
-        part = getattr(workload, kind)
-        if part is not None and part.every_s is not None:
-            counts["workload", kind, "every"] = drive_s / part.every_s
-    if workload.ota is not None and workload.ota.every_s is not None:
-        counts["workload", "ota", "every"] = min(counts["workload", "ota", "every"], chunks(workload.ota) or math.inf)
-    if workload.probes is not None:
-        counts["workload", "probes", "mean_gap"] = drive_s / workload.probes.mean_gap_s
-    text = "makes {:,.0f} messages in a drive of {}, at most {:,} are allowed"
-    shown = format_quantity(round(drive_s, 3), "duration")
-    return [Problem(path, text.format(n, shown, _MOST_MESSAGES)) for path, n in counts.items() if n > _MOST_MESSAGES]
+def _check_rising(path: Path, before_s: float, after_s: float) -> Iterator[Problem]:
+    if after_s < before_s:
+        yield Problem(path, "is before the one before it, expected rising instants")
 
 
-def _range_problems(ota: OTA, at: Path) -> list[Problem]:
+def _check_range(ota: OTA, at: Path) -> Check[Problem]:
     """An image that is fetched is not published in chunks."""
-    given = {"every": ota.every_s, "window": ota.window, "at": ota.at_s, "give_up": ota.give_up_s}
-    problems = [
-        Problem((*at, name), "is for `via: mqtt` only; an image that is fetched is announced at `start`", at_key=True)
-        for name, value in given.items()
-        if value is not None
-    ]
+    for name, value in (("every", ota.every_s), ("window", ota.window), ("at", ota.at_s), ("give_up", ota.give_up_s)):
+        if value is not None:
+            text = "is for `via: mqtt` only; an image that is fetched is announced at `start`"
+            yield Problem((*at, name), text, at_key=True)
     if ota.image_bytes is None:
-        problems.append(Problem((*at, "image"), "required, expected a size such as 48 MiB"))
-    if ota.retry.cap_s < ota.retry.base_s:
-        least = format_quantity(ota.retry.base_s, "duration")
-        problems.append(Problem((*at, "retry", "cap"), f"is below the base, expected at least {least}"))
-    return problems
+        yield Problem((*at, "image"), "required, expected a size such as 48 MiB")
+    yield _check_cap((*at, "retry", "cap"), ota.retry)
 
 
-def strategy_problems(choices: Sequence[StrategyChoice | None]) -> list[Problem]:
-    problems: list[Problem] = []
-    for index, choice in enumerate(choices):
-        backoff = getattr(choice.config, "backoff", None) if choice else None
-        if backoff is not None and getattr(backoff, "cap_s", 0) < getattr(backoff, "base_s", 0):
-            least = format_quantity(backoff.base_s, "duration")
-            problems.append(Problem(("strategies", index, "backoff", "cap"), f"is below the base, expected at least {least}"))
-    return problems
+def _check_backoff(path: Path, choice: StrategyChoice) -> Iterator[Problem]:
+    backoff = getattr(choice.config, "backoff", None)
+    if backoff is not None and hasattr(backoff, "cap_s") and hasattr(backoff, "base_s"):
+        yield from _check_cap(path, backoff)
+
+
+def _check_cap(path: Path, backoff: Any) -> Iterator[Problem]:
+    if backoff.cap_s < backoff.base_s:
+        yield Problem(path, f"is below the base, expected at least {format_quantity(backoff.base_s, 'duration')}")
+
+
+def _check_load(workload: Workload, drive: DriveConfig) -> Check[Problem]:
+    """More messages than anybody means: `every: 1 ms` for an hour would take memory and hours."""
+    drive_s = drive_length_s(drive)
+    if drive_s is None:
+        return
+    for kind in ("ota", "diagnostics", "telemetry", "probes"):
+        yield _check_count(kind, workload, drive_s)
+
+
+def _check_count(kind: str, workload: Workload, drive_s: float) -> Iterator[Problem]:
+    part = getattr(workload, kind)
+    key = "mean_gap" if kind == "probes" else "every"
+    period_s = None if part is None else getattr(part, f"{key}_s")
+    if period_s is None:
+        return
+    n = drive_s / period_s
+    if kind == "ota" and n > _MOST_MESSAGES and part.image_bytes is not None:
+        n = min(n, math.ceil(part.image_bytes / part.chunk_bytes))
+    if n > _MOST_MESSAGES:
+        shown = format_quantity(round(drive_s, 3), "duration")
+        text = f"makes {n:,.0f} messages in a drive of {shown}, at most {_MOST_MESSAGES:,} are allowed"
+        yield Problem(("workload", kind, key), text)
 
 
 def warnings_of(scenario: Scenario, numbers: Mapping[str, Sequence[int]]) -> list[Problem]:
@@ -327,7 +393,7 @@ def _objective_warnings(scenario: Scenario) -> list[Problem]:
 def path_of(key: str, drive: DriveConfig) -> Path:
     """Return the path of a dotted key: 'script.steps.2.at' -> ('script', 'steps', 2, 'at'). Names of gateways may have dots."""
     head = "network.gateways."
-    for name in drive.network.gateways:
+    for name in drive.network.gateways if key.startswith(head) else ():
         if key.startswith(f"{head}{name}."):
             return ("network", "gateways", name, *key[len(head) + len(name) + 1 :].split("."))
     return tuple(int(part) if part.isdecimal() else part for part in key.split(".")) if key else ()

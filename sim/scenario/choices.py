@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
 
+from sim.checking import WRONG, Check, found
 from sim.measure.metrics_catalog import METRICS
 from sim.scenario.document import Path, Problem, nearest, unknown
 from sim.scenario.models import build, keys_of
@@ -52,46 +53,53 @@ def settings_class(use: str, folder: FilePath) -> type[Any]:
     raise UserStrategyError(unknown("strategy", use, STRATEGIES))
 
 
-def build_strategies(raw: Any, folder: FilePath) -> tuple[list[StrategyChoice | None], list[Problem]]:
-    """Return a choice for each item (None where it is wrong) and the problems."""
+def build_strategies(raw: Any, folder: FilePath, refused: Sequence[Path] = ()) -> tuple[list[StrategyChoice], list[Problem]]:
+    """Return a choice for each item, WRONG in it what is wrong (sim.checking), and the problems. `refused` as in `build`."""
     at: Path = ("strategies",)
     if not isinstance(raw, list) or not raw:
         return [], [Problem(at, f"expected a list of strategies, such as [{', '.join(list(STRATEGIES)[:3])}]")]
-    choices: list[StrategyChoice | None] = []
+    choices: list[StrategyChoice] = []
     problems: list[Problem] = []
     labels: dict[str, int] = {}
     for index, item in enumerate(raw):
-        choice, wrong = _build_strategy(item, (*at, index), folder)
+        choice, wrong = _build_strategy(item, (*at, index), folder, refused)
+        choices.append(choice)
+        problems += wrong
         label = label_of(item)
         if label is not None:
             named = isinstance(item, dict) and "name" in item
             label_path: Path = (*at, index, "name") if named else (*at, index)
             if label in labels:
                 hint = "expected another" if named else "give this one a name of its own: {use: " + label + ", name: ...}"
-                wrong.append(Problem(label_path, f"the name {label!r} is taken by strategies.{labels[label]}, {hint}"))
-            wrong += [Problem(label_path, text) for text in _wrong_label(label)]
+                text = f"the name {label!r} is taken by strategies.{labels[label]}, {hint}"
+                # an unknown strategy twice is one mistake twice, and no name is taken
+                problems += [Problem(label_path, text)] if choice.name is not WRONG else []
+            problems += [Problem(label_path, text) for text in _wrong_label(label)]
             labels.setdefault(label, index)
-        choices.append(None if wrong else choice)
-        problems += wrong
     return choices, problems
 
 
-def _build_strategy(raw: Any, at: Path, folder: FilePath) -> tuple[StrategyChoice | None, list[Problem]]:
+def _build_strategy(raw: Any, at: Path, folder: FilePath, refused: Sequence[Path]) -> tuple[StrategyChoice, list[Problem]]:
     item = {"use": raw} if isinstance(raw, str) else raw
+    wrong = StrategyChoice(WRONG, WRONG, WRONG)
     if not isinstance(item, dict):
-        return None, [Problem(at, "expected the name of a strategy, or a mapping with `use`")]
+        return wrong, [Problem(at, "expected the name of a strategy, or a mapping with `use`")]
+    name = item.get("name", item.get("use"))
+    name = name if isinstance(name, str) else WRONG
+    problems = [] if isinstance(item.get("name", ""), str) else [Problem((*at, "name"), "expected text")]
     use = item.get("use")
     if not isinstance(use, str):
+        if (*at, "<<") in refused and "use" not in item:  # it may be in what would have been merged
+            return wrong, problems
         what = "required, " if "use" not in item else ""
-        return None, [Problem((*at, "use"), f"{what}expected the name of a strategy or file.py:Class")]
-    wrong = [] if isinstance(item.get("name", ""), str) else [Problem((*at, "name"), "expected text")]
+        return wrong, [*problems, Problem((*at, "use"), f"{what}expected the name of a strategy or file.py:Class")]
     try:
         cls = settings_class(use, folder)
-        config, found = build(cls, {key: value for key, value in item.items() if key not in ("use", "name")}, at)
+        config, found = build(cls, {key: value for key, value in item.items() if key not in ("use", "name")}, at, refused)
     except (UserStrategyError, TypeError) as error:
-        return None, [*wrong, Problem((*at, "use") if isinstance(raw, dict) else at, str(error))]
-    found = [_with_own_keys(problem, item) for problem in found]
-    return StrategyChoice(use, label_of(item) or use, config), wrong + found
+        name = name if "name" in item else WRONG
+        return StrategyChoice(use, name, WRONG), [*problems, Problem((*at, "use") if isinstance(raw, dict) else at, str(error))]
+    return StrategyChoice(use, name, config), problems + [_with_own_keys(problem, item) for problem in found]
 
 
 def _with_own_keys(problem: Problem, item: Mapping[str, Any]) -> Problem:
@@ -109,10 +117,13 @@ def _wrong_label(label: str) -> list[str]:
     return []
 
 
-def build_objectives(raw: Any, labels: Mapping[str, Sequence[str]]) -> tuple[list[tuple[int, Objective]], list[Problem]]:
+def build_objectives(
+    raw: Any, labels: Mapping[str, Sequence[str]] | None, refused: Sequence[Path] = ()
+) -> tuple[list[tuple[int, Objective]], list[Problem]]:
     """Return the objectives, each with its number in the file, and the problems.
 
-    `labels`: name of a strategy in the file -> its variants, each of which the objective is for.
+    `labels`: name of a strategy in the file -> its variants, each of which the objective is for; None where a name is wrong,
+    so that nothing can be said about the names in objectives. `refused` as in `build`.
     """
     if raw is None or raw == ():
         return [], []
@@ -122,35 +133,51 @@ def build_objectives(raw: Any, labels: Mapping[str, Sequence[str]]) -> tuple[lis
     problems: list[Problem] = []
     for index, item in enumerate(raw):
         at: Path = ("objectives", index)
-        text, wrong = build(_ObjectiveText, item, at)
-        if text is not None:
-            bounds, found = _bounds(text, item, at)
-            wrong += found
-            if text.strategy not in labels:
-                wrong.append(Problem((*at, "strategy"), unknown("strategy", text.strategy, labels)))
-            if text.metric not in METRICS:
-                near = nearest(text.metric, METRICS)
-                hint = f"did you mean {near}" if near else "`python -m sim list metrics` shows them"
-                wrong.append(Problem((*at, "metric"), f"unknown metric, {hint}"))
-            if not wrong:
-                objectives += [(index, Objective(label, text.metric, **bounds)) for label in labels[text.strategy]]
+        text, wrong = build(_ObjectiveText, item, at, refused)
+        wrong += found(_check_objective(text, at, labels))
+        if not wrong and labels is not None:
+            name, value = _given(text)[0]
+            bound = {name: _bound(value, text.metric)}
+            objectives += [(index, Objective(label, text.metric, **bound)) for label in labels[text.strategy]]
         problems += wrong
     return objectives, problems
 
 
-def _bounds(text: _ObjectiveText, item: Mapping[str, Any], at: Path) -> tuple[dict[str, float], list[Problem]]:
-    given = [name for name in ("at_most", "at_least") if item.get(name) is not None]
+def _check_objective(text: Any, at: Path, labels: Mapping[str, Sequence[str]] | None) -> Check[Problem]:
+    yield _check_bounds(text, at)
+    yield _check_metric(text, at)
+    if labels is not None and text.strategy not in labels:
+        yield Problem((*at, "strategy"), unknown("strategy", text.strategy, labels))
+
+
+def _check_metric(text: Any, at: Path) -> Iterator[Problem]:
+    if text.metric not in METRICS:
+        near = nearest(text.metric, METRICS)
+        hint = f"did you mean {near}" if near else "`python -m sim list metrics` shows them"
+        yield Problem((*at, "metric"), f"unknown metric, {hint}")
+
+
+def _given(text: Any) -> list[tuple[str, Any]]:
+    return [(name, value) for name in ("at_most", "at_least") if (value := getattr(text, name)) is not None]
+
+
+def _check_bounds(text: Any, at: Path) -> Iterator[Problem]:
+    given = _given(text)
     if len(given) != 1:
-        return {}, [Problem(at, f"expected exactly one of at_most and at_least, not {'both' if given else 'none'}")]
+        yield Problem(at, f"expected exactly one of at_most and at_least, not {'both' if given else 'none'}")
+        return
+    (name, value) = given[0]
+    if value is WRONG or text.metric not in METRICS:
+        return
     try:
-        return {given[0]: _bound(item[given[0]], text.metric)}, []
+        _bound(value, text.metric)
     except ValueError as error:
-        return {}, [Problem((*at, given[0]), str(error))]
+        yield Problem((*at, name), str(error))
 
 
 def _bound(value: Any, name: str) -> float:
     """Return a bound in the metric's unit; one on a time or a size may be written with its unit or without."""
-    unit = METRICS[name].unit if name in METRICS else "count"
+    unit = METRICS[name].unit
     if unit == "share":
         return parse_quantity(value, "share")
     if isinstance(value, int | float) and not isinstance(value, bool):

@@ -72,10 +72,14 @@ class Document:
 
     def lines(self, problems: Iterable[Problem]) -> list[str]:
         """Return one line for each problem, in the order of the file, none twice; of very many the first ones."""
-        found = [text for _line, _column, text in sorted({self.line_of(problem) for problem in problems})]
-        if len(found) <= _MOST_LINES:
-            return found
-        return [*found[:_MOST_LINES], f"{self.file}: and more mistakes, the first {_MOST_LINES} are shown"]
+        return self.in_order({self.line_of(problem) for problem in problems})
+
+    def in_order(self, found: Iterable[tuple[int, int, str]]) -> list[str]:
+        """Return the lines among what `line_of` has returned, those of other documents of the same file too."""
+        lines = [text for _line, _column, text in sorted(found)]
+        if len(lines) <= _MOST_LINES:
+            return lines
+        return [*lines[:_MOST_LINES], f"{self.file}: and more mistakes, the first {_MOST_LINES} are shown"]
 
 
 def printable(line: str) -> str:

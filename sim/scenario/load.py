@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from pathlib import Path as FilePath
 from typing import Any
 
+from sim.checking import WRONG
 from sim.drive.config import DriveConfig
-from sim.scenario.checks import (
-    WAYS,
-    drive_length_s,
-    drive_problems,
-    fault_problems,
-    fleet_problems,
-    load_problems,
-    name_problems,
-    server_problems,
-    strategy_problems,
-    warnings_of,
-    ways_problems,
-    workload_problems,
-)
+from sim.scenario.checks import conf_problem, name_problems, problems_of, warnings_of
 from sim.scenario.choices import build_objectives, build_strategies, label_of
 from sim.scenario.document import Document, Place, Problem, ScenarioErrors
 from sim.scenario.models import build
 from sim.scenario.mosquitto_conf import read_conf, with_conf
 from sim.scenario.overrides import Selection, apply_options
-from sim.scenario.scenario import Scenario
+from sim.scenario.scenario import Scenario, StrategyChoice
 from sim.scenario.shape import DRIVE_KEYS, ScenarioFile
 from sim.scenario.sweep_block import read_block
 from sim.scenario.yaml_text import MAX_BYTES, read_yaml
@@ -79,36 +68,24 @@ def build_scenario(
 ) -> tuple[Scenario | None, list[Problem], list[Problem]]:
     """Return the scenario in a document (None where there are problems), the warnings, and the problems."""
     scenario, numbers, found = _build(document, selection, folder)
-    warnings: list[Problem] = []
-    if scenario is not None and scenario.server.broker.config is not None:
-        store_given = "store" in (document.value.get("server") or {})
-        scenario, warnings, wrong = _with_conf(scenario, store_given)
-        found += wrong
     refused = {problem.path for problem in document.problems}
     problems = [*document.problems, *(problem for problem in found if problem.path not in refused or problem.place is not None)]
     if scenario is None or problems:
         return None, [], problems
+    warnings: list[Problem] = []
+    if scenario.server.broker.config is not None:
+        scenario, warnings = _with_conf(scenario, "store" in (document.value.get("server") or {}))
     return scenario, [*warnings_of(scenario, numbers), *warnings], []
 
 
-def _with_conf(scenario: Scenario, store_given: bool) -> tuple[Scenario, list[Problem], list[Problem]]:
-    """The scenario with what its broker's configuration file says; what has no effect of it, and what is wrong with it."""
-    broker, at = scenario.server.broker, ("server", "broker", "config")
-    assert broker.config is not None
-    if broker.preset != "mosquitto":
-        text = f"is a mosquitto.conf, for preset mosquitto and not {broker.preset}"
-        return scenario, [], [Problem(at, text, at_key=True)]
-    path = scenario.folder / broker.config
+def _with_conf(scenario: Scenario, store_given: bool) -> tuple[Scenario, list[Problem]]:
+    """The scenario with what its broker's configuration file says, and what has no effect of it."""
+    path = scenario.folder / str(scenario.server.broker.config)
     conf = read_conf(path)
     if isinstance(conf, str):
-        return scenario, [], [Problem(at, f"{broker.config} {conf}")]
-
-    def there(number: int, name: str, text: str) -> Problem:
-        return Problem(at, text, place=Place(option=f"{path}:{number}: {name}", path=at))
-
-    ignored = [there(number, name, "is not modelled and has no effect here") for number, name in conf.ignored]
-    server = with_conf(scenario.server, conf, store_given)
-    return dataclasses.replace(scenario, server=server), ignored, [there(*error) for error in conf.errors]
+        raise ScenarioErrors([f"{path}: {conf}"])  # it could be read a moment ago
+    ignored = [conf_problem(path, number, name, "is not modelled and has no effect here") for number, name in conf.ignored]
+    return dataclasses.replace(scenario, server=with_conf(scenario.server, conf, store_given)), ignored
 
 
 def _objectives_left_out(document: Document, selection: Selection, scenario: Scenario) -> list[Problem]:
@@ -129,6 +106,8 @@ def _objectives_left_out(document: Document, selection: Selection, scenario: Sce
 def read_text(path: str | FilePath) -> str:
     """Return the text of a UTF-8 file. Raises ScenarioErrors with one line."""
     try:
+        if _is_named_pipe(path):
+            raise ScenarioErrors([f"{path}: is a pipe, which nobody may fill, expected a file"])
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
@@ -144,34 +123,32 @@ def read_text(path: str | FilePath) -> str:
         raise ScenarioErrors([f"{path}:{line}:{column}: {text}"]) from None
 
 
+def _is_named_pipe(path: str | FilePath) -> bool:
+    """Whether reading may wait for ever. The pipe of `<(command)` or of stdin is not one: it has no name in any folder."""
+    return FilePath(path).is_fifo() and os.path.lexists(os.path.realpath(path))
+
+
 def _build(
     document: Document, selection: Selection, folder: FilePath
 ) -> tuple[Scenario | None, dict[str, list[int]], list[Problem]]:
     """Return the scenario, the numbers in the file of its strategies and objectives, and the problems."""
     raw: dict[str, Any] = document.value
-    top, problems = build(ScenarioFile, raw, ())
+    refused = [problem.path for problem in document.problems]
+    top, problems = build(ScenarioFile, raw, (), refused)
     problems += name_problems(raw.get("name"))
-    problems += ways_problems(raw)
     problems += read_block(document, raw.get("sweep")).problems
-    choices, wrong = build_strategies(raw.get("strategies"), folder)
-    problems += wrong + strategy_problems(choices)
-    labels: dict[str, list[str]] = {}
-    for origin, item in zip(selection.origins, raw["strategies"] if choices else [], strict=False):
-        name = label_of(item) or origin
-        labels.setdefault(origin, []).append(name)
-        labels.setdefault(name, [name])
-    objectives, wrong = build_objectives(raw.get("objectives"), labels)
+    choices, wrong = ([], []) if top.strategies is WRONG else build_strategies(raw.get("strategies"), folder, refused)
     problems += wrong
-    # a problem of the file as a whole (no path) is that no drive is given
-    wrong_keys = {problem.path[0] if problem.path else None for problem in [*document.problems, *problems]}
-    problems += _section_problems(raw, wrong_keys, folder)
-    if top is not None and top.fleet is not None and not problems:
-        drive = DriveConfig(**{key: getattr(top, key) for key in DRIVE_KEYS})
-        listed = [choice.name for at, choice in enumerate(choices) if selection.kept[at] and choice is not None]
-        problems += fleet_problems(top.fleet, top.server, drive, listed)
-    if top is None or problems:
+    objectives, wrong = build_objectives(raw.get("objectives"), _labels(raw, selection, choices), refused)
+    problems += wrong
+    told = {problem.path for problem in problems if not problem.at_key}
+    across = problems_of(top, list(raw), choices, folder)
+    problems += [problem for problem in across if problem.path not in told or problem.place is not None]
+    if not problems and top.fleet is not None and top.fleet.mix_share and not all(selection.kept):
+        problems.append(Problem((), "leaves out a strategy of `fleet.mix`", place=Place(option="--strategy")))
+    if problems:
         return None, {}, problems
-    kept = [(at, choice) for at, choice in enumerate(choices) if selection.kept[at] and choice is not None]
+    kept = [(at, choice) for at, choice in enumerate(choices) if selection.kept[at]]
     names = {choice.name for _at, choice in kept}
     judged = [(at, objective) for at, objective in objectives if objective.strategy in names]
     scenario = Scenario(
@@ -195,24 +172,13 @@ def _build(
     return scenario, {"strategies": [at for at, _choice in kept], "objectives": [at for at, _objective in judged]}, []
 
 
-def _section_problems(raw: dict[str, Any], wrong: set[str | int | None], folder: FilePath) -> list[Problem]:
-    """Checks across keys, of the sections that are right in themselves: one mistake does not hide another."""
-    sound = {key: value for key, value in raw.items() if key not in wrong}
-    top, _problems = build(ScenarioFile, {**sound, "name": "any"}, ())
-    if top is None:
-        return []
-    problems: list[Problem] = []
-    if "server" not in wrong:
-        problems += server_problems(top.server)
-    if "workload" not in wrong:
-        problems += workload_problems(top.workload)
-    if any(sound.get(way) is not None for way in WAYS):
-        drive = DriveConfig(**{key: getattr(top, key) for key in DRIVE_KEYS})
-        # a section that is wrong has its defaults here, so that what is said about it means nothing
-        found = [problem for problem in drive_problems(drive, folder) if problem.path[0] not in wrong]
-        problems += found
-        if not found and "workload" not in wrong:
-            problems += load_problems(top.workload, drive_length_s(drive))
-        if not found and not wrong & {"faults", "server", *DRIVE_KEYS}:
-            problems += fault_problems(top.faults, top.server, drive, folder)
-    return problems
+def _labels(raw: dict[str, Any], selection: Selection, choices: Sequence[StrategyChoice]) -> dict[str, list[str]] | None:
+    """Name of a strategy in the file or of an option -> the names of its variants; None where a name is wrong."""
+    if not choices or any(choice.name is WRONG for choice in choices):
+        return None
+    labels: dict[str, list[str]] = {}
+    for origin, item in zip(selection.origins, raw["strategies"], strict=False):
+        name = label_of(item) or origin
+        labels.setdefault(origin, []).append(name)
+        labels.setdefault(name, [name])
+    return labels

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 
@@ -22,12 +22,14 @@ from pydantic import (
     PlainValidator,
     ValidationError,
     WithJsonSchema,
+    WrapValidator,
 )
 from pydantic import create_model as create_pydantic_model
 from pydantic_core import PydanticCustomError
 
+from sim.checking import WRONG, NeedsWrong
 from sim.protocols.server import Server
-from sim.scenario.document import Path, Problem, one_line, unknown
+from sim.scenario.document import Path, Problem, nearest, one_line, unknown
 from sim.scenario.leaves import Leaf, leaf_of
 from sim.scenario.quantities import format_number, format_quantity
 from sim.settings import unit_of
@@ -38,6 +40,8 @@ SHORTHANDS = {"broker": "preset", "tls": "profile", "backoff": "policy", "store"
 DEEP_KEYS: dict[type, dict[str, tuple[str, str]]] = {Server: {"dns_ttl": ("dns", "ttl_s")}}
 
 
+_MOST_ATTEMPTS = 20  # each finds what the ones before it kept out of sight, some levels up
+_SAID_TWICE: Any = "said_twice"
 _MOST_PROBLEMS = 1000  # of one section; to look for the nearest name of each takes its time
 
 
@@ -83,17 +87,97 @@ def model_of(cls: type) -> type[BaseModel]:
     return create_pydantic_model(cls.__name__, __config__=config, **fields)
 
 
-def build(cls: type, data: Any, at: Path) -> tuple[Any, list[Problem]]:
-    """Validate plain data; return the dataclass (None where there are problems) and what is wrong with it."""
+def build(cls: type, data: Any, at: Path, refused: Iterable[Path] = ()) -> tuple[Any, list[Problem]]:
+    """Validate plain data; return the dataclass and what is wrong with it.
+
+    What is wrong in itself is WRONG in the dataclass, a required key that is missing too; the dataclass as a whole is
+    where nothing of it can be made. `refused`: where the file could not be read, said already.
+    """
     if not isinstance(data, dict):
-        return None, [Problem(at, "expected a mapping (key: value)")]
-    try:
-        return _made(cls, model_of(cls).model_validate(data)), []
-    except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)
-        return None, [_problem(cls, details, at) for details in found[:_MOST_PROBLEMS]]
-    except ValueError as error:
-        return None, [Problem(at, one_line(error))]
+        return WRONG, [Problem(at, "expected a mapping (key: value)")]
+    data = _copied(data)
+    for path in refused:
+        if path[: len(at)] == at:
+            _mark_refused(cls, data, path[len(at) :])
+    problems: list[Problem] = []
+    for _attempt in range(_MOST_ATTEMPTS):
+        try:
+            return _made(cls, model_of(cls).model_validate(data)), problems
+        except ValidationError as error:
+            details = error.errors(include_url=False, include_input=False)
+        except ValueError as error:
+            return WRONG, [*problems, Problem(at, one_line(error))]
+        told = details[:_MOST_PROBLEMS]
+        meant = _meant(cls, data, told)
+        problems += [_problem(cls, one, at) for one in told if one["loc"] not in meant]
+        for one in details:
+            _mark(data, one)
+        for path in meant:
+            _put_wrong(data, path)
+    return WRONG, problems
+
+
+def _meant(cls: type, data: Any, details: Sequence[Any]) -> set[Path]:
+    """The keys that were meant by unknown ones, and are not given themselves: nothing is said about them."""
+    found: set[Path] = set()
+    for one in details:
+        if one["type"] == "extra_forbidden":
+            *parent, word = one["loc"]
+            near = nearest(word, _keys_at(cls, parent))
+            if near is not None and near not in _at(data, parent):
+                found.add((*parent, near))
+    return found
+
+
+def _mark(data: Any, details: Any) -> None:
+    """Make what is wrong WRONG, so that the rest can be looked at; take an unknown key out."""
+    path: Path = details["loc"]
+    if details["type"] == "extra_forbidden":
+        del _at(data, path[:-1])[path[-1]]
+    elif details["type"] == _SAID_TWICE:
+        del _at(data, path)[details["ctx"]["key"]]
+    else:
+        _put_wrong(data, path)
+
+
+def _put_wrong(data: Any, path: Path) -> None:
+    here = data
+    for at, part in enumerate(path[:-1]):
+        inner = here[part]
+        if inner is WRONG:
+            return
+        if not isinstance(inner, dict | list):  # a name alone, of a section: `tls: pqc`
+            here[part] = {SHORTHANDS[str(part)]: inner} if at == len(path) - 2 and part in SHORTHANDS else WRONG
+            if here[part] is WRONG:
+                return
+        here = here[part]
+    here[path[-1]] = WRONG
+
+
+def _mark_refused(cls: type, data: Any, path: Path) -> None:
+    """Make WRONG what could not be read: a value, or all that a merge key might have brought."""
+    here = _at(data, path[:-1])
+    if path and path[-1] == "<<" and isinstance(here, dict):
+        for key in _keys_at(cls, path[:-1]):
+            here.setdefault(key, WRONG)
+    elif path and isinstance(here, dict | list) and not isinstance(_at(data, path), dict | list):
+        _put_wrong(data, path)
+
+
+def _at(data: Any, path: Sequence[str | int]) -> Any:
+    """What is at a path of plain data; None where nothing is."""
+    for part in path:
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return data
+
+
+def _copied(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _copied(part) for key, part in data.items()}
+    return [_copied(part) for part in data] if isinstance(data, list) else data
 
 
 def describe(key: Key) -> str:
@@ -143,7 +227,11 @@ def expectation(key: Key) -> str:
 def _annotation(hint: Any, kind: str | None, bounds: Mapping[str, Any], name: str) -> Any:
     inner, optional = _without_none(hint)
     made = _plain_annotation(inner, kind, bounds, name)
-    return made | None if optional else made
+    return Annotated[made | None if optional else made, WrapValidator(_unless_wrong)]
+
+
+def _unless_wrong(value: Any, check: Callable[[Any], Any]) -> Any:
+    return value if value is WRONG else check(value)
 
 
 def _plain_annotation(hint: Any, kind: str | None, bounds: Mapping[str, Any], name: str) -> Any:
@@ -174,7 +262,7 @@ def _said_once(cls: type) -> Any:
             key = unit_of(inner)[0]
             if isinstance(data, dict) and name in data and isinstance(data.get(section), dict) and key in data[section]:
                 text = f"{name} and {section}.{key} are the same setting, give one"
-                raise PydanticCustomError("setting", "{text}", {"text": text})
+                raise PydanticCustomError(_SAID_TWICE, "{text}", {"text": text, "key": name})
         return data
 
     return check
@@ -209,9 +297,12 @@ def _made(cls: type, model: BaseModel) -> Any:
     """Return the dataclass with the keys that were given; the others keep its own defaults."""
     keys, deep = keys_of(cls), DEEP_KEYS.get(cls, {})
     given = {name: getattr(model, f"key_{name}") for name in keys if f"key_{name}" in model.model_fields_set}
-    made = cls(**{keys[name].field.name: value for name, value in given.items() if name not in deep})
+    try:
+        made = cls(**{keys[name].field.name: value for name, value in given.items() if name not in deep})
+    except NeedsWrong:  # a class of the user's that computes with its settings
+        return WRONG
     for name, (section, inner) in deep.items():
-        if name in given:
+        if name in given and getattr(made, section) is not WRONG:
             made = dataclasses.replace(made, **{section: dataclasses.replace(getattr(made, section), **{inner: given[name]})})
     return made
 

@@ -36,6 +36,8 @@ from sim.scenario.yaml_text import read_yaml
 
 #: So many mistakes are shown; a wrong value meets many points.
 _MOST_LINES = 20
+#: So many points are tried where there are mistakes already.
+_MOST_TRIED = 200
 #: unit -> (SI unit, factor). A unit belongs to one kind of quantity alone.
 _UNITS: dict[str, tuple[str, Fraction]] = {
     unit: (next(iter(kind.units)) if name != "share" else "", factor)
@@ -105,14 +107,15 @@ def load_sweep(
     folder = FilePath(path).parent
     base, warnings, wrong = build_scenario(document, selection, folder)
     problems = [*problems, *wrong, *block.problems]
-    if base is None or problems:
-        raise ScenarioErrors(document.lines(problems))
-    if not block.steps:
+    if not block.steps and not block.problems:
         how = "a block `sweep: {product: {KEY: [VALUES]}}` or --vary KEY=A,B"
-        raise ScenarioErrors([f"{path}: nothing to sweep, expected {how}"])
+        problems.append(Problem((), f"nothing to sweep, expected {how}"))
     axes = tuple(_axis(key, [step for steps in block.steps for step in steps]) for key in block.varied())
-    chosen, left_out = _chosen(block, axes, document)
-    points, more = _points(document, selection, folder, chosen)
+    chosen, left_out, wrong = _chosen(block, axes)
+    problems += wrong
+    points, more, lines = _points(document, selection, folder, chosen, problems)
+    if base is None or lines:
+        raise ScenarioErrors(document.in_order(lines))
     return SweepPlan(base, axes, points, left_out, tuple(dict.fromkeys([*document.lines(warnings), *more])))
 
 
@@ -164,56 +167,58 @@ def open_scenario(
 
 
 def _points(
-    document: Document, selection: Selection, folder: FilePath, chosen: Sequence[Sequence[Value]]
-) -> tuple[tuple[Point, ...], list[str]]:
+    document: Document,
+    selection: Selection,
+    folder: FilePath,
+    chosen: Sequence[Sequence[Value]],
+    problems: Sequence[Problem],
+) -> tuple[tuple[Point, ...], list[str], set[tuple[int, int, str]]]:
+    """The points, the lines of warnings, and what `Document.line_of` says about `problems` and those of the points."""
     points: list[Point] = []
-    lines: list[str] = []
     warnings: list[str] = []
-    for values in chosen:
+    found = {document.line_of(problem) for problem in problems}
+    said = {problem.path for problem in problems if problem.path}
+    for values in chosen[:_MOST_TRIED] if problems else chosen:
         here = copy.deepcopy(document)
-        problems: list[Problem] = []
+        wrong: list[Problem] = []
         for one in values:
             try:
                 put_at_key(here, one.key, copy.deepcopy(one.value), one.place)
             except ValueError as error:
-                problems.append(Problem((), f"{one.key}: {error}", place=one.place))
-        scenario, found, wrong = build_scenario(here, selection, folder)
-        problems += wrong
-        if scenario is None or problems:
-            lines += here.lines(problems)
-            if len(set(lines)) >= _MOST_LINES:
-                break
-            continue
-        warnings += here.lines(found)
-        points.append(Point({one.key: shown(one.value) for one in values}, scenario))
-    if lines:
-        raise ScenarioErrors(list(dict.fromkeys(lines))[:_MOST_LINES])
-    return tuple(points), warnings
+                wrong.append(Problem((), f"{one.key}: {error}", place=one.place))
+        scenario, hardly_meant, more = build_scenario(here, selection, folder)
+        # what is wrong in the file is so at every point
+        wrong += [problem for problem in more if problem.path and problem.path not in said]
+        found |= {here.line_of(problem) for problem in wrong}
+        if len(found) >= _MOST_LINES:
+            break
+        if scenario is not None and not wrong:
+            warnings += here.lines(hardly_meant)
+            points.append(Point({one.key: shown(one.value) for one in values}, scenario))
+    return tuple(points), warnings, found
 
 
-def _chosen(block: Block, axes: Sequence[Axis], document: Document) -> tuple[list[list[Value]], int]:
-    """The combinations that meet `where`, and how many do not."""
+def _chosen(block: Block, axes: Sequence[Axis]) -> tuple[list[list[Value]], int, list[Problem]]:
+    """The combinations that meet `where`, how many do not, and what is wrong with the block as a whole."""
     total = math.prod(len(steps) for steps in block.steps)
     if total > MOST_POINTS:
-        raise ScenarioErrors([f"{document.file}: sweep: {total} points, at most {MOST_POINTS} are allowed"])
+        return [], 0, [Problem(("sweep",), f"{total} points, at most {MOST_POINTS} are allowed")]
     by_key = {axis.key: axis for axis in axes}
     conditions, problems = [], []
-    for text, place in block.where:
+    for text, place in block.where if block.steps and not block.problems else ():
         try:
             conditions.append(_condition(text, by_key))
         except ValueError as error:
             problems.append(Problem((), f"sweep.where: {error}", place=place))
-    if problems:
-        raise ScenarioErrors(document.lines(problems))
     chosen = []
-    for combination in itertools.product(*block.steps):
+    for combination in itertools.product(*block.steps) if block.steps else ():
         values = [value for step in combination for value in step]
         at = {value.key: by_key[value.key].column(shown(value.value)) for value in values}
         if all(condition(at) for condition in conditions):
             chosen.append(values)
-    if not chosen:
-        raise ScenarioErrors([f"{document.file}: sweep.where: no point of {total} meets it"])
-    return chosen, total - len(chosen)
+    if block.steps and not chosen:
+        problems.append(Problem(("sweep", "where"), f"no point of {total} meets it, expected one at least"))
+    return chosen, total - len(chosen), problems
 
 
 def _condition(text: str, axes: Mapping[str, Axis]) -> Callable[[Mapping[str, float | str]], bool]:

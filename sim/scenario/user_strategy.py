@@ -14,6 +14,7 @@ from typing import Any
 
 from sim.scenario.document import no_file, one_line
 
+_MAX_BYTES = 2**20
 _PREFIX = "handover_lab_user_"  # of the modules' names
 _USE = re.compile(r"(?P<file>.+\.py):(?P<cls>[A-Za-z_][A-Za-z0-9_]*)")
 
@@ -70,7 +71,10 @@ def _module(path: Path, shown: str) -> types.ModuleType:
     if wrong := no_file(path):
         raise UserStrategyError(f"{shown} {wrong}")
     try:
-        source = path.read_bytes()
+        with open(path, "rb") as file:
+            source = file.read(_MAX_BYTES + 1)
+        if len(source) > _MAX_BYTES:
+            raise UserStrategyError(f"{shown} is larger than {_MAX_BYTES // 2**20} MiB, no strategy is")
     except OSError as error:
         raise UserStrategyError(f"cannot read {shown}: {error.strerror or error}") from None
     name = _PREFIX + hashlib.blake2b(str(path.resolve()).encode() + source, digest_size=8).hexdigest()

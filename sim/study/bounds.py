@@ -35,7 +35,7 @@ def parse_bound(text: str, default_metric: str | None = None) -> tuple[str, floa
         except ValueError:
             raise BoundError(f"{width!r} is not understood, expected a share such as 5%") from None
         if not 0.0 <= share <= 1000.0:
-            raise BoundError(f"{width} is out of range, expected a share from 0% to 1000%")
+            raise BoundError(f"{width} is out of range, expected a share from 0% to 1000%, such as 5%")
         return name, share / 100.0, None
     return name, None, _absolute(name, width)
 
@@ -52,6 +52,8 @@ def _absolute(name: str, width: str) -> float:
         raise BoundError(str(error)) from None
     except ValueError:
         raise BoundError(f"{width!r} is not understood, expected a number or a share such as 5%") from None
+    if unit == "share" and not 0.0 <= value < 1.0:
+        raise BoundError(f"{width} is out of range, expected a share such as 5% or 0.05")
     if not 0.0 <= value < 1e15:
-        raise BoundError(f"{width} is out of range")
+        raise BoundError(f"{width} is out of range, expected a number from 0, or a share such as 5%")
     return value

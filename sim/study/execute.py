@@ -64,7 +64,7 @@ def execute(
     Raises:
         sim.study.survivors.WorkLost: a piece of work ended its process again and again.
         sim.study.on_dask.ClusterUnusable: what is wrong with the cluster.
-        OSError: the store cannot be written.
+        sim.study.run_folder.ResultsNotWritten: the store cannot be written.
     """
     work = Work() if work is None else work
     done = set() if done is None else done

@@ -41,7 +41,7 @@ from sim.server.build import NETWORK_FAULTS
 from sim.strategies.context import Context
 from sim.study.manifest import manifest, plain
 from sim.study.run import Progress, RunResult, Tables, drive_of, model_setting, timeouts, users_own, write_json
-from sim.study.run_folder import new_run_folder, results_writable
+from sim.study.run_folder import new_run_folder, on_this_disk, results_writable
 
 #: Signals that end a run and keep what was recorded.
 _ENDING = [number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)) is not None]
@@ -189,7 +189,7 @@ def run_live(
     while (parent / name).exists():
         name = f"{first}-{serial}"
         serial += 1
-    with new_run_folder(parent, name) as folder:
+    with new_run_folder(parent, name) as folder, on_this_disk(parent):
         vin = make_context(planned.setting, planned.timeline, 0, 0).vin
         log = LogFile(folder / "live.log")
         say(f"log: {log.path}")

@@ -38,6 +38,9 @@ _USUAL_BYTES = 1024 * 1024
 _SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")  # how polars tells one
 
 
+_OF_A_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO)
+
+
 class ResultsNotWritten(Exception):
     """The results cannot be written: no space, no right, a name that is taken. One line."""
 
@@ -90,6 +93,38 @@ def results_writable(where: Path) -> Iterator[None]:
         if why is None:
             raise
         raise ResultsNotWritten(f"{where}: the results cannot be written: {why}") from error
+
+
+@contextlib.contextmanager
+def on_this_disk(where: Path) -> Iterator[None]:
+    """Name the results where the disk is full or ends, which a system says without a path; other errors pass.
+
+    Raises:
+        ResultsNotWritten: instead of such an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _OF_A_DISK or not (error.filename is None or _is_below(error.filename, where)):
+            raise
+        raise ResultsNotWritten(f"{where}: the results cannot be written: {error.strerror}") from error
+
+
+def _is_below(path: object, folder: Path) -> bool:
+    return isinstance(path, str | os.PathLike) and Path(path).is_relative_to(folder)
+
+
+def require_writable(results: Path) -> None:
+    """Results can be written below this folder, which need not be there. To be asked before any work is done.
+
+    Raises:
+        ResultsNotWritten: they cannot, and why.
+    """
+    with results_writable(results):
+        there = next(path for path in (results, *results.absolute().parents) if os.path.lexists(path))
+        with tempfile.TemporaryFile(dir=there) as file:
+            file.write(b" ")
+            file.flush()
 
 
 def _reason(error: BaseException, where: Path) -> str | None:

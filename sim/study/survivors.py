@@ -19,6 +19,9 @@ from multiprocessing.context import SpawnContext
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from sim.study.interrupts import undisturbed
+from sim.study.workers import start_tracker
+
 #: A piece of work whose process died so often is held to be the reason.
 MOST_LOSSES = 3
 
@@ -60,12 +63,14 @@ def each(
     """
     losses = Losses() if losses is None else losses
     context = multiprocessing.get_context("spawn")
+    start_tracker()
     waiting = deque(range(len(pieces)))
     workers: list[_Worker] = []
     try:
         while waiting or any(worker.number is not None for worker in workers):
             while len(workers) < min(n, len(waiting) + sum(worker.number is not None for worker in workers)):
-                workers.append(_started(context, function, first, argument))
+                with undisturbed():  # nor does what is started hear of Ctrl-C, which a terminal sends to all: we decide
+                    workers.append(_started(context, function, first, argument))
             for worker in tuple(workers):  # some may be removed on the way
                 if worker.number is None and waiting and not _give(worker, waiting, pieces):
                     _died_idle(worker, workers, losses)
@@ -137,23 +142,9 @@ def _in_words(code: int | None) -> str:
 def _started(context: SpawnContext, function: Callable[..., Any], first: Callable[[Any], None], argument: Any) -> _Worker:
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs, function, first, argument), daemon=True)
-    with _interrupts_blocked():
-        process.start()
+    process.start()
     theirs.close()  # so that the end of the process is the end of the pipe
     return _Worker(process, ours)
-
-
-@contextlib.contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """What is started meanwhile is deaf to Ctrl-C, which a terminal sends to every process: the main one decides."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _work(pipe: Any, function: Callable[..., Any], first: Callable[[Any], None], argument: Any) -> None:

@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sim.study.run_folder import results_writable
 from sim.study.unit import surroundings
 
 FOLDER = ".units"
@@ -58,8 +59,12 @@ class UnitStore:
         """Keep finished units. When this returns they survive the end of the process and of the machine.
 
         Raises:
-            OSError: the folder cannot be written.
+            sim.study.run_folder.ResultsNotWritten: the folder cannot be written.
         """
+        with results_writable(self.root):
+            self._put(units)
+
+    def _put(self, units: Mapping[str, bytes]) -> None:
         touched = set()
         for unit_id, content in units.items():
             path = self._path(unit_id)

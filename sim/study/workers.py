@@ -52,7 +52,7 @@ def in_processes(
     busy: dict[Connection, int] = {}
     complete = False
     try:
-        _start_tracker()
+        start_tracker()
         with undisturbed():  # nor does what is started hear of Ctrl-C, which a terminal sends to all: it is ended from here
             _start(n, prepare, workers)
         for worker in workers:
@@ -94,7 +94,7 @@ def _end(workers: dict[Connection, BaseProcess], *, at_once: bool) -> None:
             process.join()
 
 
-def _start_tracker() -> None:
+def start_tracker() -> None:
     """The library's own helper process; when it starts it unblocks the signals, for the process that is started next too."""
     with contextlib.suppress(ImportError):  # Windows has none
         from multiprocessing import resource_tracker

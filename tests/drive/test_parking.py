@@ -120,6 +120,6 @@ def test_an_ignition_that_does_not_fit_is_named():
     stop, loss = Waypoint((0.0, 0.0), ignition="off"), Waypoint((1.0, 0.0), 1.0, 5.0, "on", 10.0)
     errors = check_drive(DriveConfig(route=(stop, loss), towers=TOWERS))
     assert [(error.key, error.text) for error in errors] == [
-        ("route.0.ignition", "is off for as long as the vehicle stands here: give `stop`"),
-        ("route.1.indoor_loss", "is for a parked vehicle: give `ignition: off`"),
+        ("route.0.ignition", "off is for a vehicle that stands, expected `stop` beside it, such as stop: 8 h"),
+        ("route.1.indoor_loss", "is for a parked vehicle, expected `ignition: off` beside it"),
     ]

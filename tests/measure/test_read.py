@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import polars as pl
@@ -48,6 +49,31 @@ def test_a_writers_nan_is_never() -> None:
 def test_no_folder(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="there is no such folder"):
         read_run(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("[5]", "not the manifest of a run, it has no run_id"),
+        ('{"run_id": "x", "strategies": 5}', "strategies: expected a list of mappings with a name"),
+        ("[" * 100_000, "cannot be read as JSON"),
+    ],
+)
+def test_a_foreign_manifest(tmp_path: Path, content: str, line: str) -> None:
+    (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(RunFolderError, match=line) as error:
+        read_run(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_manifest_of_another_version_and_one_without_end(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    path.write_text('{"run_id": "x"}')
+    with pytest.raises(RunFolderError, match=r"manifest.json: has no strategies, the run was recorded by another version"):
+        read_run(tmp_path).manifest["strategies"]
+    os.truncate(path, 2**30)
+    with pytest.raises(RunFolderError, match="larger than 256 MiB"):
+        read_run(tmp_path)
 
 
 def test_foreign_tables(tmp_path: Path) -> None:

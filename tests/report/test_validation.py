@@ -356,7 +356,7 @@ def test_each_timing_has_a_strip(parting: Path) -> None:
         ("model/manifest.json", None, "manifest.json"),
         (VERDICT, "{", VERDICT),
         (VERDICT, "[]", VERDICT),
-        ("manifest.json", '{"run_id": "live-0"}', "no tolerance"),
+        ("manifest.json", '{"run_id": "live-0"}', "no settings"),
     ],
 )
 def test_a_damaged_folder_is_said_in_one_line(agreeing: Path, tmp_path: Path, file: str, text: str | None, said: str) -> None:

@@ -88,7 +88,7 @@ def test_set(read: Read, option: str, value: Callable[[Scenario], bool]) -> None
         ("drain", "--set drain: expected key=value, such as hybrid.keep_alive='10 s'"),
         ("=3", "--set =3: expected key=value, such as hybrid.keep_alive='10 s'"),
         ("server..x=3", "--set server..x: expected a dotted key, such as link.rtt.median"),
-        ("script.steps.0.gateway=z", "--set script.steps.0.gateway: no gateway 'z'; network.gateways has: a, b.c"),
+        ("script.steps.0.gateway=z", "--set script.steps.0.gateway: no gateway 'z' in network.gateways, expected one of a, b.c"),
     ],
 )  # fmt: skip
 def test_set_that_is_wrong(errors: Errors, option: str, line: str) -> None:

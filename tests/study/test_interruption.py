@@ -103,6 +103,27 @@ def test_at_whatever_instant_it_comes(tmp_path: Path, jobs: str) -> None:
         assert not out.exists()
 
 
+def test_a_sweep_in_its_first_seconds(tmp_path: Path) -> None:
+    """Its processes are being started: none of them says anything of its own."""
+    words = ["sweep", LONG[0], "--vary", "hybrid.poll=5 s,10 s,20 s", "--replications", "400", "-j", "2", "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "sim", *words]
+    for after_s in (0.0, 0.15, 0.4):
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+        until_s = time.monotonic() + 30.0
+        while len(_alive(process.pid)) < 2:  # the first of its processes is there
+            assert time.monotonic() < until_s
+            time.sleep(0.005)
+        time.sleep(after_s)
+        _send(process, signal.SIGINT)
+        out, err = _ends(process)
+        assert process.returncode == 130
+        assert "Traceback" not in err
+        assert err.splitlines()[-1] == "interrupted"
+        assert out == ""
+
+
 @pytest.mark.slow
 def test_what_a_killed_run_left_is_removed_by_the_next_and_nothing_else(tmp_path: Path) -> None:
     out = tmp_path / "results"

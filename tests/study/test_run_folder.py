@@ -64,6 +64,86 @@ def test_a_starter_on_a_full_disk(small_disk: Path, capfd: pytest.CaptureFixture
     assert not (small_disk / "mine.yaml").exists()
 
 
+SHORT = """\
+name: t
+script: {steps: [{at: 0 s, link: up, gateway: a, rtt: 50 ms}], duration: 1 s}
+server: {tls: classical}
+workload: {telemetry: {every: 1 s}}
+strategies: [mqtt_persistent]
+drain: 0 s
+"""
+
+
+@pytest.fixture
+def short(tmp_path: Path) -> str:
+    """A scenario of a second."""
+    (tmp_path / "t.yaml").write_text(SHORT, encoding="utf-8")
+    return str(tmp_path / "t.yaml")
+
+
+def _on_a_full_disk(disk: Path, words: list[str], capfd: pytest.CaptureFixture[str]) -> str:
+    """The last line of what is said; nothing is left."""
+    assert main(words) == 2
+    assert [path.name for path in disk.iterdir()] == ["ballast"]
+    return capfd.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("free_kib", [0, 4, 12])
+def test_studies_on_a_full_disk_name_the_path(
+    small_disk: Path, short: str, free_kib: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _fill(small_disk, free_kib * 1024)
+    sweep = ["sweep", short, "--vary", "mqtt_persistent.keep_alive=10 s,20 s", "-j", "1", "--out", str(small_disk)]
+    for words in (sweep, ["run", short, "--precision", "5%", "--most-drives", "3", "--out", str(small_disk)]):
+        assert main(words) == 2
+        line = capfd.readouterr().err.splitlines()[-1]
+        assert line.startswith(str(small_disk))
+        assert line.endswith(": the results cannot be written: No space left on device")
+
+
+def test_a_comparison_on_a_full_disk(small_disk: Path, short: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for seed in ("1", "2"):
+        assert main(["run", short, "--seed", seed, "--out", str(tmp_path / "good")]) == 0
+    _fill(small_disk, 0)
+    words = ["compare", *map(str, (tmp_path / "good" / "t").iterdir()), "--out", str(small_disk)]
+    line = _on_a_full_disk(small_disk, words, capfd)
+    assert line.startswith(str(small_disk))
+    assert line.endswith(": the results cannot be written: No space left on device")
+
+
+def test_a_live_run_on_a_full_disk(small_disk: Path, short: str, capfd: pytest.CaptureFixture[str]) -> None:
+    _fill(small_disk, 0)
+    line = _on_a_full_disk(small_disk, ["live", short, "--out", str(small_disk)], capfd)
+    assert line == f"{small_disk / 't'}: the results cannot be written: No space left on device"
+
+
+@pytest.mark.parametrize("free_kib", [0, 8])
+def test_certificates_on_a_full_disk_leave_nothing_and_can_be_made_later(
+    small_disk: Path, free_kib: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _fill(small_disk, free_kib * 1024)
+    pki = small_disk / "pki"
+    line = _on_a_full_disk(small_disk, ["certificates", str(pki)], capfd)
+    assert line == f"{pki}: the certificates cannot be written: No space left on device"
+    (small_disk / "ballast").unlink()
+    assert main(["certificates", str(pki)]) == 0
+    assert sorted(path.name for path in pki.iterdir()) == ["ca.crt", "server.crt", "server.key", "vmg.crt", "vmg.key"]
+
+
+def test_verdicts_on_a_full_disk_leave_the_file_as_it_was(
+    small_disk: Path, short: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (small_disk / "there.xml").write_text("mine", encoding="utf-8")
+    _fill(small_disk, 0)
+    for name, begun in (("new.xml", False), ("there.xml", True)):
+        junit = small_disk / name
+        assert main(["run", short, "--junit", str(junit), "--out", str(tmp_path / "good")]) == 2
+        assert capfd.readouterr().err.splitlines()[-1] == f"--junit {junit}: cannot be written: No space left on device"
+        assert (tmp_path / "good").exists() is begun  # it can be opened, and takes nothing: found at the end alone
+    assert (small_disk / "there.xml").read_text(encoding="utf-8") == "mine"
+    assert not (small_disk / "new.xml").exists()
+
+
 @pytest.mark.parametrize("kib", [4, 40])
 def test_files_that_may_not_grow(tmp_path: Path, kib: int) -> None:
     """A limit on the size of files (in blocks of 512 bytes) meets the same places as a quota or a full disk, without root."""
