@@ -20,7 +20,7 @@ from typing import Annotated, Any
 import typer
 
 from sim import cli_search, cli_studies
-from sim.cli_codes import BAD_USAGE, DEFECT, INTERRUPTED, MISSED, OK, BadUsage, verdict
+from sim.cli_codes import BAD_USAGE, INTERRUPTED, MISSED, OK, BadUsage, verdict
 from sim.study import interrupts
 
 _PROGRAM = "python -m sim"
