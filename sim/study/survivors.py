@@ -19,6 +19,8 @@ from multiprocessing.context import SpawnContext
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from sim.study.one_thread import in_one_thread
+
 #: A piece of work whose process died so often is held to be the reason.
 MOST_LOSSES = 3
 
@@ -137,7 +139,7 @@ def _in_words(code: int | None) -> str:
 def _started(context: SpawnContext, function: Callable[..., Any], first: Callable[[Any], None], argument: Any) -> _Worker:
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs, function, first, argument), daemon=True)
-    with _interrupts_blocked():
+    with _interrupts_blocked(), in_one_thread():
         process.start()
     theirs.close()  # so that the end of the process is the end of the pipe
     return _Worker(process, ours)
