@@ -2,12 +2,22 @@
 
 import json
 import math
+import os
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from sim.scenario.load import load
 from sim.study import bench as home
+from sim.study import scaling
 from sim.study.bench import GROUP, bench, ceiling_events_per_s, fleet_timeline, memory, run_fleet
+from sim.study.scaling import rate
+from sim.study.survivors import each
+from sim.study.unit import UnitKey
+from sim.study.unit_store import UnitStore
 
+ROOT = Path(__file__).parents[2]
 HOUR_S = 3600.0
 
 
