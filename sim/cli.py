@@ -634,16 +634,27 @@ def probe(
 def bench(
     vehicles: Annotated[int, typer.Option(min=1, max=1_000_000, help="vehicles of the fleet workload")] = 1000,
     hours: Annotated[float, typer.Option(min=0.001, max=1000.0, help="simulated hours")] = 1.0,
+    jobs: Annotated[
+        int | None, typer.Option("-j", "--jobs", min=2, max=1024, help="instead: a sweep with so many processes against one")
+    ] = None,
+    no_fold: Annotated[bool, typer.Option("--no-fold", help="simulate every event singly: the same results, slower")] = False,
     json: JsonOption = False,
 ) -> None:
     """Measure the speed of the simulation on the fixed fleet workload."""
     import json as json_module
 
     from sim.study.bench import bench as run_bench
+    from sim.study.scaling import QUIET_LOAD, ScenarioMissing, scaling
     from sim.terminal import nothing_else_on_stdout, say
 
     with nothing_else_on_stdout(json):
-        figures = run_bench(vehicles, hours)
+        try:
+            figures = run_bench(vehicles, hours, fold=not no_fold) if jobs is None else scaling(jobs)
+        except ScenarioMissing as error:
+            raise BadUsage(str(error)) from None
+    load = figures.get("load_average_before", 0.0)
+    if load > QUIET_LOAD:
+        say(f"the machine is busy (load average {load:.1f}): the ratio says little", error=True)
     if json:
         say(json_module.dumps(figures, indent=2))
         return

@@ -38,8 +38,14 @@ class Unreadable(Enum):
     BODY = "unreadable"
 
 
+class BodyPacket(Packet):
+    """Carries a body, and perhaps a batch of messages in it, not one message."""
+
+    __slots__ = ()
+
+
 @dataclass(slots=True)
-class HTTPRequest(Packet):
+class HTTPRequest(BodyPacket):
     """A request. `body` is what the handler needs, `body_bytes` its size, `messages` what it carries."""
 
     method: str
@@ -58,7 +64,7 @@ class HTTPRequest(Packet):
 
 
 @dataclass(slots=True)
-class HTTPResponse(Packet):
+class HTTPResponse(BodyPacket):
     """A response. `cause_if_lost` is set where the server keeps no copy of the messages in it.
 
     `headers`: those beside the ones about the body, which count as RESPONSE_HEADER_BYTES. `parts_bytes`: size of a body that
@@ -80,7 +86,7 @@ class HTTPResponse(Packet):
 
 
 @dataclass(slots=True)
-class BodyPart(Packet):
+class BodyPart(BodyPacket):
     """Some bytes of a body that is taken in as it comes.
 
     For the records: they are those from `offset` on of message `of`; `begins`: the first ones of it in this response.

@@ -27,7 +27,13 @@ def fixed_header_bytes(remaining: int) -> int:
     return 4 if remaining < 2_097_152 else 5
 
 
-class HandshakePacket(Packet):
+class ControlPacket(Packet):
+    """What all packets have in common; here, so that the compiler sees that they inherit no fields (tools/compile.py)."""
+
+    __slots__ = ()
+
+
+class HandshakePacket(ControlPacket):
     """Booked under `handshake`."""
 
     __slots__ = ()
@@ -37,7 +43,7 @@ class HandshakePacket(Packet):
         return "handshake"
 
 
-class AcknowledgementPacket(Packet):
+class AcknowledgementPacket(ControlPacket):
     """Header and packet identifier: booked under `payload` like the message it acknowledges."""
 
     __slots__ = ()
@@ -51,7 +57,7 @@ class AcknowledgementPacket(Packet):
         return "payload"
 
 
-class PingPacket(Packet):
+class PingPacket(ControlPacket):
     """Header alone, booked under `keep_alive`."""
 
     __slots__ = ()
@@ -139,7 +145,7 @@ class ConnAck(HandshakePacket):
 
 @mypyc_attr(free_list_len=1)
 @dataclass(slots=True)
-class Publish(Packet):
+class Publish(ControlPacket):
     """`message` is the application's message.
 
     `properties` are those of this packet (MQTT 5); what passes from publisher to subscriber is in `message.properties`.

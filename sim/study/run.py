@@ -16,7 +16,7 @@ from sim.drive.build import build_timeline
 from sim.drive.outages import Outage
 from sim.drive.timeline import Disruption, LinkTimeline
 from sim.drive.trips import draw_trip
-from sim.model.simulate import ModelError, Setting, VehicleRun, simulate
+from sim.model.simulate import ModelError, Setting, VehicleRun, collector_at_rest, simulate
 from sim.record.tables import concatenate, digest, drive_tables, vehicle_tables, write
 from sim.scenario.scenario import Scenario, StrategyChoice
 from sim.scenario.user_machine import StrategyBroken, UserStrategy
@@ -151,24 +151,25 @@ def simulate_replication(
     happens = server_timeline(scenario, replication, timeline.end_s)
     setting = model_setting(scenario)
     found: dict[str, Tables] = {}
-    for choice in scenario.strategies:
-        run = simulate_strategy(
-            setting, timeline, choice, scenario.folder, replication=replication, fold=fold, trace=trace, happens=happens
-        )
-        found[choice.name] = vehicle_tables(
-            run.record,
-            run.outcomes,
-            strategy=choice.name,
-            replication=replication,
-            vehicle=0,
-            start_s=run.start_s,
-            end_s=run.end_s,
-            horizon_s=run.horizon_s,
-            radio_active_s=run.radio_active_s,
-            current_address=run.current_address,
-            timeouts=timeouts(scenario),
-            parked=timeline.parked,
-        )
+    with collector_at_rest():
+        for choice in scenario.strategies:
+            run = simulate_strategy(
+                setting, timeline, choice, scenario.folder, replication=replication, fold=fold, trace=trace, happens=happens
+            )
+            found[choice.name] = vehicle_tables(
+                run.record,
+                run.outcomes,
+                strategy=choice.name,
+                replication=replication,
+                vehicle=0,
+                start_s=run.start_s,
+                end_s=run.end_s,
+                horizon_s=run.horizon_s,
+                radio_active_s=run.radio_active_s,
+                current_address=run.current_address,
+                timeouts=timeouts(scenario),
+                parked=timeline.parked,
+            )
     events = [Disruption(each.kind, each.start_s, each.end_s, each.before, each.after, each.cause) for each in happens.events]
     return drive_tables(timeline, replication, 0, events), found, [*timeline.measured, "", *timeline.notes]
 

@@ -16,6 +16,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from sim.study.interrupts import undisturbed
+from sim.study.one_thread import in_one_thread
 
 _GOODBYE_S = 5.0  # for a process that has nothing to do any more
 
@@ -107,7 +108,8 @@ def _start(n: int, prepare: Callable[[], None], workers: dict[Connection, BasePr
     for _ in range(n):
         ours, theirs = context.Pipe()
         process = context.Process(target=_work, args=(theirs, prepare), daemon=True)
-        process.start()
+        with in_one_thread():
+            process.start()
         theirs.close()
         workers[ours] = process
 
