@@ -501,14 +501,12 @@ class Driver:
         if flow.sender_gone_s < NEVER:
             self._post(flow.sender_gone_s, LOST, (transport, int(end)), "timed_out")
 
-    def _goes_through(self, arrival: float, what: int, transport: Transport, packet: Any, now: float) -> None:
-        raise NotImplementedError
+    # of a vehicle that shares something: see FleetDriver
+    def _goes_through(self, arrival: float, what: int, transport: Transport, packet: Any, now: float) -> None: ...
 
-    def _begin(self, attempt: Attempt) -> None:
-        raise NotImplementedError
+    def _begin(self, attempt: Attempt) -> None: ...
 
-    def _meet(self, now: float, what: int, a: Any, b: Any) -> None:
-        raise NotImplementedError
+    def _meet(self, now: float, what: int, a: Any, b: Any) -> None: ...
 
     def _opened(self, now: float, transport: Transport, resumed: bool) -> None:
         end = transport.opener
@@ -638,7 +636,9 @@ class Driver:
                 path_end_s = min(transport.path_end_s, self.network.idle_end(transport, self._horizon_s))
                 if transport.open[transport.opener] and path_end_s < self._horizon_s:
                     transport.row.path_end_s = path_end_s
-        # what refers back to this object: without it the vehicle's memory is free as soon as nobody wants it, and serves the next
+
+    def let_go(self) -> None:
+        """Drop what refers back to this object, so that the vehicle's memory is free at once and serves the next."""
         self._wake_callbacks = self._item_callbacks = ()
 
     def forget_records(self) -> None:

@@ -212,6 +212,7 @@ def complete(driver: Driver, context: Context, timeline: LinkTimeline, horizon_s
     driver.finish()
     record = driver.record
     outcomes = record.outcomes(driver.held())
+    driver.let_go()
     for message, (outcome, cause) in zip(record.messages, outcomes, strict=True):
         if cause == UNATTRIBUTED:
             raise ModelError(
