@@ -68,7 +68,8 @@ def trade_off_caption(evidence: Evidence, axis: str, points: Sequence[Point], be
     elif len(good) == len(cheap) == len(points):
         text = "The evidence tells nobody from another on either axis."
     elif both:
-        text = f"{names(both)} {_is(both)} ahead or level on both axes{said(both)}."
+        ahead = "ahead" if good == cheap == both else "ahead or level"
+        text = f"{names(both)} {_is(both)} {ahead} on both axes{said(both)}."
     else:
         text = f"{what} is best with {names(good)}{said(good)}; the least data is sent by {names(cheap)}{said(cheap)}."
     if beaten:
@@ -204,6 +205,9 @@ def recovery_caption(evidence: Evidence) -> str:
     took = {name: _mean(evidence, name, "recovery_s.mean") for name in means}
     if fast == slow:
         parts.append(f"{names(fast)} need{'s' if len(fast) == 1 else ''} {took[fast[0]]} on average")
+    elif len(evidence.leaders("recovery_s.mean", list(means))) == len(means):
+        parts.append(f"Nobody is shown to recover faster than another: {took[fast[0]]} on average with {names(fast)}")
+        parts.append(f"{took[slow[0]]} with {names(slow)}")
     else:
         slowest, fastest = (dict(rows)[found[0]]["phases"] for found in (slow, fast))
         label = max(LABELS, key=lambda key: slowest.get(key, 0.0) - fastest.get(key, 0.0))
