@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from sim.measure.episode_labels import LABELS
-from sim.measure.idle_ends import idle_kind
+from sim.measure.idle_ends import IDLE_KINDS, idle_kind
 from sim.measure.recovery import CUTTING_KINDS
 from sim.report.evidence import Evidence
 from sim.report.figures_backoff import Attempts, hardest_attempts
@@ -68,7 +68,8 @@ def trade_off_caption(evidence: Evidence, axis: str, points: Sequence[Point], be
     elif len(good) == len(cheap) == len(points):
         text = "The evidence tells nobody from another on either axis."
     elif both:
-        text = f"{names(both)} {_is(both)} ahead or level on both axes{said(both)}."
+        ahead = "ahead" if good == cheap == both else "ahead or level"
+        text = f"{names(both)} {_is(both)} {ahead} on both axes{said(both)}."
     else:
         text = f"{what} is best with {names(good)}{said(good)}; the least data is sent by {names(cheap)}{said(cheap)}."
     if beaten:
@@ -92,6 +93,7 @@ def drive_caption(evidence: Evidence, replication: int) -> str:
     counted = dict(here.group_by("kind").len().sort("kind").iter_rows())
     words = [f"{n} {_plural(kind, n)}" for kind, n in counted.items()]
     text = f"Drive {replication}: {listed(words)}." if words else f"Drive {replication}: nothing disturbed the link."
+    text += _forgotten_in(evidence, replication)
     end_s = float(ends[0]) if ends.len() else 0.0
     totals = {
         name: unreachable_s([one for one in own if one.replication == replication and one.vehicle == 0], end_s)
@@ -182,17 +184,34 @@ def _messages_around(evidence: Evidence, disruption: Mapping[str, Any]) -> str:
     return text
 
 
+def _who_forgets(evidence: Evidence) -> str:
+    return "The carrier's NAT" if idle_kind(evidence.manifest) == "nat_idle" else "The balancer"
+
+
+def _times(n: int) -> str:
+    return f"{n:,} time{'s' if n != 1 else ''}"
+
+
+def _forgotten_in(evidence: Evidence, replication: int) -> str:
+    """Whose silent connection was forgotten in one drive, where that began a recovery: it is no disruption of the drive."""
+    said = []
+    for name, own in evidence.episodes.items():
+        here = [one for one in own if one.replication == replication and one.vehicle == 0]
+        n = sum(event.kind in IDLE_KINDS for one in here for event in one.events)
+        said += [f"of {name} {_times(n)}"] if n else []
+    return f" {_who_forgets(evidence)} forgot a silent connection {listed(said)}." if said else ""
+
+
 def forgotten_in_words(evidence: Evidence) -> str:
     """How often who forgot the silent connections of which strategy; "" where that did not happen."""
     if not evidence.forgotten:
         return ""
-    who = "The carrier's NAT" if idle_kind(evidence.manifest) == "nat_idle" else "The balancer"
     said = []
     for name, (n, parked) in evidence.forgotten.items():
         when = "" if not parked else " while parked" if parked == n else f" ({parked:,} while parked)"
-        said.append(f"{name} {n:,} time{'s' if n != 1 else ''}{when}")
+        said.append(f"{name} {_times(n)}{when}")
     silent = " While parked none counts as a recovery." if any(parked for _, parked in evidence.forgotten.values()) else ""
-    return f"{who} forgot a silent connection, in all drives: {listed(said)}.{silent}"
+    return f"{_who_forgets(evidence)} forgot a silent connection, in all drives: {listed(said)}.{silent}"
 
 
 def recovery_caption(evidence: Evidence) -> str:
@@ -204,6 +223,9 @@ def recovery_caption(evidence: Evidence) -> str:
     took = {name: _mean(evidence, name, "recovery_s.mean") for name in means}
     if fast == slow:
         parts.append(f"{names(fast)} need{'s' if len(fast) == 1 else ''} {took[fast[0]]} on average")
+    elif len(evidence.leaders("recovery_s.mean", list(means))) == len(means):
+        parts.append(f"Nobody is shown to recover faster than another: {took[fast[0]]} on average with {names(fast)}")
+        parts.append(f"{took[slow[0]]} with {names(slow)}")
     else:
         slowest, fastest = (dict(rows)[found[0]]["phases"] for found in (slow, fast))
         label = max(LABELS, key=lambda key: slowest.get(key, 0.0) - fastest.get(key, 0.0))

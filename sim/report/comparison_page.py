@@ -106,7 +106,7 @@ def _gate_headline(verdicts: Sequence[Verdict], changes: Sequence[Change]) -> st
         return f"No check shows HEAD to be worse than BASE; {counts['undecided']} of {len(verdicts)} are undecided."
     passed = f"all {len(verdicts)} checks pass" if len(verdicts) > 1 else "the check passes"
     if worse:
-        return f"{passed[0].upper()}{passed[1:]}; worse, within what they allow or asked for by none: {some}."
+        return f"{passed[0].upper()}{passed[1:]}; HEAD is worse than BASE in what they allow or do not ask for: {some}."
     return f"HEAD is not worse than BASE: {passed}."
 
 

@@ -42,7 +42,7 @@ def write_sweep_report(folder: Path) -> Path:
 
 
 def _where(sweep: Sweep, point: int) -> str:
-    return ", ".join(f"{key} = {value}" for key, value in sweep.points[point].items())
+    return _at(sweep, point, list(sweep.points[point]))
 
 
 def _ranked(sweep: Sweep, name: str, strategy: str) -> list[tuple[float, int]]:
@@ -190,7 +190,7 @@ def _mean(sweep: Sweep, name: str, strategy: str, point: int) -> str:
 
 
 def _at(sweep: Sweep, point: int, keys: list[str]) -> str:
-    return ", ".join(f"{key} = {sweep.points[point][key]}" for key in keys)
+    return ", ".join(f"{key} = {sweep.points[point][key]}".replace(" ", NBSP) for key in keys)
 
 
 def _heat_caption(sweep: Sweep, name: str, strategy: str, across: str, down: str) -> str:

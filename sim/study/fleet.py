@@ -176,13 +176,13 @@ def fleet_tables(
     """Run the scenario's fleets; (tables, measured columns, notes). Rows by strategy, replication, vehicle."""
     parts = [part for number in range(scenario.replications) for part in fleet_parts(scenario, number)]
     shares = [0.0] * len(parts)
-    total = 100 * len(parts)
+    total = sum(part.last - part.first for part in parts)
 
     def told(number: int, share: float) -> None:
         shares[number] = share
         if progress is not None:
-            done = int(100.0 * sum(shares))
-            progress(done, total, "fleets" if done < total else "writing the records")
+            done = int(sum(share * (part.last - part.first) for share, part in zip(shares, parts, strict=True)))
+            progress(done, total, "vehicles" if done < total else "writing the records")
 
     told(0, 0.0)
     done: dict[int, Tables] = {}

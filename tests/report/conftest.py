@@ -30,7 +30,7 @@ def make_run(tmp_path_factory: pytest.TempPathFactory) -> MakeRun:
             content = yaml.safe_load((SCENARIOS / f"{scenario}.yaml").read_text(encoding="utf-8"))
             content |= {"replications": 2, **changes}
             folder = tmp_path_factory.mktemp("run")
-            path = folder / f"{scenario}.yaml"
+            path = folder / f"{Path(scenario).name}.yaml"
             path.write_text(yaml.safe_dump({key: value for key, value in content.items() if value is not None}), encoding="utf-8")
             made[key] = run_scenario(load(path), out=folder, report=False).run_dir
         return made[key]

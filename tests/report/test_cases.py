@@ -138,6 +138,17 @@ def test_every_setting_in_which_a_users_own_strategy_differs_is_in_the_table(mak
     assert {"every", "timeout"} <= {knob.name for knob in sync.knobs}
 
 
+def test_a_connection_that_is_forgotten_for_its_silence_is_shown_and_counted(make_run: MakeRun) -> None:
+    folder = make_run("failures/f20_balancer_idle", replications=6, objectives=None)
+    page, names = written(folder)
+    assert {"zoom_balancer_idle", "recovery_bars"} <= names
+    assert "The balancer forgot a silent connection of keep_alive_600s 5 times." in page
+    assert "The balancer forgot a silent connection, in all drives: keep_alive_600s" in page
+    assert "the balancer forgot the connection, which had been silent for too long" in page
+    recovery = page.partition('<section id="recovery">')[2].partition("</section>")[0]
+    assert "keep_alive_200s" not in recovery, "a keep alive below the timeout keeps the connection"
+
+
 def test_a_first_strategy_that_departs_from_the_seed_has_nothing_to_be_compared_with(make_run: MakeRun) -> None:
     page, _ = written(make_run(strategies=[{"use": "mqtt_persistent", "name": "fast", "keep_alive": "5 s"}]))
     assert "no base to compare with" in page

@@ -29,7 +29,7 @@ def test_a_gate_that_passes_says_what_is_worse_all_the_same() -> None:
     passed = [Verdict("pass", "x")] * 2
     assert _gate_headline(passed, [change("no evidence")]) == "HEAD is not worse than BASE: all 2 checks pass."
     assert _gate_headline(passed, [change("worse")]) == (
-        "All 2 checks pass; worse, within what they allow or asked for by none: hybrid on data a month."
+        "All 2 checks pass; HEAD is worse than BASE in what they allow or do not ask for: hybrid on data a month."
     )
     assert _gate_headline([Verdict("worse", "x")], []) == "HEAD is worse than BASE: 1 of 1 checks failed."
 
