@@ -97,6 +97,9 @@ def _build_strategy(raw: Any, at: Path, folder: FilePath, refused: Sequence[Path
         if keyed is not None and len(item) == 1:  # `- hybrid: {poll: 5 s}`
             text = f"the name of a strategy is no key, expected {{use: {keyed}, ...}} with its settings beside it"
             return wrong, [*problems, Problem((*at, keyed), text, at_key=True)]
+        meant = next((key for key in item if "use" not in item and nearest(key, ("use", "name")) == "use"), None)
+        if meant is not None:
+            return wrong, [*problems, Problem((*at, meant), "unknown key, did you mean use", at_key=True)]
         return wrong, [*problems, Problem((*at, "use"), f"{what}expected the name of a strategy or file.py:Class")]
     try:
         cls = settings_class(use, folder)
@@ -104,7 +107,10 @@ def _build_strategy(raw: Any, at: Path, folder: FilePath, refused: Sequence[Path
     except (UserStrategyError, TypeError) as error:
         name = name if "name" in item else WRONG
         return StrategyChoice(use, name, WRONG), [*problems, Problem((*at, "use") if isinstance(raw, dict) else at, str(error))]
-    return StrategyChoice(use, name, config), problems + [_with_own_keys(problem, item) for problem in found]
+    found = [_with_own_keys(problem, item) for problem in found]
+    if "name" not in item and any(problem.at_key and problem.text.endswith(" did you mean name") for problem in found):
+        name = WRONG
+    return StrategyChoice(use, name, config), problems + found
 
 
 def _with_own_keys(problem: Problem, item: Mapping[str, Any]) -> Problem:

@@ -143,6 +143,15 @@ def test_a_wrong_strategy_is_not_missed_by_the_objectives(errors: Errors, minima
     )
 
 
+def test_a_name_that_is_misspelt_is_not_missed(errors: Errors, minimal: str) -> None:
+    text = minimal.replace("hybrid]", "hybrid, {use: hybrid, nam: x}, {usse: hybrid, name: y}]")
+    objectives = "objectives: [{strategy: x, metric: ota.lost, at_most: 0}, {strategy: y, metric: ota.lost, at_most: 0}]\n"
+    assert errors(text + objectives) == [
+        "t.yaml:3:53: strategies.2.nam: unknown key, did you mean name",
+        "t.yaml:3:63: strategies.3.usse: unknown key, did you mean use",
+    ]
+
+
 def test_a_recorded_drive(tmp_path: Path) -> None:
     path = tmp_path / "t.yaml"
     head = "name: t\nstrategies: [hybrid]\n"
