@@ -4,10 +4,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: help run test check compile brokers deps bench clean
+.PHONY: help run test check compile brokers deps bench ns3 clean
 
 help: ## show the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 run: $(VENV)/.installed ## install into a new virtual environment, compare the strategies on scenarios/city_a_to_b.yaml
 	@$(BIN)/python -m sim run scenarios/city_a_to_b.yaml -j $(JOBS)
@@ -33,6 +33,9 @@ compile: $(VENV)/.installed ## compile the model (mypyc; one to three minutes, o
 
 bench: $(VENV)/.installed ## the lab's own benchmark
 	@$(BIN)/python -m sim bench
+
+ns3: $(VENV)/.installed ## the fleet workload here and in ns-3, in turns (needs libns3-dev; three minutes)
+	@$(BIN)/python tools/beside_ns3.py
 
 brokers: $(VENV)/.installed-dev ## the tests with every real broker that is installed (five minutes)
 	@HANDOVER_LAB_BROKERS=all $(BIN)/python -m pytest -q -m broker -rs tests/live

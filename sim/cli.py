@@ -7,7 +7,6 @@ Heavy libraries are imported in the commands that need them, so that --help answ
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
 import os
 import shlex
@@ -21,9 +20,9 @@ from typing import Annotated, Any
 import typer
 
 from sim import cli_files, cli_search, cli_studies
+from sim.cli_codes import BAD_USAGE, INTERRUPTED, MISSED, OK, BadUsage, verdict
 from sim.study import interrupts
 
-OK, MISSED, BAD_USAGE, DEFECT, INTERRUPTED = 0, 1, 2, 3, 130
 _PROGRAM = "python -m sim"
 _UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # typer offers its base only so, and has had it from two packages
 _EPILOG = "Exit codes: 0 ok, 1 an objective missed, 2 bad scenario or usage, 3 a defect of the lab, 130 interrupted."
@@ -54,10 +53,6 @@ class TLSProfile(StrEnum):
 class TLSSignature(StrEnum):
     ML_DSA_44 = "ml-dsa-44"
     ML_DSA_65 = "ml-dsa-65"
-
-
-class BadUsage(Exception):
-    """The command cannot be carried out as given; the text is one line."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -150,46 +145,10 @@ def _failed(error: BaseException) -> int:
 
     if _debug:
         traceback.print_exception(error)
-    code, lines = _verdict(error)
+    code, lines = verdict(error)
     for line in lines:
         say(printable(line), error=True)
     return code
-
-
-def _verdict(error: BaseException) -> tuple[int, list[str]]:
-    """Return the exit code for an exception and what to say about it."""
-    from sim.scenario.document import ScenarioErrors, one_line
-    from sim.terminal import NotPrinted
-
-    if isinstance(error, ScenarioErrors):
-        return BAD_USAGE, error.lines
-    if isinstance(error, BadUsage | NotPrinted):
-        return BAD_USAGE, [str(error)]
-    # imported only now: a mistake in the command should not wait for them
-    from sim.scenario.user_machine import StrategyBroken
-    from sim.scenario.user_strategy import place_in_user_file
-    from sim.study.run_folder import ResultsNotWritten
-    from sim.study.workers import WorkerLost
-
-    if isinstance(error, StrategyBroken | ResultsNotWritten | WorkerLost):
-        return BAD_USAGE, [str(error)]
-    what = f"{type(error).__name__}: {one_line(error)}" if str(error) else type(error).__name__
-    theirs = place_in_user_file(error)
-    if theirs is not None:
-        return BAD_USAGE, [f"{theirs}: {what} (--debug shows the traceback)"]
-    if isinstance(error, OSError) and (error.filename is not None or error.errno in _OF_THE_MACHINE):
-        return BAD_USAGE, [f"{error.filename or 'the machine'}: {error.strerror or one_line(error)}"]
-    if isinstance(error, MemoryError):
-        return BAD_USAGE, ["out of memory: -j 1, fewer --replications or a shorter drive need less"]
-    how = "add --debug for the traceback, and report it with the scenario file and the command"
-    return DEFECT, [f"defect: {what} ({how})"]
-
-
-#: What a system says when it lacks something, whoever asked: space, quota, a right, files, processes, memory.
-_OF_THE_MACHINE = {
-    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE,
-    errno.EAGAIN, errno.ENOMEM,
-}  # fmt: skip
 
 
 @app.callback()
@@ -272,6 +231,7 @@ def explain(
     message: Annotated[str, typer.Argument(metavar="MESSAGE", help="ota:3 is the third chunk; or the id of a message")],
     strategy: Annotated[str | None, typer.Option(help="one strategy; all of them where not given")] = None,
     replication: Annotated[int | None, typer.Option(help="number of the drive, from 0; the first where not given")] = None,
+    vehicle: Annotated[int | None, typer.Option(help="of a fleet: number of the vehicle; the first five are kept")] = None,
 ) -> None:
     """Print what happened to one message, step by step."""
     _require_run(run_dir)
@@ -281,7 +241,7 @@ def explain(
     from sim.terminal import say
 
     try:
-        say(explain_message(run_dir, message, strategy, replication).rstrip())
+        say(explain_message(run_dir, message, strategy, replication, vehicle).rstrip())
     except (ExplainError, RunFolderError) as error:
         raise BadUsage(str(error)) from None
 
@@ -620,16 +580,27 @@ def probe(
 def bench(
     vehicles: Annotated[int, typer.Option(min=1, max=1_000_000, help="vehicles of the fleet workload")] = 1000,
     hours: Annotated[float, typer.Option(min=0.001, max=1000.0, help="simulated hours")] = 1.0,
+    jobs: Annotated[
+        int | None, typer.Option("-j", "--jobs", min=2, max=1024, help="instead: a sweep with so many processes against one")
+    ] = None,
+    no_fold: Annotated[bool, typer.Option("--no-fold", help="simulate every event singly: the same results, slower")] = False,
     json: JsonOption = False,
 ) -> None:
     """Measure the speed of the simulation on the fixed fleet workload."""
     import json as json_module
 
     from sim.study.bench import bench as run_bench
+    from sim.study.scaling import QUIET_LOAD, ScenarioMissing, scaling
     from sim.terminal import nothing_else_on_stdout, say
 
     with nothing_else_on_stdout(json):
-        figures = run_bench(vehicles, hours)
+        try:
+            figures = run_bench(vehicles, hours, fold=not no_fold) if jobs is None else scaling(jobs)
+        except ScenarioMissing as error:
+            raise BadUsage(str(error)) from None
+    load = figures.get("load_average_before", 0.0)
+    if load > QUIET_LOAD:
+        say(f"the machine is busy (load average {load:.1f}): the ratio says little", error=True)
     if json:
         say(json_module.dumps(figures, indent=2))
         return

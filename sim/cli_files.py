@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-BAD_USAGE = 2
+from sim.cli_codes import BAD_USAGE, OK
 
 
 def register(app: typer.Typer, command: Callable[[Callable[..., int | None]], Callable[..., None]]) -> None:
@@ -21,7 +21,7 @@ def register(app: typer.Typer, command: Callable[[Callable[..., int | None]], Ca
         from sim.scenario.sweep import warnings_in
         from sim.terminal import say
 
-        code = 0
+        code = OK
         for file in files:
             try:
                 warnings = warnings_in(file)

@@ -17,7 +17,7 @@ from sim.measure.metrics_catalog import lookup, metric
 from sim.measure.recovery import Episode
 from sim.measure.run_episodes import run_episodes
 from sim.measure.stats import Difference, paired_difference
-from sim.measure.summary import COMPARED
+from sim.measure.summary import COMPARED, COMPARED_FLEET
 from sim.record.read import Run, RunFolderError, read_run
 from sim.record.tables import drive_tables
 from sim.report.evidence import Evidence
@@ -34,6 +34,19 @@ _SUMMARY = {
     "recovery_p95_s": "recovery_s.p95",
     "reachable": "reachability",
     "attempts": "attempts.total",
+}
+#: The same for a fleet.
+_FLEET_SUMMARY = {
+    "cut_off": "fleet.cut_off",
+    "back_p50_s": "fleet.back_s.p50",
+    "back_p95_s": "fleet.back_s.p95",
+    "back_all_s": "fleet.back_s.max",
+    "not_back": "fleet.not_back",
+    "connections_per_s": "fleet.connections_per_s",
+    "handshakes_per_s": "fleet.handshakes_per_s",
+    "within_10s": "all.delivered_within_10s",
+    "within_60s": "all.delivered_within_60s",
+    "bytes_a_vehicle": "fleet.bytes_per_vehicle",
 }
 
 
@@ -77,7 +90,12 @@ class Result(Run):
         return run_episodes(self)
 
     def summary(self) -> pl.DataFrame:
-        """A row for each strategy with the headline numbers; counts and bytes are means per drive, null is "not in this run"."""
+        """A row for each strategy with the headline numbers; counts and bytes are means per drive, null is "not in this run".
+
+        Of a fleet: means over the replications, vehicles and connections in the fleet's numbers.
+        """
+        if self.manifest.get("fleet") is not None:
+            return self._fleet_summary()
         rows = []
         for name in self.strategies:
             numbers = self.metrics["strategies"][name]
@@ -94,9 +112,25 @@ class Result(Run):
         columns = ["delivered", *_SUMMARY, "mb_a_drive"]
         return pl.DataFrame(rows, schema={"strategy": pl.String, **dict.fromkeys(columns, pl.Float64)})
 
-    def explain(self, message: str | int, strategy: str | None = None, replication: int | None = None) -> str:
-        """What happened to one message, step by step: "ota:3" is the third chunk, a number is the id of a message."""
-        return explain(self, message, strategy, replication)
+    def _fleet_summary(self) -> pl.DataFrame:
+        rows = [
+            {"strategy": name}
+            | {
+                column: (self.metrics["strategies"][name]["intervals"].get(source) or {}).get("mean")
+                for column, source in _FLEET_SUMMARY.items()
+            }
+            for name in self.strategies
+        ]
+        return pl.DataFrame(rows, schema={"strategy": pl.String, **dict.fromkeys(_FLEET_SUMMARY, pl.Float64)})
+
+    def explain(
+        self, message: str | int, strategy: str | None = None, replication: int | None = None, vehicle: int | None = None
+    ) -> str:
+        """What happened to one message, step by step: "ota:3" is the third chunk, a number is the id of a message.
+
+        `vehicle` is for fleets, of which the first five can be asked for.
+        """
+        return explain(self, message, strategy, replication, vehicle)
 
 
 def run(
@@ -135,7 +169,10 @@ def read(run_dir: str | Path) -> Result:
 
 
 def timeline(scenario: Scenario | str | Path, replication: int = 0) -> pl.DataFrame:
-    """The drive of one replication as a frame, nothing run: cell, gateway, address, link state, RTT, rates, position, RSRP."""
+    """The drive of one replication as a frame, nothing run: cell, gateway, address, link state, RTT, rates, position, RSRP.
+
+    Of a fleet it is the first of its drives.
+    """
     chosen = _scenario(scenario)
     if replication < 0:
         raise ValueError(f"replications count from 0, not {replication}")
@@ -144,16 +181,22 @@ def timeline(scenario: Scenario | str | Path, replication: int = 0) -> pl.DataFr
 
 
 def compare(
-    a: Run | str | Path, b: Run | str | Path | None = None, *, reference: str | None = None, metrics: Sequence[str] = COMPARED
+    a: Run | str | Path,
+    b: Run | str | Path | None = None,
+    *,
+    reference: str | None = None,
+    metrics: Sequence[str] | None = None,
 ) -> pl.DataFrame:
     """Paired differences on the same drives, with 95 % bootstrap intervals over the drives and a verdict.
 
     With one run: each strategy minus `reference`, which is the first that is no baseline where not given. With two runs:
     each strategy of `a` minus the one of the same name in `b`; both must have the same drives and the same seed. Counts
     and bytes are per drive. A value beyond the end of the run counts as the end of the run. Fewer than six drives carry no
-    verdict, unless nothing varied between them.
+    verdict, unless nothing varied between them. `metrics`: those of the run's own comparison where not given.
     """
     first = _evidence(a)
+    if metrics is None:
+        metrics = COMPARED if first.manifest.get("fleet") is None else COMPARED_FLEET
     if b is None:
         against = reference or next((name for name in first.strategies if not first.is_baseline(name)), first.strategies[0])
         _require(against, first)
@@ -168,6 +211,8 @@ def compare(
             raise ValueError("a reference is for one run; with two runs each strategy is compared with its namesake")
         second = _evidence(b)
         drawn = [(one.manifest["seed"], one.manifest["phases"], one.drives) for one in (first, second)]
+        if first.manifest.get("fleet") != second.manifest.get("fleet"):
+            raise ValueError("the runs have different fleets, so their differences are not paired")
         if drawn[0] != drawn[1] or not first.run.timeline.equals(second.run.timeline):
             raise ValueError("the runs have different drives or seeds, so their differences are not paired")
         shared = [name for name in first.strategies if name in second.strategies]

@@ -17,7 +17,7 @@ import numpy.typing as npt
 _BLOCK: Final = 32  # numbers per refill: small, since vehicles are many (0.3 us a draw)
 _NORMAL: Final = NormalDist()
 _WORD: Final = 2**64 - 1
-_SPARE: Final[list[np.random.Philox]] = []
+_SPARE: Final[list[tuple[np.random.Philox, Any]]] = []  # generators, each with a state to set it to
 
 
 def stream_key(seed: int, replication: int, vehicle: int, purpose: str) -> int:
@@ -69,15 +69,17 @@ class Stream:
 
 def _raw_bits(key: int, counter: int, n: int) -> npt.NDArray[np.uint64]:
     """n numbers of Philox(key=key, counter=counter). A used generator is set anew: to make one costs six times that."""
+    state: Any
     try:
-        generator = _SPARE.pop()  # nobody else has it meanwhile, whatever the threads
+        generator, state = _SPARE.pop()  # nobody else has it meanwhile, whatever the threads
     except IndexError:
         generator = np.random.Philox(key=0)
-    state: Any = generator.state
-    state["state"]["key"][:] = key & _WORD, key >> 64
-    state["state"]["counter"][:] = counter, 0, 0, 0
-    state["buffer_pos"] = 4  # nothing is left of what was drawn before
+        state = generator.state
+        state["buffer_pos"] = 4  # nothing is left of what was drawn before
+    place = state["state"]
+    place["key"][:] = key & _WORD, key >> 64
+    place["counter"][:] = counter, 0, 0, 0
     generator.state = state
     found: npt.NDArray[np.uint64] = generator.random_raw(n)
-    _SPARE.append(generator)
+    _SPARE.append((generator, state))
     return found

@@ -1,4 +1,8 @@
-"""`mypyc_attr`: marks a class of which a user's strategy may make a subclass in plain Python, also where the lab is compiled."""
+"""`mypyc_attr`: marks for the compiler, which the interpreter has no use for.
+
+`allow_interpreted_subclasses`: a user's strategy may make a subclass in plain Python, also where the lab is compiled.
+`free_list_len=1`: the memory of an object that was let go serves the next one of its class.
+"""
 
 from __future__ import annotations
 

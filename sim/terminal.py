@@ -173,11 +173,13 @@ def print_summary(metrics: Mapping[str, Any], run_dir: Path, report: Path | None
         file=shown, force_terminal=watched, width=None if watched else 140, highlight=False, emoji=False, markup=False
     )
     drives = int(metrics.get("replications") or 1)
-    rows = {
-        name: [cell(numbers, drives) for cell in _COLUMNS.values()] for name, numbers in metrics.get("strategies", {}).items()
-    }
+    fleet = metrics.get("fleet")
+    columns = _COLUMNS if fleet is None else _fleet_columns(1.0 / float(fleet["scale"]))
+    rows = {name: [cell(numbers, drives) for cell in columns.values()] for name, numbers in metrics.get("strategies", {}).items()}
     unreached = any(_UNREACHED in cells for cells in rows.values())
-    notes = ["lost and duplicates are sums over all drives"] if drives > 1 else []
+    notes = ["lost and duplicates are sums over all drives"] if drives > 1 and fleet is None else []
+    if fleet is not None:
+        notes += _fleet_notes(fleet, drives)
     if unreached:
         notes.append(f"{_UNREACHED}: not by the end of the run")
     for objective in metrics.get("objectives", []):
@@ -185,38 +187,38 @@ def print_summary(metrics: Mapping[str, Any], run_dir: Path, report: Path | None
         console.print(Text(f"{verdict:<9}", style=_VERDICT_STYLES.get(verdict, "")), Text(_objective_line(objective)), sep=" ")
     if metrics.get("objectives"):
         console.print()
-    _print_rows(console, rows)
+    _print_rows(console, columns, rows)
     for note in notes:
         console.print(Text(note, style="dim"))
     for line in metrics.get("warnings", []):
         console.print(Text(f"warning: {line}", style="yellow"), soft_wrap=True)
     console.print()
-    console.print(Text(f"{drives} drive{'s' if drives > 1 else ''}, results in {run_dir}"), soft_wrap=True)
+    what = "drive" if fleet is None else "replication"
+    console.print(Text(f"{drives} {what}{'s' if drives > 1 else ''}, results in {run_dir}"), soft_wrap=True)
     if report is not None:
         console.print(Text(f"report: {report}"), soft_wrap=True)
     say(shown.getvalue().removesuffix("\n"))
 
 
-def _print_rows(console: Console, rows: Mapping[str, Sequence[str]]) -> None:
+def _print_rows(console: Console, columns: Sequence[str] | Mapping[str, Any], rows: Mapping[str, Sequence[str]]) -> None:
     """The strategies as a table or, where that does not fit, one below the other."""
     from rich.table import Table
     from rich.text import Text
 
     gap = 2 if console.width >= 100 else 1
     widths = [
-        max(len(line) for line in (*heading.split("\n"), *cells))
-        for heading, *cells in zip(_COLUMNS, *rows.values(), strict=True)
+        max(len(line) for line in (*heading.split("\n"), *cells)) for heading, *cells in zip(columns, *rows.values(), strict=True)
     ]
     if sum(widths) + gap * len(widths) + _NARROWEST_NAME > console.width:
         for name, cells in rows.items():
             console.print(Text(name, style="bold"))
-            for heading, cell in zip(_COLUMNS, cells, strict=True):
+            for heading, cell in zip(columns, cells, strict=True):
                 words = heading.replace("-\n", "").replace("\n", " ").strip()
                 console.print(Text(f"  {words:<14} {cell:>9}"))
         return
     table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
     table.add_column("\nstrategy", overflow="fold")
-    for heading in _COLUMNS:
+    for heading in columns:
         table.add_column(heading, justify="right", no_wrap=True)
     for name, cells in rows.items():
         table.add_row(Text(name), *cells)
@@ -274,12 +276,56 @@ _COLUMNS: dict[str, Callable[[Mapping[str, Any], int], str]] = {
 }
 
 
+def _fleet_columns(each: float) -> dict[str, Callable[[Mapping[str, Any], int], str]]:
+    """Columns of a fleet of which every simulated vehicle stands for `each`: means over the replications, the fleet's numbers."""
+
+    def mean(numbers: Mapping[str, Any], name: str) -> float | None:
+        found: float | None = (numbers["intervals"].get(name) or {}).get("mean")
+        return found
+
+    def back(numbers: Mapping[str, Any], which: str) -> str:
+        name = f"fleet.back_s.{which}"
+        value = mean(numbers, name)
+        if value is None:
+            return _UNREACHED if name in numbers["intervals"] else "-"
+        return f"{value:.1f}" if value < 100 else f"{value:.0f}"
+
+    def counted(numbers: Mapping[str, Any], name: str, factor: float = 1.0) -> str:
+        value = mean(numbers, name)
+        return "-" if value is None else f"{value * factor:,.0f}"
+
+    return {
+        "cut\noff": lambda n, _drives: counted(n, "fleet.cut_off"),
+        "50 %\nback s": lambda n, _drives: back(n, "p50"),
+        "95 %\nback s": lambda n, _drives: back(n, "p95"),
+        "all\nback s": lambda n, _drives: back(n, "max"),
+        "not\nback": lambda n, _drives: counted(n, "fleet.not_back"),
+        "SYNs/s\npeak": lambda n, _drives: counted(n, "fleet.connections_per_s"),
+        "TLS/s\npeak": lambda n, _drives: counted(n, "fleet.handshakes_per_s"),
+        "CPU\n%": lambda n, _drives: _percent(mean(n, "fleet.cpu_share")),
+        "turned\naway": lambda n, _drives: counted(n, "fleet.turned_away"),
+        "in 10\ns, %": lambda n, _drives: _percent(mean(n, "all.delivered_within_10s")),
+        "in 60\ns, %": lambda n, _drives: _percent(mean(n, "all.delivered_within_60s")),
+        "\nlost": lambda n, _drives: counted(n, "all.lost", each),
+        "kB a\nvehicle": lambda n, _drives: counted(n, "fleet.bytes_per_vehicle", 1e-3),
+    }
+
+
+def _fleet_notes(fleet: Mapping[str, Any], replications: int) -> list[str]:
+    vehicles, simulated = int(fleet["vehicles"]), int(fleet["simulated"])
+    scaled = "all simulated" if simulated == vehicles else f"{simulated:,} simulated; counts are the fleet's"
+    means = ", means over the replications" if replications > 1 else ""
+    return [f"a fleet of {vehicles:,} vehicles, {scaled}{means}"]
+
+
 def print_validation(found: Any, report: Path) -> None:
     """Both values and the difference of every timing and outcome that matters, and where the two part first."""
     from rich.console import Console
     from rich.table import Table
 
     from sim.measure.agreement import first_parting
+    from sim.measure.lateness import OVERLOADED
+    from sim.report.validation_words import nothing_compared
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name, side in (
@@ -292,18 +338,25 @@ def print_validation(found: Any, report: Path) -> None:
         ("", "left"),
     ):
         table.add_column(name, justify=side)  # type: ignore[arg-type]
-    shown = [row for row in found.rows if not row.agrees or not row.where.startswith("message")]
+    listed = ("message ", "push ", "poll ", "post ", "heartbeat ", "download ")  # in part only: there may be hundreds
+    shown = [row for row in found.rows if not row.agrees or not row.where.startswith(listed)]
     for row in shown:
         difference = "" if row.difference is None else f"{row.difference:+.3f}"
-        table.add_row(
-            row.strategy, row.where, row.what, _model_cell(row), _cell(row.live), difference, "" if row.agrees else "parts"
-        )
+        table.add_row(row.strategy, row.where, row.what, _model_cell(row), _cell(row.live), difference, _verdict_cell(row))
     drawn = io.StringIO()
     Console(file=drawn, force_terminal=sys.stdout.isatty(), width=max(100, Console().width)).print(table)
     say(drawn.getvalue().removesuffix("\n"))
-    agreeing = sum(row.agrees for row in found.rows)
+    agreeing = sum(row.agrees and row.comparable for row in found.rows)
     of_runs = f", the worst of {len(found.comparisons)} live runs each" if len(found.comparisons) > 1 else ""
-    say(f"{agreeing} of {len(found.rows)} compared values agree{of_runs} (messages that agree are not listed)")
+    apart = len(found.rows) - found.compared
+    besides = f"; {apart} rest on timers of TCP and are not comparable on this link" if apart else ""
+    if found.compared:
+        hint = "(messages and exchanges that agree are not listed)"
+        say(f"{agreeing} of {found.compared} compared values agree{of_runs} {hint}{besides}")
+    else:
+        say(f"nothing was compared: {nothing_compared(found)}")
+    if found.overloaded:
+        say(OVERLOADED)
     first = first_parting(found.rows)
     if first is not None:
         values = f"model {_model_cell(first)}, {'log' if found.against_log else 'live'} {_cell(first.live)}"
@@ -325,6 +378,8 @@ def validation_json(found: Any, report: Path) -> str:
     return json.dumps(
         {
             "agrees": found.agrees,
+            "compared": found.compared,
+            "overloaded": found.overloaded,
             "results_dir": str(found.run_dir),
             "report": str(report),
             "rows": plain(found.rows),
@@ -332,6 +387,10 @@ def validation_json(found: Any, report: Path) -> str:
         },
         allow_nan=False,
     )
+
+
+def _verdict_cell(row: Any) -> str:
+    return "not comparable" if not row.comparable else "" if row.agrees else "parts"
 
 
 def _model_cell(row: Any) -> str:

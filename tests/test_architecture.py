@@ -11,10 +11,11 @@ SIM = Path(__file__).resolve().parents[1] / "sim"
 SOURCES = sorted(SIM.rglob("*.py"))
 
 #: room -> the rooms whose modules it may import. `sim` stands for the modules that lie in no room.
-PURE = {"checking", "machine", "parking", "settings", "streams", "subclassing"}
+PURE = {"checking", "fleet", "machine", "parking", "settings", "streams", "subclassing"}
 MAY_IMPORT = {
     "checking": set(),
     "machine": {"subclassing"},
+    "fleet": {"settings", "streams"},
     "parking": set(),
     "settings": set(),
     "streams": set(),
@@ -60,7 +61,7 @@ ONLY_IN = {
 }
 #: what makes a machine, a drive or a metric depend on anything but its arguments
 IMPURE = {"time", "random", "datetime", "secrets", "uuid", "threading", "os", "subprocess"}
-PURE_ROOMS = {"protocols", "strategies", "drive", "server", "measure", "checking", "machine", "parking", "streams"}
+PURE_ROOMS = {"protocols", "strategies", "drive", "server", "measure", "checking", "fleet", "machine", "parking", "streams"}
 
 
 def name_of(path: Path) -> str:

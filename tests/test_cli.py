@@ -336,3 +336,18 @@ def test_what_only_the_model_plays_is_not_run_live(command: str, capsys: pytest.
     file = str(Path(__file__).resolve().parents[1] / "scenarios" / "production.yaml")
     assert main([command, file]) == 2
     assert capsys.readouterr().err == f"{file}: faults: node_crash, store_failover: played by the model alone, not live\n"
+
+
+def test_a_validation_that_compared_nothing_is_no_agreement(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "quiet.yaml").write_text(
+        "name: quiet\n"
+        "script: {steps: [{at: 0 s, link: up, cell: A, gateway: a}], duration: 1 s}\n"
+        "network: {gateways: {a: {address: 10.1.1.100}}, access: private_apn}\n"
+        "server: {tls: none}\n"
+        "workload: {probes: null}\n"
+        "strategies: [static_push]\n"
+        "replications: 1\ndrain: 0 s\nphases: fixed\n"
+    )
+    assert main(["validate", str(tmp_path / "quiet.yaml"), "--out", str(tmp_path / "results")]) == 1
+    said = capsys.readouterr().out
+    assert "nothing was compared: neither the model nor the live run has a message or an attempt\n" in said

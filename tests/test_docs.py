@@ -192,7 +192,7 @@ def test_files_that_the_pages_name_exist() -> None:
 
 
 def test_the_exit_codes_are_those_of_the_command_line() -> None:
-    from sim.cli import BAD_USAGE, DEFECT, INTERRUPTED, MISSED, OK
+    from sim.cli_codes import BAD_USAGE, DEFECT, INTERRUPTED, MISSED, OK
 
     for name in ("README.md", "docs/cli.md"):
         section = _text(name).split("## Exit codes")[1].split("\n## ")[0]

@@ -458,6 +458,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "settings-drive": lambda: _settings_of(("route", "towers", "script", "recorded", "network", "radio", "handover", "link")),
     "settings-server": lambda: _settings_of(("server",)),
     "settings-faults": lambda: _settings_of(("faults",)),
+    "settings-fleet": lambda: _settings_of(("fleet",)),
     "settings-workload": lambda: _settings_of(("workload",)),
     "settings-validation": lambda: _settings_of(("validation",)),
     "settings-strategies": settings_strategies,

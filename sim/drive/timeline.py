@@ -71,6 +71,12 @@ class LinkTimeline:
     measured: tuple[str, ...] = ()  # columns that came from a log, for the report; the others are modelled
     notes: tuple[str, ...] = ()  # what the reader of a report has to know about this drive
 
+    def cell_at(self, at_s: float) -> str:
+        """Name of the serving cell at an instant, "" where there is none."""
+        row = max(0, int(np.searchsorted(self.start_s, at_s, "right")) - 1)
+        number = int(self.cell[row])
+        return self.cells[number] if number >= 0 else ""
+
     def __post_init__(self) -> None:
         n = len(self.start_s)
         columns = (self.cell, self.gateway, self.address, self.link, self.rtt_s, self.downlink_bps, self.uplink_bps)

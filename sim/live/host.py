@@ -151,15 +151,20 @@ class Host:
         wire = self._wires.get(action.transport)
         if wire is None:
             return
-        if type(action.packet) is BodyPart:
-            self._journal.sent_part(now, action.packet, action.packet.size_bytes)
-        else:
-            self._journal.sent(self._side, now, action.packet)
-        n_bytes = wire.send(action.packet)
-        self._book(action.transport, up=self._side == VEHICLE, purpose=action.packet.purpose, n_bytes=n_bytes)
+        packet, again = action.packet, 0.0
+        if type(packet) is BodyPart:
+            again = self._journal.sent_part(now, packet, packet.size_bytes) / max(packet.size_bytes, 1)
+        elif self._journal.sent(self._side, now, packet):
+            again = self._journal.written_again(packet)
+        n_bytes = wire.send(packet)
+        up, purpose = self._side == VEHICLE, packet.purpose
+        repeated = round(n_bytes * again) if purpose == "payload" else 0
+        self._book(action.transport, up=up, purpose=purpose, n_bytes=n_bytes - repeated)
+        if repeated:
+            self._book(action.transport, up=up, purpose="repeated", n_bytes=repeated, packets=0)
 
-    def _book(self, transport: int, *, up: bool, purpose: str, n_bytes: int) -> None:
-        self._journal.record.bytes("up" if up else "down", purpose, 1, n_bytes)
+    def _book(self, transport: int, *, up: bool, purpose: str, n_bytes: int, packets: int = 1) -> None:
+        self._journal.record.bytes("up" if up else "down", purpose, packets, n_bytes)
         row = self._journal.row(self._side, transport)
         if row is not None:
             if up:

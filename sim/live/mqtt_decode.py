@@ -84,7 +84,7 @@ def _publish(flags: int, body: bytes, version: int, now: float) -> Publish:
         _check_topic(properties["response_topic"])  # [MQTT-3.3.2-14]
     payload = reader.rest()
     message = Message(0, "other", topic, len(payload), qos, now, uplink=True, body=payload)
-    return Publish(message, qos, packet_id, dup, False, bool(flags & 1), version, properties)
+    return Publish(message, qos, packet_id, dup, bool(flags & 1), version, properties)
 
 
 def _check_topic(topic: str) -> None:

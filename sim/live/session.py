@@ -65,9 +65,11 @@ class LiveRun:
     broker_is_ours: bool
     interrupted: bool
     timeline: LinkTimeline
+    ended_s: float  # the horizon, or when it was interrupted: what would have come later is not part of the run
     store_version: str = ""  # "": in memory
     notes: list[str] = field(default_factory=list)
     congestion_control: str = ""  # of TCP, where the link has its own
+    lateness: dict[str, dict[str, float]] = field(default_factory=dict)  # of the drivers' timers, of the link's packets
     how_seen: str = ""
     settings: ClientSettings | None = None
     program: ProgramEnd | None = None
@@ -243,8 +245,10 @@ async def live_strategy(
     for host in (vehicle_host, server_host):
         if host.failure is not None:
             raise host.failure
-    run = LiveRun(record, held, version, embedded or not uses_broker, interrupted, timeline, side.store_version)
+    run = LiveRun(record, held, version, embedded or not uses_broker, interrupted, timeline, end_s, side.store_version)
+    run.lateness = {"timers": clock.late.summary()}
     if packet is not None:
+        run.lateness["packets"] = packet.report.get("lateness", {})
         run.timeline = as_driven(timeline, packet.outages)
         run.notes = [*in_words(packet.outages), *(stranger.in_words() for stranger in strangers.came)]
         run.congestion_control = packet.congestion_control

@@ -20,6 +20,9 @@ from sim.live.wire import HandshakeFailed
 
 HANDSHAKE_AT_MOST_S = 60.0  # of a server's end; a client's is bounded by who opens it
 _CHUNK_BYTES = 65536
+#: A record is readable only when all of it has come. What is relayed may begin with a short packet that a long one follows in
+#: the same read: the first record fits into a segment, as servers with dynamic record sizes have it.
+_FIRST_RECORD_BYTES = 1300
 
 
 class TLSStream(asyncio.Protocol):
@@ -225,6 +228,8 @@ class TLSStream(asyncio.Protocol):
             return
         view = memoryview(data).cast("B")
         try:
+            if len(view) > _FIRST_RECORD_BYTES:
+                view = view[self._connection.send(view[:_FIRST_RECORD_BYTES]) :]
             while view:
                 view = view[self._connection.send(view) :]
         except SSL.Error as error:

@@ -1,15 +1,14 @@
 """How far model and live run disagree: both values and the difference, per strategy, disruption and message.
 
 Pure: two runs' tables in, rows out. A timing agrees when it differs by no more than the larger of a share and a time;
-outcomes agree when they are identical. Where a value depends on a phase that cannot be set live (a broker's tick), the
-model is run with several, gives an interval or a set of outcomes, and containment is the test (`contained`).
+outcomes agree when they are identical. Where the model is run several times, `sim.measure.ensemble` makes one row of each.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
@@ -24,11 +23,12 @@ class Row:
     """One compared quantity. `model` and `live` are seconds, or text for outcomes; `difference` is live - model in s.
 
     Where the model gives an interval, `model` is its begin and `model_to` its end, and `difference` is the distance from it;
-    where it gives several outcomes, `model` names them all.
+    where it gives several outcomes, `model` names them all. What is not `comparable` counts neither for nor against
+    (`agrees` is then true).
     """
 
     strategy: str
-    where: str  # start | reassignment at 15.0 s | message ota 3 | all
+    where: str  # reassignment at 15.0 s | attempt 2 | push 4 | message ota 3 | all
     what: str
     model: Any
     live: Any
@@ -37,6 +37,11 @@ class Row:
     at_s: float  # when, for the first record at which the two part
     model_to: float | None = None
     allowed_s: float | None = None  # of a timing: what it may differ by
+    comparable: bool = True
+
+
+#: Purposes of attempts. The first of them that a strategy has is its channel, whose attempts are called just so.
+PURPOSES = ("mqtt", "heartbeat", "push", "poll", "post", "download")
 
 
 def compare_runs(model: Mapping[str, pl.DataFrame], live: Mapping[str, pl.DataFrame], tolerance: Tolerance) -> list[Row]:
@@ -76,34 +81,54 @@ def timing(
     return Row(strategy, where, what, model, live, difference, abs(difference) <= allowed_s, at_s, allowed_s=allowed_s)
 
 
+def attempts_by_name(connections: pl.DataFrame, channel: str) -> dict[str, dict[str, Any]]:
+    """Rows of one strategy's connections by the names that they have here: attempt 0, push 3; each purpose counted from 0."""
+    begun = connections.with_columns(pl.coalesce("asked_s", "started_s").alias("asked_s")).sort("asked_s", "attempt")
+    found: dict[str, dict[str, Any]] = {}
+    counted: dict[str, int] = {}
+    for row in begun.to_dicts():
+        number = counted[row["purpose"]] = counted.get(row["purpose"], -1) + 1
+        found[f"{'attempt' if row['purpose'] == channel else row['purpose']} {number}"] = row
+    return found
+
+
+def channel_of_attempts(*connections: pl.DataFrame) -> str:
+    """The purpose of the attempts that make a strategy's channel, "" where there are none."""
+    there = {purpose for frame in connections for purpose in frame["purpose"].unique()}
+    return next((purpose for purpose in PURPOSES if purpose in there), "")
+
+
 def _connections(strategy: str, model: pl.DataFrame, live: pl.DataFrame, tolerance: Tolerance) -> list[Row]:
-    """Attempts of the strategy's first channel in their order: when, why, with what outcome, session present."""
+    """Attempts of each purpose in their order: how many, when, with what outcome; of the channel also why, and the session."""
     rows = []
-    purpose = "mqtt" if (live["purpose"] == "mqtt").any() or (model["purpose"] == "mqtt").any() else "heartbeat"
-    mine = model.filter(pl.col("purpose") == purpose).sort("asked_s").to_dicts()
-    theirs = live.filter(pl.col("purpose") == purpose).sort("asked_s").to_dicts()
-    rows.append(
-        Row(
-            strategy,
-            "all",
-            f"attempts ({purpose})",
-            len(mine),
-            len(theirs),
-            float(len(theirs) - len(mine)),
-            len(mine) == len(theirs),
-            math.inf,
+    channel = channel_of_attempts(model, live)
+    sides = [attempts_by_name(frame, channel) for frame in (model, live)]
+    for purpose in PURPOSES:
+        mine, theirs = ([name for name, row in side.items() if row["purpose"] == purpose] for side in sides)
+        if not mine and not theirs:
+            continue
+        difference = len(theirs) - len(mine)
+        rows.append(
+            Row(strategy, "all", f"attempts ({purpose})", len(mine), len(theirs), float(difference), not difference, math.inf)
         )
-    )
-    before = 0.0
-    for number, (a, b) in enumerate(zip(mine, theirs, strict=False)):
-        where = f"attempt {number}"
-        at = a["asked_s"]
-        rows.append(timing(strategy, where, "asked", at, b["asked_s"], at, tolerance, at - before))
-        rows.append(timing(strategy, where, "ready", a["ready_s"], b["ready_s"], at, tolerance, (a["ready_s"] or at) - at))
-        for what in ("trigger", "outcome", "session_present"):
-            rows.append(Row(strategy, where, what, a[what], b[what], None, a[what] == b[what], at))
-        before = a["noticed_s"] or at
+        before = 0.0
+        for name in (name for name in mine if name in sides[1]):
+            a, b = sides[0][name], sides[1][name]
+            at = a["asked_s"]
+            rows.append(timing(strategy, name, "asked", at, b["asked_s"], at, tolerance, at - before))
+            rows.append(timing(strategy, name, "ready", a["ready_s"], b["ready_s"], at, tolerance, (a["ready_s"] or at) - at))
+            if purpose == channel:
+                told = [(what, a[what], b[what]) for what in ("trigger", "outcome", "session_present")]
+            else:
+                told = [("outcome", _end(a), _end(b))]
+            rows += [Row(strategy, name, what, one, other, None, one == other, at) for what, one, other in told]
+            before = a["noticed_s"] or at
     return rows
+
+
+def _end(attempt: Mapping[str, Any]) -> str:
+    """How an exchange ended: ready | open | failed (timed_out)."""
+    return f"failed ({attempt['reason']})" if attempt["outcome"] == "failed" else str(attempt["outcome"])
 
 
 def _disruptions(
@@ -212,36 +237,6 @@ def _flags(trace: pl.DataFrame) -> dict[int, tuple[float, str]]:
         first_s, before = found.get(message, (time_s, ""))
         found[message] = (first_s, f"{before} {int(detail.endswith(' dup'))}".strip())
     return found
-
-
-def contained(members: Sequence[Sequence[Row]]) -> list[Row]:
-    """Rows of several model runs against one live run, as one: the live value has to lie in the model's interval or set.
-
-    `members`: the rows of `compare_runs` for each. A quantity that only some of them have is compared with those.
-    """
-    groups: dict[tuple[str, str, str], list[Row]] = {}
-    for rows in members:
-        for row in rows:
-            groups.setdefault((row.strategy, row.where, row.what), []).append(row)
-    return [_as_one(group) for group in groups.values()]
-
-
-def _as_one(group: list[Row]) -> Row:
-    first = group[0]
-    values = {row.model for row in group}
-    if len(values) == 1:
-        return next((row for row in group if row.agrees), first)
-    agrees = any(row.agrees for row in group)
-    numbers = [value for value in values if isinstance(value, float)]
-    if len(numbers) < len(values):
-        said = " or ".join(sorted("-" if value is None else str(value) for value in values))
-        return replace(first, model=said, agrees=agrees, difference=None)
-    low, high = min(numbers), max(numbers)
-    off: float | None = None
-    if isinstance(first.live, float):
-        off = first.live - min(max(first.live, low), high)
-        agrees = agrees or off == 0.0
-    return replace(first, model=low, model_to=high, difference=off, agrees=agrees)
 
 
 def _fate(fate: tuple[Any, Any]) -> str:

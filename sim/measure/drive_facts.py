@@ -37,9 +37,11 @@ def drive_facts(run: Run) -> dict[str, Any]:
     range; `access` and `presets` as in the manifest.
     """
     who = ["replication", "vehicle"]
-    drives = run.vehicles.select(*who, pl.col("end_s").alias("drive_end_s")).unique(who).sort(who)
-    n = max(drives.height, 1)
     ways = run.timeline.sort(*who, "start_s").partition_by(who, as_dict=True)
+    drives = run.vehicles.select(*who, pl.col("end_s").alias("drive_end_s")).unique(who).sort(who)
+    # of a fleet the timelines of a few vehicles are kept
+    drives = drives.join(run.timeline.select(who).unique(), on=who, how="semi", maintain_order="left")
+    n = max(drives.height, 1)
     lengths: list[float] = []
     lossy: list[float] = []
     for replication, vehicle, end_s in drives.iter_rows():

@@ -12,6 +12,8 @@ _WHAT = {
     "coverage_gap": "coverage ended",
     "log_gap": "the drive log has a gap",
     "rebind": "the carrier's NAT forgot its mappings",
+    "nat_idle": "the carrier's NAT forgot the connection, which had been silent for too long",
+    "balancer_idle": "the balancer forgot the connection, which had been silent for too long",
     "detach": "the vehicle was detached from the network",
     "tower_outage": "a tower went out of service",
     "region_outage": "all towers of a gateway went out of service",

@@ -83,6 +83,35 @@ _OF_STRATEGY: dict[str, Metric] = {
 }
 
 
+_OF_FLEET: dict[str, Metric] = {
+    "fleet.cut_off": Metric("vehicles cut off by the fault that cut off most", "lower", "count", ("fleet", "cut_off")),
+    "fleet.not_back": Metric("of these, vehicles that did not come back in the run", "lower", "count", ("fleet", "not_back")),
+    "fleet.back_s.p50": Metric("time from the fault until half of them were back", "lower", "s", ("fleet", "back_s", "p50")),
+    "fleet.back_s.p95": Metric("time from the fault until 95 % of them were back", "lower", "s", ("fleet", "back_s", "p95")),
+    "fleet.back_s.max": Metric("time from the fault until all of them were back", "lower", "s", ("fleet", "back_s", "p100")),
+    "fleet.connections_per_s": Metric(
+        "most connections asked for in a second (SYNs at the nodes)", "lower", "count", ("fleet", "nodes", "connections_per_s")
+    ),
+    "fleet.handshakes_per_s": Metric(
+        "most TLS handshakes begun in a second", "lower", "count", ("fleet", "nodes", "handshakes_per_s")
+    ),
+    "fleet.queue": Metric("most connections that waited at a node", "lower", "count", ("fleet", "nodes", "queue")),
+    "fleet.cpu_share": Metric("highest CPU load of a node in a second", "lower", "share", ("fleet", "nodes", "cpu_share")),
+    "fleet.cpu_saturated_s": Metric(
+        "seconds in which the CPU of a node was full", "lower", "s", ("fleet", "nodes", "cpu_saturated_s")
+    ),
+    "fleet.admission_saturated_s": Metric(
+        "seconds in which a node admitted as many CONNECTs as it can", "lower", "s", ("fleet", "nodes", "admission_saturated_s")
+    ),
+    "fleet.cell_saturated_s": Metric("seconds in which a cell was full", "lower", "s", ("fleet", "nodes", "cell_saturated_s")),
+    "fleet.turned_away": Metric("CONNECTs that a node turned away", "lower", "count", ("fleet", "nodes", "turned_away")),
+    "fleet.dropped_syns": Metric("SYNs dropped at a full backlog", "lower", "count", ("fleet", "nodes", "dropped_syns")),
+    "fleet.bytes_per_vehicle": Metric(
+        "IP bytes both ways of a vehicle, without the probes", "lower", "bytes", ("fleet", "bytes_per_vehicle")
+    ),
+}
+
+
 def _catalog() -> dict[str, Metric]:
     metrics: dict[str, Metric] = {}
     for kind in ("all", *KINDS):
@@ -90,7 +119,7 @@ def _catalog() -> dict[str, Metric]:
         for name, (doc, better, unit) in _OF_KIND.items():
             text = f"{doc} (all workloads)" if kind == "all" else f"{doc} ({kind})"
             metrics[f"{kind}.{name}"] = Metric(text, better, unit, (*base, *name.split(".")))
-    metrics |= _OF_UPDATE | _OF_STRATEGY
+    metrics |= _OF_UPDATE | _OF_STRATEGY | _OF_FLEET
     for purpose, doc in PURPOSES.items():
         metrics[f"bytes.{purpose}"] = Metric(f"IP bytes both ways: {doc}", "lower", "bytes", ("bytes", purpose))
     return metrics

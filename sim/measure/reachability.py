@@ -6,12 +6,11 @@ could have reached the vehicle.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
-from sim.measure.stats import mean_interval
+from sim.measure.stats import CONFIDENCE, share_interval
 
 
 def answered(messages: pl.DataFrame, within_s: float) -> tuple[int, int]:
@@ -27,22 +26,23 @@ def share(messages: pl.DataFrame, within_s: float) -> float | None:
     return good / n if n else None
 
 
-def reachability(messages: pl.DataFrame, per_drive: Sequence[float | None], within_s: float, seed: int) -> dict[str, Any]:
+def reachability(messages: pl.DataFrame, within_s: float, seed: int) -> dict[str, Any]:
     """Share over all drives with its interval: `share`, `n` probes, `answered`, `low`, `high`, `note`.
 
-    `per_drive` are the shares of the drives, of which the interval is bootstrapped. Where no probe failed (or none was
-    answered) nothing varied and the bound is that of the rule of three: no event in n means at most 3/n with 95 %
-    confidence (Hanley & Lippman-Hand 1983). It takes the probes as independent.
+    The interval is bootstrapped over drives, each with all its probes. Where none failed (or none was answered) nothing varied,
+    and the bound is exact: what did not happen in n independent trials has a probability of at most 1 - 0.05^(1/n) with 95 %
+    confidence, 3/n for large n (Hanley & Lippman-Hand 1983).
     """
     good, n = answered(messages, within_s)
     if n == 0:
         return {"share": None, "n": 0, "answered": 0, "low": None, "high": None, "note": "no probes"}
-    bound = min(3.0 / n, 1.0)
+    bound = 1.0 - (1.0 - CONFIDENCE) ** (1.0 / n)
     if good == n:
         low, high, note = 1.0 - bound, 1.0, f"no probe of {n} failed: unreachable for at most {bound:.2%} of the time"
     elif good == 0:
         low, high, note = 0.0, bound, f"no probe of {n} was answered: reachable for at most {bound:.2%} of the time"
     else:
-        interval = mean_interval(per_drive, seed)
+        drives = [answered(part, within_s) for part in messages.partition_by("replication", maintain_order=True)]
+        interval = share_interval([drive for drive in drives if drive[1]], seed)
         low, high, note = interval.low, interval.high, interval.note  # type: ignore[assignment]
     return {"share": good / n, "n": n, "answered": good, "low": low, "high": high, "note": note}

@@ -3,6 +3,7 @@
 An episode starts
 - with every reassignment, at the end of the old address;
 - with every rebind of the NAT, which cuts what is connected;
+- when a NAT or a balancer forgets the vehicle's connection because nothing has been sent over it (`idle_ends`);
 - with every crash or upgrade of a broker's node, and every change of the balancer, that ends the vehicle's connection;
 - with every other disruption that loses packets for more than a second (TCP's retransmission hides shorter ones).
 None starts while the vehicle is parked, and parking cuts one short (`cut`): how long the rest would have taken depends on
@@ -16,7 +17,7 @@ reported apart: it measures the backlog, not the reconnection.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,7 @@ from sim.measure.attempt_history import Attempt, History
 from sim.measure.delivery import WORKLOAD_KINDS
 from sim.measure.drive_path import Event
 from sim.measure.episode_labels import LABELS, Span, durations, label_spans
+from sim.measure.idle_ends import IDLE_KINDS
 from sim.measure.stats import rank_quantile
 from sim.parking import is_parked
 
@@ -71,7 +73,7 @@ class Episode:
 
 def starts_episode(event: Event) -> bool:
     """Whether a disruption is, or may be, the death of a path; see `_cuts` for those that are not for everybody."""
-    sure = event.kind in ("reassignment", "rebind", *CUTTING_KINDS)
+    sure = event.kind in ("reassignment", "rebind", *IDLE_KINDS, *CUTTING_KINDS)
     return sure or (event.kind in LOSSY_KINDS and event.end_s - event.start_s > HIDDEN_S)
 
 
@@ -188,6 +190,17 @@ def recovery(episodes: Sequence[Episode]) -> dict[str, Any]:
             "p95": rank_quantile(catch_up, 95),
             "max": float(catch_up[-1]) if len(catch_up) else None,
         },
+    }
+
+
+def mean_of_drives(drives: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """`mean` and `phases` of a recovery as means of the drives' own, from what `recovery` says of each: a drive counts as one."""
+    known = [numbers for numbers in drives if numbers["n"]]
+    if not known:
+        return {"mean": None, "phases": {}}
+    return {
+        "mean": math.fsum(numbers["mean"] for numbers in known) / len(known),
+        "phases": {label: math.fsum(numbers["phases"][label] for numbers in known) / len(known) for label in LABELS},
     }
 
 

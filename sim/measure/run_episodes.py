@@ -10,8 +10,9 @@ import polars as pl
 from sim.measure.arrivals import Arrivals
 from sim.measure.attempt_history import History, attempts_of, channel_of
 from sim.measure.drive_path import DrivePath, Event
+from sim.measure.idle_ends import idle_ends, idle_kind
 from sim.measure.recovery import Episode, episodes_of
-from sim.parking import Parked, spans_of
+from sim.parking import Parked, is_parked, spans_of
 from sim.record.read import Run
 
 Drive = tuple[int, int]  # replication, vehicle
@@ -25,13 +26,17 @@ CLOSED_ACCESS = ("cgnat",)
 def run_episodes(run: Run) -> dict[str, list[Episode]]:
     """Strategy -> its episodes, by (replication, vehicle, start). Strategies in the manifest's order.
 
-    The manifest must say `strategies` (name, use) and may say `access`.
+    The manifest must say `strategies` (name, use) and may say `access`. Of a fleet there are none: sim.measure.fleet says what it
+    met.
     """
+    if run.manifest.get("fleet") is not None:
+        return {str(entry["name"]): [] for entry in run.manifest["strategies"]}  # timelines of a few vehicles are kept
     timelines = _by_drive(run.timeline, "start_s")
     parked = {drive: parked_spans(rows) for drive, rows in timelines.items()}
     paths = {drive: DrivePath(rows) for drive, rows in timelines.items()}
     events = {drive: _events(rows) for drive, rows in _by_drive(run.disruptions, "start_s").items()}
     inbound = run.manifest.get("access") not in CLOSED_ACCESS
+    forgets = idle_kind(run.manifest)
     found: dict[str, list[Episode]] = {}
     for entry in run.manifest["strategies"]:
         name = str(entry["name"])
@@ -50,8 +55,28 @@ def run_episodes(run: Run) -> dict[str, list[Episode]]:
             history = History(
                 channel, attempts_here, paths[drive], float(horizon_s), inbound, Arrivals(mine_here), rebinds_s, parked[drive]
             )
-            found[name] += episodes_of(history, happened, mine_here, replication, vehicle)
+            idle = idle_ends(forgets, attempts_here, paths[drive], happened)
+            found[name] += episodes_of(history, [*happened, *idle], mine_here, replication, vehicle)
     return found
+
+
+def forgotten(run: Run) -> dict[str, tuple[int, int]]:
+    """Strategy -> how often a NAT or a balancer forgot its silent connection, in all and while parked: then no episode begins."""
+    kind = idle_kind(run.manifest)
+    found: dict[str, tuple[int, int]] = {}
+    if not kind:
+        return found
+    timelines, happened = _by_drive(run.timeline, "start_s"), _by_drive(run.disruptions, "start_s")
+    died = run.connections.filter((pl.col("purpose") == "mqtt") & pl.col("path_end_s").is_not_null())
+    for (drive_number, vehicle), timeline in timelines.items():
+        path, parked = DrivePath(timeline), parked_spans(timeline)
+        events = _events(happened.get((drive_number, vehicle), run.disruptions.clear()))
+        here = died.filter((pl.col("replication") == drive_number) & (pl.col("vehicle") == vehicle))
+        for (name,), rows in here.partition_by("strategy", as_dict=True).items():
+            ends = idle_ends(kind, attempts_of(rows), path, events)
+            before = found.get(str(name), (0, 0))
+            found[str(name)] = (before[0] + len(ends), before[1] + sum(is_parked(parked, end.start_s) for end in ends))
+    return {name: counts for name, counts in found.items() if counts[0]}
 
 
 def parked_spans(timeline: pl.DataFrame) -> Parked:

@@ -31,11 +31,13 @@ def session_spans(
     timeline: pl.DataFrame,
     presets: Sequence[Mapping[str, Any]],
     settings: Mapping[str, Any],
+    old_path: str = "black_hole",
 ) -> list[SessionSpan]:
     """Spans in which the session kept downlink messages from the vehicle, of one vehicle in one drive under one strategy.
 
     From the broker's own states where it is ours; of a real one from the connections, as sim.measure.broker_view infers it.
-    `presets` are the manifest's, `settings` the strategy's; without the broker's behaviour among them nothing is known.
+    `presets` are the manifest's, `settings` the strategy's, `old_path` the network's; without
+    the broker's behaviour among them nothing is known.
     """
     behaviour: Mapping[str, Any] = presets[0].get("behaviour", {}) if presets else {}
     if not behaviour or "keep_alive_s" not in settings:
@@ -45,7 +47,7 @@ def session_spans(
     if entered.height:
         return _from_states(list(entered.select("time_s", "state").iter_rows()), behaviour, settings, name)
     outages = DrivePath(timeline).unusable_spans(0.0, math.inf) if timeline.height else []
-    sessions = sessions_of(connections, messages.sort("created_s").to_dicts(), behaviour, settings, outages)
+    sessions = sessions_of(connections, messages.sort("created_s").to_dicts(), behaviour, settings, outages, old_path)
     return [span for session in sessions for span in _from_session(session, name)]
 
 

@@ -110,6 +110,24 @@ def mean_interval(values: Sequence[float | None], seed: int, confidence: float =
     return Interval(mean, quantile(means, tail), quantile(means, 1.0 - tail), n)
 
 
+def share_interval(drives: Sequence[tuple[int, int]], seed: int) -> Interval:
+    """A share of all drives together, from (hits, trials) of each, with its interval: drives are resampled as they are."""
+    n = len(drives)
+    trials = sum(of for _, of in drives)
+    if not trials:
+        return Interval(None, None, None, 0, NO_DATA)
+    found = sum(hits for hits, _ in drives) / trials
+    if n == 1:
+        return Interval(found, None, None, 1, ONE_DRIVE)
+    if nothing_varies([hits / of for hits, of in drives]):
+        return Interval(found, None, None, n, NOTHING_VARIED)
+    hits, of = (np.array(column, dtype=np.int64) for column in zip(*drives, strict=True))
+    indices = resample_indices(seed, n)
+    shares = np.sort(hits[indices].sum(axis=0) / of[indices].sum(axis=0))
+    tail = (1.0 - CONFIDENCE) / 2.0
+    return Interval(found, quantile(shares, tail), quantile(shares, 1.0 - tail), n)
+
+
 def paired_difference(
     a: Sequence[float | None],
     b: Sequence[float | None],

@@ -15,18 +15,19 @@ from sim.measure.cost import DAYS_A_MONTH, HOURS_A_DAY, cost
 from sim.measure.delivery import WORKLOAD_KINDS, by_kind, check_ledger, overall, with_horizon
 from sim.measure.drive_facts import drive_facts
 from sim.measure.episode_words import episode_in_words
+from sim.measure.fleet import MIX, faults_of, fleet_numbers
 from sim.measure.metrics_catalog import METRICS, metric, per_drive
 from sim.measure.multiple import holm
 from sim.measure.objectives import bound_in_words, judge
 from sim.measure.pooled import pooled_quantile
 from sim.measure.reachability import reachability, share
-from sim.measure.recovery import Episode, recovery, worst
+from sim.measure.recovery import Episode, mean_of_drives, recovery, worst
 from sim.measure.run_episodes import run_episodes
 from sim.measure.stats import CONFIDENCE, RESAMPLES, mean_interval, paired_difference
 from sim.measure.support import run_warnings
 from sim.measure.update import image_bytes, update
 from sim.record.causes import KINDS
-from sim.record.read import Run
+from sim.record.read import Run, table_schema
 
 #: What strategies are compared by; the first three are the primary ones (undelivered messages count in each).
 COMPARED = (
@@ -36,6 +37,18 @@ COMPARED = (
     "reachability",
     "bytes.total",
     "recovery_s.mean",
+)
+
+
+#: What strategies are compared by where a fleet meets at the broker.
+COMPARED_FLEET = (
+    "all.delivered_within_10s",
+    "all.delivered_within_60s",
+    "all.latency_s.mean_capped",
+    "fleet.back_s.p50",
+    "fleet.back_s.p95",
+    "fleet.handshakes_per_s",
+    "fleet.bytes_per_vehicle",
 )
 
 
@@ -77,7 +90,8 @@ def metrics(run: Run, episodes: Mapping[str, Sequence[Episode]] | None = None) -
     """The content of metrics.json; JSON-safe, null for "beyond the horizon" and for "no data" (then nothing was created).
 
     Under `strategies.<name>` counts, bytes and radio time are sums over the drives and quantiles are over all their messages;
-    under `intervals` every metric is a mean of the drives' values with its 95 % interval. `episodes` may be handed in where
+    under `intervals` every metric is a mean of the drives' values with its 95 % interval, and so are `mean` and `phases` of a
+    recovery wherever they stand; reachability is the share of all probes. `episodes` may be handed in where
     the caller has them (`run_episodes(run)`). Raises LedgerError where the records contradict themselves.
     """
     manifest = run.manifest
@@ -87,6 +101,7 @@ def metrics(run: Run, episodes: Mapping[str, Sequence[Episode]] | None = None) -
     kinds = [kind for kind in KINDS if (messages["kind"] == kind).any()]
     within_s = float((manifest.get("workload", {}).get("probes") or {}).get("within_s", 10.0))
     image = image_bytes(manifest)
+    fleet = manifest.get("fleet")
     if episodes is None:
         episodes = run_episodes(run)
 
@@ -103,19 +118,30 @@ def metrics(run: Run, episodes: Mapping[str, Sequence[Episode]] | None = None) -
             episodes[name],
         )
         drives = [records.of_drive(number).numbers(kinds, within_s, image) for number in range(int(manifest["replications"]))]
+        if fleet is not None:
+            for number, drive in enumerate(drives):
+                drive["fleet"] = fleet_of_drive(run, records.of_drive(number), name, number)
         vectors[name] = {metric_name: per_drive(drives, metric_name) for metric_name in METRICS}
+        numbers = records.numbers(kinds, within_s, image)
+        numbers["recovery_s"] |= mean_of_drives([drive["recovery_s"] for drive in drives])
+        reached = reachability(records.messages, within_s, seed)
+        intervals = _intervals(vectors[name], seed)
+        if reached["n"]:  # the share of all probes, as it stands beside their count
+            intervals["reachability"] |= {"mean": reached["share"], **{key: reached[key] for key in ("low", "high", "note")}}
         pooled[name] = {
             "use": entry["use"],
             "baseline": bool(entry.get("baseline", False)),
-            **records.numbers(kinds, within_s, image),
-            "reachability": reachability(records.messages, vectors[name]["reachability"], within_s, seed),
+            **numbers,
+            "reachability": reached,
             "worst_episode": _worst(records.episodes),
-            "intervals": _intervals(vectors[name], seed),
+            "intervals": intervals,
             "pooled_intervals": _pooled_intervals(records, int(manifest["replications"]), seed),
         }
-    comparisons = _comparisons(pooled, vectors, seed)
+        if fleet is not None:
+            pooled[name]["fleets"] = [drive["fleet"] for drive in drives]
+    comparisons = _comparisons(pooled, vectors, seed, COMPARED if fleet is None else COMPARED_FLEET)
     objectives = [_objective(objective, vectors, seed) for objective in manifest.get("objectives", [])]
-    content = {
+    content: dict[str, Any] = {
         "scenario": manifest["scenario"],
         "run_id": manifest["run_id"],
         "seed": seed,
@@ -134,8 +160,23 @@ def metrics(run: Run, episodes: Mapping[str, Sequence[Episode]] | None = None) -
             "probe_within_s": within_s,
         },
     }
+    if fleet is not None:
+        content["fleet"] = {key: fleet[key] for key in ("vehicles", "simulated", "scale")}
     safe: dict[str, Any] = json_safe(content)
     return safe
+
+
+def fleet_of_drive(run: Run, records: StrategyRecords, strategy: str, replication: int) -> Mapping[str, Any]:
+    """What the fleet met in one replication; vehicles of a mix have the broker's load in common."""
+    scale = float(run.manifest["fleet"]["scale"])
+    faults = faults_of(run.disruptions, replication)
+    load = run.table("load") if run.has("load") else pl.DataFrame(schema=table_schema("load"))
+    mine = load.filter((pl.col("replication") == replication) & pl.col("strategy").is_in([strategy, MIX]))
+    nodes = run.manifest["settings"]["server"]["nodes"]
+    found = fleet_numbers(records.connections, records.vehicles, faults, mine, nodes, scale)
+    n = records.vehicles.height
+    sent = records.traffic.filter(pl.col("purpose") != "probe")["bytes"].sum()
+    return found | {"vehicles": n / scale, "bytes_per_vehicle": sent / n if n else None}
 
 
 def json_safe(content: Any) -> Any:
@@ -191,7 +232,10 @@ def _pooled_intervals(records: StrategyRecords, drives: int, seed: int) -> dict[
 
 
 def _comparisons(
-    pooled: Mapping[str, Mapping[str, Any]], vectors: Mapping[str, Mapping[str, Sequence[float | None]]], seed: int
+    pooled: Mapping[str, Mapping[str, Any]],
+    vectors: Mapping[str, Mapping[str, Sequence[float | None]]],
+    seed: int,
+    names: Sequence[str],
 ) -> list[dict[str, Any]]:
     """Every strategy (a) against the first that is no baseline (b), drive by drive: difference a - b, verdict about a.
 
@@ -203,7 +247,7 @@ def _comparisons(
     reference = next((name for name, numbers in pooled.items() if not numbers["baseline"]), next(iter(pooled)))
     rows: list[dict[str, Any]] = []
     for name in pooled:
-        for compared in COMPARED if name != reference else ():
+        for compared in names if name != reference else ():
             result = paired_difference(vectors[name][compared], vectors[reference][compared], metric(compared).better, seed)
             interval = result.interval
             if interval.n:

@@ -1,22 +1,29 @@
 """A validation read from its folder: the model's records, those of the live runs or the field log, and the rows of both.
 
 The folder is that of a live run, or of a field log. `model/` in it is a run folder of the model's own, with a replication for
-each member of the ensemble: the same drive, the phase of the broker's tick another. validation.json names the live runs that
+each member of the ensemble: the same drive, the phase of the broker's tick another, the link's changes a little earlier or
+not. validation.json names the live runs that
 were held against the same model; their folders lie side by side.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 import polars as pl
 
-from sim.measure.agreement import Row, compare_runs, contained
+from sim.measure.agreement import Row, compare_runs
+from sim.measure.drive_path import DrivePath, Event
+from sim.measure.ensemble import coherent, contained, neighbours
 from sim.measure.field_log import FieldLogError, LogEvent, compare_field_log, read_field_log
+from sim.measure.lateness import lateness_of, overloaded
+from sim.measure.recovery import starts_episode
+from sim.measure.tcp_timers import without_timers
 from sim.measure.tolerance import Tolerance
 from sim.record.read import Run, RunFolderError, read_run
 
@@ -38,8 +45,14 @@ class Comparison:
     events: tuple[LogEvent, ...] = ()  # of a field log
 
     @property
+    def compared(self) -> int:
+        """How many values were compared."""
+        return sum(row.comparable for row in self.rows)
+
+    @property
     def agrees(self) -> bool:
-        return all(row.agrees for row in self.rows)
+        """Whether something was compared, and nothing parts."""
+        return self.compared > 0 and all(row.agrees for row in self.rows)
 
 
 @dataclass(frozen=True)
@@ -70,6 +83,16 @@ class Validation:
     @property
     def agrees(self) -> bool:
         return all(comparison.agrees for comparison in self.comparisons)
+
+    @property
+    def compared(self) -> int:
+        """How many values were compared."""
+        return sum(row.comparable for row in self.rows)
+
+    @property
+    def overloaded(self) -> bool:
+        """Whether a live run was made on a machine too busy for its timings to say anything."""
+        return any(overloaded(lateness_of(one.run.manifest), self.tolerance) for one in self.comparisons)
 
     @property
     def run_dir(self) -> Path:
@@ -123,10 +146,46 @@ def read_validation(folder: Path) -> Validation:
         run = first if beside is folder else read_run(beside)
         live = {name: run.table(name) for name in _COMPARED}
         each = [compare_runs(one, live, tolerance) for one in tables]
-        comparisons.append(Comparison(run, beside, tuple(contained(each))))
+        if run.manifest.get("link") == "loopback":
+            each = _comparable(model, tables, each)
+        together = coherent(each, neighbours(*_shape(model)), _episodes(tables[0]["disruptions"]))
+        comparisons.append(Comparison(run, beside, (*contained(each), *together)))
         for number, of_member in enumerate(each):
             compared[number] += of_member
     return Validation(model, tuple(comparisons), tolerance, _nearest(compared), tuple(missing))
+
+
+def _shape(model: Run) -> tuple[int, int]:
+    """How many phases of the tick, and how many edges, the members are of."""
+    phases = max(len(model.manifest.get("tick_phases") or ()), 1)
+    return phases, int(model.manifest["replications"]) // phases
+
+
+def _episodes(disruptions: pl.DataFrame) -> dict[float, str]:
+    """Beginning -> name of what begins a recovery episode, as `compare_runs` has it."""
+    columns = ("kind", "start_s", "end_s", "before", "after")
+    events = [Event(*row) for row in disruptions.sort("start_s").select(columns).iter_rows()]
+    return {event.start_s: f"{event.kind} at {event.start_s:.1f} s" for event in events if starts_episode(event)}
+
+
+def _comparable(model: Run, tables: Sequence[Tables], compared: Sequence[Sequence[Row]]) -> list[list[Row]]:
+    """What rests on a timer of TCP in any of the model's runs is comparable in none."""
+    found = [list(rows) for rows in compared]
+    for number, of_member in enumerate(tables):
+        timeline = model.timeline.filter(pl.col("replication") == number).sort("start_s")
+        outages = DrivePath(timeline).unusable_spans(0.0, math.inf)
+        for strategy in of_member["messages"]["strategy"].unique(maintain_order=True).to_list():
+            mine = pl.col("strategy") == strategy
+            picked = (of_member["connections"].filter(mine), of_member["messages"].filter(mine))
+            found[number] = without_timers(found[number], strategy, *picked, outages)
+    not_comparable = {(row.strategy, row.where, row.what) for rows in found for row in rows if not row.comparable}
+    return [
+        [
+            replace(row, comparable=False, agrees=True) if (row.strategy, row.where, row.what) in not_comparable else row
+            for row in rows
+        ]
+        for rows in found
+    ]
 
 
 def _nearest(compared: Sequence[Sequence[Row]]) -> dict[str, int]:

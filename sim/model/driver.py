@@ -12,6 +12,9 @@ Laws (tests/model/test_driver.py holds each):
 Run-ahead (folding): an input that comes before anything else this vehicle waits for (deadline, change, creation, other
 input, end of run) and touches nothing shared is handled at once, with its own later `now`. Else it is a SimPy event.
 `fold=False` makes every input an event of its own: the oracle, with equal records.
+
+Vehicles of a fleet that share the broker's nodes stand in one environment. What reaches a node (`SHARED` and above) is
+handled in the order of the fleet's clock: a vehicle runs ahead up to its next such item and goes on when SimPy has come there.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ from sim.machine import (
     NameResolved,
     Note,
     OpenTransport,
+    Packet,
     PacketReceived,
     ResolveName,
     SendPacket,
@@ -48,57 +52,79 @@ from sim.machine import (
     WriteResumed,
     hosted,
 )
+from sim.model.agenda import (
+    ACCEPTED,
+    ADDRESS_CHANGED,
+    AT_SERVER,
+    AT_VEHICLE,
+    CHANGE,
+    CONNECT_AT_NODE,
+    CREATION,
+    DEADLINE,
+    IGNITION_CHANGED,
+    IN_CELL,
+    INPUT,
+    LOST,
+    NAMED,
+    OPENED,
+    PACKET_AT_NODE,
+    RANKS,
+    SERVER_CHANGED,
+    SHARED,
+    TOLD,
+    WRITE_BLOCKED,
+    WRITE_RESUMED,
+    Item,
+    Wake,
+)  # fmt: skip
 from sim.model.link import Flow
-from sim.model.network import Network, Transport
+from sim.model.network import Network
+from sim.model.transport import Attempt, Opening, Transport
 from sim.protocols.http import BodyPart, HTTPRequest, HTTPResponse
 from sim.record.journal import SERVER, VEHICLE, Journal
 from sim.record.recorder import Recorder
 from sim.server.timeline import Change
-
-# order of equal times
-_CHANGE: Final = 0
-_INPUT: Final = 1
-_CREATION: Final = 2
-_DEADLINE: Final = 3
-
-# what may be posted: see _OCCURRENCES
-_AT_VEHICLE: Final = 0
-_AT_SERVER: Final = 1
-_NAMED: Final = 2
-_OPENED: Final = 3
-_ACCEPTED: Final = 4
-_LOST: Final = 5
-_WRITE_BLOCKED: Final = 6
-_WRITE_RESUMED: Final = 7
-_ADDRESS_CHANGED: Final = 8
-_SERVER_CHANGED: Final = 9
-_IGNITION_CHANGED: Final = 10
-
-Item = tuple[Any, ...]  # (instant, order, serial, what, a, b): something posted
-
-
-class Wake:
-    """A light event: what `Environment.step` reads of an event and no more (SimPy 4.1; a test pins it)."""
-
-    __slots__ = ("a", "at", "b", "callbacks", "what")
-    _ok = True
-
-    def __init__(self, callbacks: Any, at: float, what: int = -1, a: Any = None, b: Any = None) -> None:
-        self.callbacks = callbacks
-        self.at = at
-        self.what = what
-        self.a = a
-        self.b = b
 
 
 class Driver:
     """One vehicle: its machine, the backend's, the broker's, and the network between them."""
 
     __slots__ = (
-        "_agenda", "_armed", "_by_id", "_created_s", "_creations", "_env", "_fold", "_folded", "_horizon_s",
-        "_item_callbacks", "_journal", "_listeners", "_machines", "_next_accepted_id", "_next_creation", "_serial", "_server",
-        "_server_changes", "_server_due_s", "_slot_a", "_slot_at", "_slot_b", "_slot_serial", "_slot_what", "_tracing",
-        "_vehicle", "_vehicle_due_s", "_vehicle_host", "_wake_callbacks", "events", "handled", "network",
+        "_agenda",
+        "_armed",
+        "_by_id",
+        "_created_s",
+        "_creations",
+        "_env",
+        "_fold",
+        "_folded",
+        "_horizon_s",
+        "_item_callbacks",
+        "_journal",
+        "_listeners",
+        "_machines",
+        "_next_accepted_id",
+        "_next_creation",
+        "_offset_s",
+        "_rank",
+        "_serial",
+        "_server",
+        "_server_changes",
+        "_server_due_s",
+        "_shares",
+        "_slot_a",
+        "_slot_at",
+        "_slot_b",
+        "_slot_serial",
+        "_slot_what",
+        "_tracing",
+        "_vehicle",
+        "_vehicle_due_s",
+        "_vehicle_host",
+        "_wake_callbacks",
+        "events",
+        "handled",
+        "network",
         "record",
     )  # fmt: skip
 
@@ -116,13 +142,19 @@ class Driver:
         horizon_s: float,
         fold: bool = True,
         server_changes: tuple[tuple[float, Change, int], ...] = (),
+        rank: int = 0,
     ) -> None:
         """`machines` = (vehicle, server). `creations` in the order of time.
+
+        `rank`: of the vehicle among those in its environment; at equal times the lower one goes first.
 
         `server_changes`: what the server's machine is told of the server side, in the order of time.
         `listeners`: each (address, port) at which the server listens; `vehicle_host`: the name in the vehicle's certificate.
         """
         self._env = env
+        self._rank = rank * RANKS
+        self._offset_s = network.offset_s
+        self._shares = network.packets_meet is not None or network.shares_cells
         self.network = network
         self._machines = machines
         self._vehicle = hosted(machines[VEHICLE])
@@ -152,8 +184,8 @@ class Driver:
         self._slot_b: Any = None
         self._serial = 0
         self._armed = NEVER
-        self._wake_callbacks = (self._wake,)
-        self._item_callbacks = (self._item,)
+        self._wake_callbacks: tuple[Callable[[Wake], None], ...] = (self._wake,)
+        self._item_callbacks: tuple[Callable[[Wake], None], ...] = (self._item,)
         self.events = 0  # SimPy events of this vehicle
         self.handled = 0  # inputs and deadlines handled
 
@@ -162,8 +194,8 @@ class Driver:
         self._post_change(self.network.link.address_changes(), start_s)
         for off_s, on_s in self.network.timeline.parked:
             # a drive that begins with a parking: the vehicle was connected before, and its session stands
-            self._post(max(off_s, start_s), _IGNITION_CHANGED, False, None, _CHANGE)
-            self._post(on_s, _IGNITION_CHANGED, True, None, _CHANGE)
+            self._post(max(off_s, start_s), IGNITION_CHANGED, False, None, CHANGE)
+            self._post(on_s, IGNITION_CHANGED, True, None, CHANGE)
         if self._server_changes:
             self._post_server_change(iter([each for each in self._server_changes if each[0] >= start_s]))
         self._vehicle_due_s = self._vehicle.next_deadline()
@@ -172,14 +204,14 @@ class Driver:
 
     # --- time ---------------------------------------------------------------------------------------------------------------
 
-    def _post(self, at: float, what: int, a: Any, b: Any, order: int = _INPUT) -> None:
+    def _post(self, at: float, what: int, a: Any, b: Any, order: int = INPUT) -> None:
         """Something will happen to this vehicle at `at`."""
         if at == NEVER:
             return
         self._serial += 1
         if not self._fold:
             self._schedule(at, order, Wake(self._item_callbacks, at, what, a, b))
-        elif self._folded and self._slot_at == NEVER and order == _INPUT:
+        elif self._folded and self._slot_at == NEVER and order == INPUT and what < SHARED:
             self._slot_at = at
             self._slot_serial = self._serial
             self._slot_what = what
@@ -191,7 +223,9 @@ class Driver:
     def _schedule(self, at: float, order: int, event: Wake) -> None:
         # env.schedule() adds a delay to now and so may miss `at` by a rounding; the queue takes exact times
         env: Any = self._env
-        heapq.heappush(env._queue, (at if at > env._now else env._now, order, next(env._eid), event))
+        self._serial += 1
+        at += self._offset_s
+        heapq.heappush(env._queue, (at if at > env._now else env._now, order, self._rank + self._serial, event))
 
     def _item(self, event: Wake) -> None:
         """SimPy: a posted item is due (unfolded)."""
@@ -202,9 +236,9 @@ class Driver:
     def _arm(self) -> None:
         """Law 2: arm only what is earlier than the wake-up armed."""
         at = min(self._vehicle_due_s, self._server_due_s)
-        order = _DEADLINE
+        order = DEADLINE
         if self._created_s <= at and self._created_s < NEVER:
-            at, order = self._created_s, _CREATION
+            at, order = self._created_s, CREATION
         if self._fold and self._agenda and self._agenda[0] < (at, order, 0):
             at, order = self._agenda[0][0], self._agenda[0][1]
         if at < self._armed and at <= self._horizon_s:
@@ -218,16 +252,16 @@ class Driver:
             return  # an earlier one was armed after it
         self._armed = NEVER
         if self._fold:
-            self._run_ahead()
+            self._run_ahead(event.at)
         else:
             self._next_due(event.at)
             self._arm()
 
-    def _run_ahead(self) -> None:
-        """Handle item after item of this vehicle in the order of law 6, to the end of the run.
+    def _run_ahead(self, reached_s: float) -> None:
+        """Handle item after item of this vehicle in the order of law 6, up to the next that touches something shared.
 
-        Nothing of an uncoupled vehicle touches anything shared, so its bound is the end of the run. The input posted last
-        mostly is the next one; it is kept in a slot and then costs no heap operation.
+        An uncoupled vehicle has none, its bound is the end of the run. SimPy's clock is at `reached_s`: what is due there
+        may touch it. The input posted last mostly is the next one; it is kept in a slot and then costs no heap operation.
         """
         agenda = self._agenda
         horizon_s = self._horizon_s
@@ -246,10 +280,14 @@ class Driver:
                 if at <= due_s and at <= horizon_s and at < first_s:
                     self._happen(at, self._slot_what, self._slot_a, self._slot_b)
                     continue
-                heapq.heappush(agenda, (at, _INPUT, self._slot_serial, self._slot_what, self._slot_a, self._slot_b))
+                heapq.heappush(agenda, (at, INPUT, self._slot_serial, self._slot_what, self._slot_a, self._slot_b))
             first_s = agenda[0][0] if agenda else NEVER
             if first_s <= due_s and agenda:
                 if first_s > horizon_s:
+                    break
+                if agenda[0][3] >= SHARED and first_s > reached_s:
+                    self._armed = first_s
+                    self._schedule(first_s, agenda[0][1], Wake(self._wake_callbacks, first_s))
                     break
                 item = heapq.heappop(agenda)
                 self._happen(item[0], item[3], item[4], item[5])
@@ -262,12 +300,14 @@ class Driver:
     def _happen(self, now: float, what: int, a: Any, b: Any) -> None:
         """Something that was posted happens."""
         self.handled += 1
-        if what == _AT_VEHICLE:
+        if what == AT_VEHICLE:
             self._at_vehicle(now, a, b)
-        elif what == _AT_SERVER:
+        elif what == AT_SERVER:
             self._at_server(now, a, b)
-        else:
+        elif what < SHARED:
             _OCCURRENCES[what](self, now, a, b)
+        else:
+            self._meet(now, what, a, b)
 
     def _next_due(self, at: float) -> None:
         """Handle one creation or one machine's deadline that is due at `at`, in the order of law 6."""
@@ -312,7 +352,7 @@ class Driver:
                 _ACTIONS[type(action)](self, side, now, action)
 
     def _send(self, side: int, now: float, action: SendPacket) -> None:
-        packet = action.packet
+        packet: Packet = action.packet
         if self._tracing:
             self._journal.trace_send(side, now, action)
         transport = self._by_id[side].get(action.transport)
@@ -320,19 +360,25 @@ class Driver:
             self._journal.lost(now, packet)
             return
         up = side == VEHICLE
-        part = False
-        if packet.message is not None or isinstance(packet, HTTPRequest | HTTPResponse):
-            self._journal.sent(side, now, packet)
-        else:
-            part = type(packet) is BodyPart
+        special = False
+        if packet.carried is not None:
+            special = self._journal.sent(side, now, packet)
+        elif isinstance(packet, (HTTPRequest, HTTPResponse)):
+            special = self._journal.sent(side, now, packet) or bool(packet.messages)
         arrival = self.network.send(transport, up, packet, now)
-        if part:
+        if isinstance(packet, BodyPart):
             on_air = packet.size_bytes if arrival < NEVER else max(0, packet.size_bytes - self.network.link.unsent_bytes)
-            self.network.book_again(self._journal.sent_part(now, packet, on_air))
+            self.network.book_part(self._journal.sent_part(now, packet, on_air))
+        elif special or (arrival == NEVER and packet.carried is not None):
+            self.network.book_messages(packet, up, lost=arrival == NEVER)
         if arrival == NEVER:
-            self._journal.lost(now, packet, self.network.link.unsent_bytes)
+            self._journal.lost(now, packet)
         else:
-            self._post(arrival, _AT_SERVER if up else _AT_VEHICLE, transport, packet)
+            what = AT_SERVER if up else AT_VEHICLE
+            if self._shares:
+                self._goes_through(arrival, what, transport, packet, now)
+            else:
+                self._post(arrival, what, transport, packet)
         flow = transport.up if up else transport.down
         if flow.watch:
             self._check_sender(side, transport, flow, now)
@@ -343,17 +389,17 @@ class Driver:
         end = side != VEHICLE
         if flow.sender_gone_s < NEVER and not transport.told_gone[end]:
             transport.told_gone[end] = True
-            self._post(flow.sender_gone_s, _LOST, (transport, end), "timed_out")
+            self._post(flow.sender_gone_s, LOST, (transport, end), "timed_out")
         reset = self.network.reset_by_path(transport, not end, now)
         if reset is not None and not transport.told_reset & (1 << end):
             transport.told_reset |= 1 << end
-            self._post(reset[0], _LOST, (transport, end), reset[1])
+            self._post(reset[0], LOST, (transport, end), reset[1])
         if not flow.blocked:
             resumes_s = self.network.buffer_full_until(flow, now)
             if resumes_s > now:
                 flow.blocked = True
-                self._post(now, _WRITE_BLOCKED, (transport, end), None)
-                self._post(resumes_s, _WRITE_RESUMED, (transport, end), flow)
+                self._post(now, WRITE_BLOCKED, (transport, end), None)
+                self._post(resumes_s, WRITE_RESUMED, (transport, end), flow)
 
     def _write_blocked(self, now: float, who: tuple[Transport, int], _b: Any) -> None:
         transport, end = who
@@ -389,7 +435,7 @@ class Driver:
             at = self.network.reset_reply(transport, other == 0, now)
             if at < NEVER:
                 transport.told_reset |= 1 << other
-                self._post(at, _LOST, (transport, other), "reset")
+                self._post(at, LOST, (transport, other), "reset")
 
     def _lost(self, now: float, who: tuple[Transport, int], reason: str) -> None:
         """One end is told that its transport is gone. An abandoned one is told nothing."""
@@ -399,9 +445,7 @@ class Driver:
         transport.open[end] = False
         side = SERVER if end else VEHICLE
         del self._by_id[side][transport.ids[end]]
-        unsent = self.network.release(transport, end == 0, now)
-        if unsent and end == 1 and transport.row.purpose == "download":
-            self.record.part_unsent(unsent)
+        self.network.release(transport, end == 0, now)
         self._end_row(transport, end, now, reason)
         self._input(side, now, TransportLost(transport.ids[end], reason))
 
@@ -428,24 +472,41 @@ class Driver:
         transport.open[end] = True
         self._by_id[side][action.transport] = transport
         if not end and address < 0:
-            self._post(now, _LOST, (transport, 0), "no_address")
+            self._post(now, LOST, (transport, 0), "no_address")
             return
+        known = (action.address, action.port) in self._listeners
         if end:
             opening = network.open_from_server(transport, action.address, action.peer, self._vehicle_host, now)
+        elif network.is_shared(transport):
+            transport.path_end_s = network.link.path_end(transport.address, now)
+            self._begin(network.begin(transport, known, row.attempt, now))
+            return
         else:
-            opening = network.open_from_vehicle(transport, (action.address, action.port) in self._listeners, row.attempt, now)
-        transport.path_end_s = min(network.link.path_end(transport.address, now), transport.mapping_end_s)
+            opening = network.open_from_vehicle(transport, known, row.attempt, now)
+        self._goes(transport, opening, now)
+
+    def _goes(self, transport: Transport, opening: Opening, now: float) -> None:
+        """How the opening of a transport goes is known."""
+        end, row = transport.opener, transport.row
+        transport.path_end_s = min(self.network.link.path_end(transport.address, now), transport.mapping_end_s)
         if opening.failed_s < NEVER:
-            self._post(opening.failed_s, _LOST, (transport, int(end)), opening.reason)
+            self._post(opening.failed_s, LOST, (transport, int(end)), opening.reason)
             row.tcp_s = opening.tcp_s if opening.tcp_s < NEVER else math.nan
             return
         row.tcp_s = opening.tcp_s  # taken back by _end_row where the opener gives up before
-        self._post(opening.opened_s, _OPENED, transport, opening.resumed)
-        self._post(opening.accepted_s, _ACCEPTED, transport, None)
-        self._post(opening.lost_s, _LOST, (transport, int(end)), "reset")
+        self._post(opening.opened_s, OPENED, transport, opening.resumed)
+        self._post(opening.accepted_s, ACCEPTED, transport, None)
+        self._post(opening.lost_s, LOST, (transport, int(end)), "reset")
         flow = transport.down if end else transport.up
         if flow.sender_gone_s < NEVER:
-            self._post(flow.sender_gone_s, _LOST, (transport, int(end)), "timed_out")
+            self._post(flow.sender_gone_s, LOST, (transport, int(end)), "timed_out")
+
+    # of a vehicle that shares something: see FleetDriver
+    def _goes_through(self, arrival: float, what: int, transport: Transport, packet: Any, now: float) -> None: ...
+
+    def _begin(self, attempt: Attempt) -> None: ...
+
+    def _meet(self, now: float, what: int, a: Any, b: Any) -> None: ...
 
     def _opened(self, now: float, transport: Transport, resumed: bool) -> None:
         end = transport.opener
@@ -467,7 +528,7 @@ class Driver:
         self._input(side, now, TransportAccepted(transport.ids[end], transport.port, peer, address, transport.node))
         if not transport.open[transport.opener]:
             # the opener gave up while its last flight was on the way; its RST is not far behind
-            self._post(now, _LOST, (transport, end), "reset")
+            self._post(now, LOST, (transport, end), "reset")
 
     def _close(self, side: int, now: float, action: CloseTransport) -> None:
         transport = self._by_id[side].pop(action.transport, None)
@@ -481,20 +542,20 @@ class Driver:
         else:
             told_s = self.network.close(transport, end == 0, now, abort=action.abort)
             if told_s < NEVER:
-                self._post(told_s, _LOST, (transport, 1 - end), "reset" if action.abort else "closed")
+                self._post(told_s, LOST, (transport, 1 - end), "reset" if action.abort else "closed")
             elif not transport.told_reset & (2 - end):
                 told_s = self.network.reset_by_closed_end(transport, end == 0, now)
                 transport.told_reset |= (2 - end) if told_s < NEVER else 0
-                self._post(told_s, _LOST, (transport, 1 - end), "reset")
+                self._post(told_s, LOST, (transport, 1 - end), "reset")
 
     def _resolve(self, side: int, now: float, action: ResolveName) -> None:
         if action.transport >= 0:
             self._journal.asked(side, action, self._address(now), now)
         at, address = self.network.resolve(action.name, now)
         if address:
-            self._post(at, _NAMED, side, NameResolved(action.name, address, action.transport))
+            self._post(at, NAMED, side, NameResolved(action.name, address, action.transport))
         else:
-            self._post(at, _NAMED, side, NameFailed(action.name, "timed_out" if at > now else "no_address", action.transport))
+            self._post(at, NAMED, side, NameFailed(action.name, "timed_out" if at > now else "no_address", action.transport))
 
     def _named(self, now: float, side: int, event: Any) -> None:
         self._input(side, now, event)
@@ -524,7 +585,7 @@ class Driver:
         """Only the next change of the address is posted; when it comes it posts the one after it."""
         for at, address in changes:
             name = self.network.timeline.addresses[address] if address >= 0 else None
-            self._post(max(at, not_before_s), _ADDRESS_CHANGED, name, changes, _CHANGE)
+            self._post(max(at, not_before_s), ADDRESS_CHANGED, name, changes, CHANGE)
             return
 
     def _address_changed(self, now: float, address: str | None, changes: Iterator[tuple[float, int]]) -> None:
@@ -537,7 +598,7 @@ class Driver:
     def _post_server_change(self, changes: Iterator[tuple[float, Change, int]]) -> None:
         """Only the next one is posted, as of the address."""
         for at, what, node in changes:
-            self._post(at, _SERVER_CHANGED, (what, node), changes, _CHANGE)
+            self._post(at, SERVER_CHANGED, (what, node), changes, CHANGE)
             return
 
     def _server_changed(self, now: float, change: tuple[Change, int], changes: Iterator[tuple[float, Change, int]]) -> None:
@@ -558,12 +619,12 @@ class Driver:
                     self._tell_vehicle(now, transport)
             self._input(SERVER, now, ServerChanged("node_failed", node, tuple(transport.ids[1] for transport in gone)))
         else:
-            self._input(SERVER, now, ServerChanged(_TOLD[what], node))
+            self._input(SERVER, now, ServerChanged(TOLD[what], node))
 
     def _tell_vehicle(self, now: float, transport: Transport) -> None:
         """The server's end has closed without its machine; the kernel sends FIN."""
         if transport.open[0]:
-            self._post(self.network.close(transport, False, now, abort=False), _LOST, (transport, 0), "closed")
+            self._post(self.network.close(transport, False, now, abort=False), LOST, (transport, 0), "closed")
 
     # --- the end --------------------------------------------------------------------------------------------------------
 
@@ -575,6 +636,10 @@ class Driver:
                 path_end_s = min(transport.path_end_s, self.network.idle_end(transport, self._horizon_s))
                 if transport.open[transport.opener] and path_end_s < self._horizon_s:
                     transport.row.path_end_s = path_end_s
+
+    def let_go(self) -> None:
+        """Drop what refers back to this object, so that the vehicle's memory is free at once and serves the next."""
+        self._wake_callbacks = self._item_callbacks = ()
 
     def forget_records(self) -> None:
         """Let go of all records and of what is still to be created, so that what is left can be measured."""
@@ -590,42 +655,36 @@ class Driver:
             if hasattr(machine, "held"):
                 kept += machine.held()
         for packet in self._on_the_way():
-            if packet.message is not None:
-                kept.append(packet.message)
-            elif isinstance(packet, HTTPRequest | HTTPResponse):
+            if packet.carried is not None:
+                kept.append(packet.carried)
+            elif isinstance(packet, (HTTPRequest, HTTPResponse)):
                 kept += packet.messages
         return kept
 
     def _on_the_way(self) -> list[Any]:
         """Packets that have not arrived at the end of the run; unfolded, they stand in SimPy's queue."""
-        arrivals = (_AT_VEHICLE, _AT_SERVER)
+        arrivals = (AT_VEHICLE, AT_SERVER, CONNECT_AT_NODE, PACKET_AT_NODE, IN_CELL)
         found = [item[5] for item in self._agenda if item[3] in arrivals]
         if not self._fold:
-            found += [event.b for *_, event in self._env._queue if isinstance(event, Wake) and event.what in arrivals]
+            mine: Any = self._item_callbacks
+            queue = [event for *_, event in self._env._queue if isinstance(event, Wake) and event.callbacks is mine]
+            found += [event.b for event in queue if event.what in arrivals]
         return found
 
 
-#: change of the server side -> what its machine is told
-_TOLD: Final[dict[Change, str]] = {
-    Change.SAVED: "sessions_saved",
-    Change.NODE_STARTED: "node_started",
-    Change.STORE_FAILED: "store_failed",
-    Change.STORE_RECOVERED: "store_recovered",
-}
-
 #: what was posted -> what happens then
 _OCCURRENCES: Final[dict[int, Callable[..., None]]] = {
-    _AT_VEHICLE: Driver._at_vehicle,
-    _AT_SERVER: Driver._at_server,
-    _NAMED: Driver._named,
-    _OPENED: Driver._opened,
-    _ACCEPTED: Driver._accepted,
-    _LOST: Driver._lost,
-    _WRITE_BLOCKED: Driver._write_blocked,
-    _WRITE_RESUMED: Driver._write_resumed,
-    _ADDRESS_CHANGED: Driver._address_changed,
-    _SERVER_CHANGED: Driver._server_changed,
-    _IGNITION_CHANGED: Driver._ignition_changed,
+    AT_VEHICLE: Driver._at_vehicle,
+    AT_SERVER: Driver._at_server,
+    NAMED: Driver._named,
+    OPENED: Driver._opened,
+    ACCEPTED: Driver._accepted,
+    LOST: Driver._lost,
+    WRITE_BLOCKED: Driver._write_blocked,
+    WRITE_RESUMED: Driver._write_resumed,
+    ADDRESS_CHANGED: Driver._address_changed,
+    SERVER_CHANGED: Driver._server_changed,
+    IGNITION_CHANGED: Driver._ignition_changed,
 }
 
 #: action type -> how the driver performs it

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -24,7 +24,8 @@ from sim.protocols.tcp_settings import TCP
 _UP: Final = int(LinkState.UP)
 _HELD: Final = int(LinkState.HELD)
 _NAN: Final = float("nan")
-_WATCHED_S = 0.25  # a write that takes longer than this is remembered, in case its transport ends before it is out
+_NEIGHBOURS: Final = 4  # rows that are looked at around the first guess, before the right one is searched for
+_WATCHED_S: Final = 0.25  # a write that takes longer than this is remembered, in case its transport ends before it is out
 _GIVES_UP_AT_LEAST_S: Final = 0.6  # no sender gives up earlier than one doubling of the smallest RTO: a short cut, not a rule
 _WINDOW_MAX_BYTES: Final = 6 * 1024 * 1024  # Linux tcp_rmem[2]
 
@@ -41,7 +42,7 @@ class Flow:
         "born_s",
         "last_arrival_s",
         "last_finish_s",
-        "purpose",
+        "packet",
         "resent_until_s",
         "resumes_s",
         "round_bytes",
@@ -67,8 +68,8 @@ class Flow:
         self.stuck_bytes = 0
         self.round_bytes = 0  # sent in this round trip, and when it ends
         self.round_ends_s = -NEVER
-        self.purpose = "payload"  # of the last write
-        self.unfinished: list[tuple[float, float, int, str]] = []  # writes that take long: (start, finish, bytes, purpose)
+        self.packet: Any = None  # of the last write, None: of a handshake
+        self.unfinished: list[tuple[float, float, int, Any]] = []  # writes that take long: (start, finish, bytes, packet)
         self.resent_until_s = -NEVER  # bytes are resent until then
         self.resumes_s = -NEVER  # from then on
         self.stalls_s = -NEVER  # what went out before the interruption went out until then
@@ -79,7 +80,7 @@ class Flow:
         """Note a write that takes long; those that are out are forgotten."""
         if self.unfinished and self.unfinished[0][1] <= now:
             self.unfinished = [write for write in self.unfinished if write[1] > now]
-        self.unfinished.append((start, finish, wire, self.purpose))
+        self.unfinished.append((start, finish, wire, self.packet))
 
 
 class Link:
@@ -173,18 +174,26 @@ class Link:
         return Flow(self._initial_window_bytes, now)
 
     def _go_to(self, at: float) -> None:
-        """Stand in the row that holds at `at`. Rows mostly come at a steady pace, so the first guess mostly is right."""
+        """Stand in the row that holds at `at`. Rows come at a steady pace, mostly: the first guess is right, or next to it."""
         starts, last = self._starts, self._last_row
         row = self._row
         ahead = (at - max(self._begin, 0.0)) * self._rows_per_s
         row = last if ahead >= last - row else row + int(ahead) if ahead > -row else 0
         begin = starts[row] if row else -NEVER
         end = starts[row + 1] if row < last else NEVER
+        steps = _NEIGHBOURS
+        while at >= end and steps:
+            steps -= 1
+            row += 1
+            begin = end
+            end = starts[row + 1] if row < last else NEVER
+        while at < begin and steps:
+            steps -= 1
+            row -= 1
+            end = begin
+            begin = starts[row] if row else -NEVER
         if not begin <= at < end:
-            low, high = max(row - 8, 0), min(row + 8, last)
-            if not starts[low] <= at < starts[high]:
-                low, high = 0, last + 1
-            row = max(bisect_right(starts, at, low, high) - 1, 0)
+            row = max(bisect_right(starts, at) - 1, 0)
             begin = starts[row] if row else -NEVER
             end = starts[row + 1] if row < last else NEVER
         self._row = row
@@ -195,7 +204,9 @@ class Link:
         self._up_bps = self._uplink[row]
         stretches, stretch = self._stretch_starts, self._stretch
         if not stretches[stretch] <= at < stretches[stretch + 1]:
-            stretch = min(bisect_right(stretches, at), len(stretches) - 1) - 1
+            stretch = min(stretch + 1, len(stretches) - 2)  # the next one, mostly
+            if not stretches[stretch] <= at < stretches[stretch + 1]:
+                stretch = min(bisect_right(stretches, at), len(stretches) - 1) - 1
             self._stretch = stretch
         self._address = self._stretch_address[stretch]
         self._state = self._stretch_state[stretch]
@@ -525,8 +536,8 @@ class Link:
         again = self._next_retransmission(address, sent, self._rtt)
         return again + self.rtt_at(again) if again < NEVER else NEVER
 
-    def release(self, flow: Flow, up: bool, now: float) -> list[tuple[str, int]]:
-        """A transport is over: what it had not sent no longer takes the link's time. Returns (purpose, bytes) of that."""
+    def release(self, flow: Flow, up: bool, now: float) -> list[tuple[Any, int]]:
+        """A transport is over: what it had not sent no longer takes the link's time. Returns (packet, bytes) of that."""
         if self._any_later:
             later = self._later[up]
             later[:] = [taken for taken in later if taken[2] is not flow]
@@ -541,14 +552,14 @@ class Link:
             else:
                 self._down_free_s = free_s
         flow.last_finish_s = min(flow.last_finish_s, now)
-        unsent: list[tuple[str, int]] = []
-        kept: list[tuple[float, float, int, str]] = []
-        for start, finish, wire, purpose in flow.unfinished:
+        unsent: list[tuple[Any, int]] = []
+        kept: list[tuple[float, float, int, Any]] = []
+        for start, finish, wire, packet in flow.unfinished:
             left = int(wire * self._share(now, start, finish, up)) if finish > now and finish > start else 0
             if left:
-                unsent.append((purpose, left))
+                unsent.append((packet, left))
             if wire > left:
-                kept.append((start, min(finish, now), wire - left, purpose))
+                kept.append((start, min(finish, now), wire - left, packet))
         flow.unfinished = kept
         return unsent
 
@@ -585,6 +596,16 @@ class Link:
             if self.clear_until(crossed, address) > at + rtt and (answers is None or answers(at + 0.5 * rtt)):
                 return at + rtt
         return NEVER
+
+    def syns(self, address: int, now: float) -> Iterator[tuple[float, float]]:
+        """The SYNs of the vehicle's connect() at `now` that arrive, and whose answer would: (at the server, back here)."""
+        for after in syn_instants(self._tcp):
+            at = now + after
+            if self.address_at(at) == address and self._state == _HELD:
+                at = self._end
+            rtt = self.rtt_at(at)
+            if self.clear_until(at, address) > at + rtt:
+                yield at + 0.5 * rtt, at + rtt
 
     def resent(self, address: int, sent: float, from_s: float) -> float:
         """When a packet that was sent at `sent`, and is resent while nobody answers, arrives first at `from_s` or later."""

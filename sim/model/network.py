@@ -8,66 +8,35 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 from sim.drive.config import Network as NetworkSettings
 from sim.drive.timeline import LinkTimeline
-from sim.machine import NEVER
+from sim.machine import NEVER, Message, Packet
 from sim.model.link import Flow, Link
 from sim.model.server_side import NO_NODE, ServerSide
+from sim.model.shared_cells import Carrier, SharedCells
+from sim.model.shared_nodes import SharedNodes
+from sim.model.transport import Attempt, Opening, Transport
 from sim.protocols.dns import Cache
+from sim.protocols.http import BodyPart, batch_bytes
 from sim.protocols.server import Server
 from sim.protocols.tcp import HEADER_BYTES, syn_gives_up_s
-from sim.protocols.tls import RECORD_BYTES, RECORD_OVERHEAD_BYTES, can_resume, handshake
+from sim.protocols.tls import RECORD_BYTES, RECORD_OVERHEAD_BYTES, Handshake, can_resume, handshake
 from sim.record.recorder import Connection, Recorder
 
 RRC_TAIL_S: Final = 10.0  # RRC inactivity timer (docs/sources.md, real-world 3: 10 s, sweep 5 to 30 s)
 _SYN_BYTES: Final = 60  # IPv4 20 + TCP 20 + options 20
 
 
-class Transport:
-    """A TCP(+TLS) connection between the vehicle and a machine of the server. Index 0 is the vehicle's end, 1 the server's."""
-
-    __slots__ = (
-        "address", "down", "ends_s", "ids", "last_used_s", "mapping_end_s", "node", "open", "opener", "path_end_s", "port",
-        "refused_s", "refuses_from_s", "row", "told_gone", "told_reset", "up", "user_timeout_s",
-    )  # fmt: skip
-
-    def __init__(
-        self, address: int, opener: int, port: int, row: Connection, up: Flow, down: Flow, user_timeout_s: float
-    ) -> None:
-        self.address = address
-        self.opener = opener
-        self.port = port
-        self.row = row
-        self.up = up
-        self.down = down
-        self.user_timeout_s = user_timeout_s
-        self.ids = [-1, -1]
-        self.open = [False, False]
-        self.told_gone = [False, False]
-        self.told_reset = 0  # of the two ends those with a reset under way: 1 the vehicle's, 2 the server's
-        self.last_used_s = -NEVER
-        self.node = NO_NODE  # of the broker
-        self.ends_s = NEVER  # when its node, or the balancer, ends it
-        self.mapping_end_s = NEVER  # when the NAT, the balancer or its node forgets it without a word
-        self.refuses_from_s = NEVER  # from when whoever forgot it answers with RST
-        self.refused_s = NEVER  # when uplink meets that
-        self.path_end_s = NEVER
+def messages_of(packet: Any) -> tuple[Message, ...]:
+    """The messages that a packet carries."""
+    return (packet.carried,) if packet.carried is not None else getattr(packet, "messages", ())
 
 
-@dataclass(slots=True)
-class Opening:
-    """How an OpenTransport goes: instants at the opener and the acceptor, or a failure."""
-
-    tcp_s: float = NEVER
-    opened_s: float = NEVER
-    accepted_s: float = NEVER
-    resumed: bool = False
-    failed_s: float = NEVER
-    reason: str = ""
-    lost_s: float = NEVER  # when the opener is told that the other end has gone meanwhile
+def _carried(packet: Any, messages: tuple[Message, ...], n_bytes: int, wire: int) -> int:
+    """Of `n_bytes` of a packet that takes `wire` those that are its messages."""
+    return n_bytes if packet.carried is not None else batch_bytes(messages) * n_bytes // wire
 
 
 class Network:
@@ -76,6 +45,7 @@ class Network:
     __slots__ = (
         "_balancer_idle_s",
         "_cache",
+        "_cells",
         "_down_cells",
         "_idle_timeout_s",
         "_mss",
@@ -86,6 +56,7 @@ class Network:
         "_returns",
         "_server",
         "_settings",
+        "_shared",
         "_side",
         "_ticket_died",
         "_ticket_node",
@@ -94,19 +65,24 @@ class Network:
         "_two_segments",
         "_up_cells",
         "link",
+        "offset_s",
+        "packets_meet",
         "radio_active_s",
         "record",
         "refuse",
+        "shares_cells",
         "timeline",
     )  # fmt: skip
 
     def __init__(
         self, timeline: LinkTimeline, server: Server, settings: NetworkSettings, record: Recorder, *, queue_bytes: int,
-        refuse: Callable[[int], float] | None = None, side: ServerSide | None = None,
+        refuse: Callable[[int], float] | None = None, side: ServerSide | None = None, shared: SharedNodes | None = None,
+        offset_s: float = 0.0, cells: SharedCells | None = None,
     ) -> None:  # fmt: skip
         """`refuse(i)` is a draw in (0, 1) for the vehicle's i-th connection, against server.refuse_share.
 
-        `side`: the server side, where it has more than one node that never fails.
+        `side`: the server side, where it has more than one node that never fails. `shared`: its nodes, where a fleet shares
+        them; then the vehicle's clock shows 0 at `offset_s` of the fleet's. `cells`: those that it shares.
         """
         self.timeline = timeline
         self.link = Link(timeline, server.tcp, queue_bytes=queue_bytes)
@@ -117,6 +93,12 @@ class Network:
         self._tls_bytes = RECORD_OVERHEAD_BYTES if server.tls.profile != "none" else 0
         self._mss = server.tcp.mss_bytes
         self._side = side
+        self._shared = shared
+        self._cells = cells
+        self.shares_cells = cells is not None
+        #: whether every packet at a node costs it time, or the CONNECT alone; None: no node is shared
+        self.packets_meet = None if shared is None else shared.message_cpu_s > 0.0
+        self.offset_s = offset_s
         self._nat_idle_s = settings.cgnat.idle_timeout_s if settings.access == "cgnat" else NEVER
         self._balancer_idle_s = server.balancer.idle_timeout_s if server.balancer is not None else NEVER
         self._idle_timeout_s = min(self._nat_idle_s, self._balancer_idle_s)
@@ -168,11 +150,11 @@ class Network:
 
     # --- packets ------------------------------------------------------------------------------------------------------------
 
-    def send(self, transport: Transport, up: bool, packet: Any, now: float) -> float:
+    def send(self, transport: Transport, up: bool, packet: Packet, now: float) -> float:
         """Arrival of the packet's last byte at the other end; inf where it will not arrive."""
-        size: int = packet.encoded_size
+        size = packet.encoded_size
         wire = size + self._one_segment_overhead if size <= self._one_segment else self.wire_bytes(size)
-        purpose: str = packet.purpose
+        purpose = packet.purpose
         row = transport.row
         gone = now - transport.last_used_s > self._idle_timeout_s or now >= transport.mapping_end_s
         if gone and not up:  # it ends before the radio
@@ -207,7 +189,7 @@ class Network:
         if until > before:
             self.radio_active_s += RRC_TAIL_S if now >= before else until - before
             self._radio_until = until
-        flow.purpose = purpose
+        flow.packet = packet
         arrival = self.link.carry(flow, transport.address, up, wire, now, user_timeout_s)
         if gone or (transport.mapping_end_s < arrival < NEVER and self._meets_forgetful_nat(transport, up, arrival)):
             if arrival == NEVER:
@@ -217,7 +199,8 @@ class Network:
                 if up:
                     transport.refused_s = min(transport.refused_s, self._refused(transport, now, arrival))
             if not gone:
-                self.release(transport, up, transport.mapping_end_s)  # what follows is not acknowledged and so never sent
+                # what follows is not acknowledged and so never sent
+                self.link.unsent_bytes += self.release(transport, up, transport.mapping_end_s, but=packet)
             self.link.unanswered(flow, wire, now, user_timeout_s)
             return NEVER
         if arrival < NEVER:
@@ -225,6 +208,14 @@ class Network:
         else:
             self._take_back(up, purpose, self.link.unsent_bytes, row)  # never on the air
         return arrival
+
+    def enter_cell(self, up: bool, packet: Packet, vehicle: int, now: float) -> tuple[Carrier, float] | None:
+        """Where a packet that is sent at `now` takes part of a cell that is shared; None: of none."""
+        cell = self.timeline.cell_at(now) if self._cells is not None else ""
+        if not cell:
+            return None
+        assert self._cells is not None
+        return self._cells.enter(cell, up, vehicle, self.offset_s + now, self.wire_bytes(packet.encoded_size))
 
     def _cell(self, up: bool, purpose: str) -> list[int]:
         cell = self.record.traffic.setdefault(("up" if up else "down", purpose), [0, 0])
@@ -316,21 +307,68 @@ class Network:
             return self.link.once(transport.address, up, now)  # RST does not wait for what the buffer held
         return self._carry_besides(transport.up if up else transport.down, transport, up, wire, now)
 
-    def release(self, transport: Transport, up: bool, now: float) -> int:
-        """An end is over: the link's time and the bytes of what it had not sent are given back. Returns those of payload."""
-        flow = transport.up if up else transport.down
-        payload = 0
-        for purpose, n_bytes in self.link.release(flow, up, now):
-            self._take_back(up, purpose, n_bytes, transport.row)
-            if purpose == "payload":
-                payload += n_bytes
-        return payload
+    def release(self, transport: Transport, up: bool, now: float, but: Any = None) -> int:
+        """An end is over: the link's time and the bytes of what it had not sent are given back.
 
-    def book_again(self, n_bytes: int) -> None:
-        """So much of the downlink's payload had been on the air before."""
-        if n_bytes:
-            self._book(False, "payload", 0, -n_bytes, None)
-            self._book(False, "repeated", 0, n_bytes, None)
+        Returns the bytes of packet `but`, the one that is being written, of which the caller gives account.
+        """
+        flow = transport.up if up else transport.down
+        unsent: dict[int, list[Any]] = {}  # a write with an interruption in it has two parts
+        for packet, n_bytes in self.link.release(flow, up, now):
+            self._take_back(up, "handshake" if packet is None else packet.purpose, n_bytes, transport.row)
+            unsent.setdefault(id(packet), [packet, 0])[1] += n_bytes
+        of_that_one: int = unsent.pop(id(but), [but, 0])[1] if but is not None else 0
+        for packet, n_bytes in unsent.values():
+            if type(packet) is BodyPart:
+                self.record.part_unsent(packet.of, n_bytes)
+            elif packet is not None:
+                self._book_unsent(packet, up, n_bytes)
+        return of_that_one
+
+    def book_part(self, n_bytes: int) -> None:
+        """So much of a body's part that was just sent down had been on the air before."""
+        self._move(False, "payload", "repeated", n_bytes)
+
+    def book_messages(self, packet: Any, up: bool, *, lost: bool) -> None:
+        """Tell the bytes of a packet that was just sent and carries messages: `repeated` is payload that is on the air again.
+
+        Messages in the answer to a poll are payload. `lost`: it does not arrive, and `link.unsent_bytes` of it never get on the
+        air.
+        """
+        wire = self.wire_bytes(packet.encoded_size)
+        out = wire - min(self.link.unsent_bytes, wire) if lost else wire
+        messages = messages_of(packet)
+        left = sum(message.size_bytes for message in messages) * out // wire
+        again = 0
+        for message in messages:
+            n_bytes = min(message.size_bytes, left)
+            left -= n_bytes
+            again += self.record.on_air(message, n_bytes, packet)
+        if packet.purpose != "probe":
+            self._move(up, packet.purpose, "payload", _carried(packet, messages, out, wire))
+            self._move(up, "payload", "repeated", again)
+
+    def _book_unsent(self, packet: Any, up: bool, n_bytes: int) -> None:
+        """The last bytes of a packet that was sent never got on the air: they have been taken back from its purpose."""
+        messages = messages_of(packet)
+        if not messages:
+            return
+        wire = self.wire_bytes(packet.encoded_size)
+        left = sum(message.size_bytes for message in messages) * n_bytes // wire
+        fewer = 0
+        for message in reversed(messages):
+            of_it = min(message.size_bytes, left)
+            left -= of_it
+            fewer += self.record.off_air(message, of_it, packet)
+        if packet.purpose != "probe":
+            self._move(up, "payload", packet.purpose, _carried(packet, messages, n_bytes, wire))
+            self._move(up, "repeated", "payload", fewer)
+
+    def _move(self, up: bool, purpose: str, other: str, n_bytes: int) -> None:
+        """Bytes that were booked turn out to be for another purpose."""
+        if n_bytes and purpose != other:
+            self._book(up, purpose, 0, -n_bytes, None)
+            self._book(up, other, 0, n_bytes, None)
 
     def _take_back(self, up: bool, purpose: str, n_bytes: int, row: Connection) -> None:
         """Bytes of a write that never got on the air, and the acknowledgements for them."""
@@ -357,10 +395,7 @@ class Network:
         """The vehicle connects to the server; `known`: somebody listens there; `index` numbers its attempts."""
         link = self.link
         opening = Opening()
-        transport.last_used_s = now
-        self._radio(now)
-        self._book(True, "handshake", 2, 2 * _SYN_BYTES, transport.row)
-        self._book(False, "handshake", 1, _SYN_BYTES, transport.row)
+        self._knock(transport, now)
         side = self._side
         if side is None:
             opening.tcp_s = link.connect(transport.address, now)
@@ -369,16 +404,31 @@ class Network:
         if opening.tcp_s == NEVER:
             opening.failed_s, opening.reason = now + syn_gives_up_s(self._server.tcp), "timed_out"
             return opening
-        refused = self.refuse is not None and self.refuse(index) < self._server.refuse_share
+        arrival = opening.tcp_s - 0.5 * link.rtt_at(opening.tcp_s)
         if side is not None:
-            arrival = opening.tcp_s - 0.5 * link.rtt_at(opening.tcp_s)
             mqtt = transport.port == self._server.mqtt_port
             transport.node = side.node_at(index, transport.row.address, arrival) if mqtt else NO_NODE
-            refused = refused or side.refuses(mqtt, index, transport.node, arrival)
+        if self._let_in(transport, opening, known, index, arrival):
+            self._shake_hands(transport, opening, vehicle_is_client=True)
+            self._cut_off(transport, opening)
+        return opening
+
+    def _knock(self, transport: Transport, now: float) -> None:
+        transport.last_used_s = now
+        self._radio(now)
+        self._book(True, "handshake", 2, 2 * _SYN_BYTES, transport.row)
+        self._book(False, "handshake", 1, _SYN_BYTES, transport.row)
+
+    def _let_in(self, transport: Transport, opening: Opening, known: bool, index: int, arrival: float) -> bool:
+        """Whether the SYN that is at the server at `arrival` is answered by SYN-ACK; what will become of the connection."""
+        side = self._side
+        refused = self.refuse is not None and self.refuse(index) < self._server.refuse_share
+        if side is not None:
+            refused = refused or side.refuses(transport.node != NO_NODE, index, transport.node, arrival)
         if not known or refused:
             opening.failed_s, opening.reason = opening.tcp_s, "refused"
             opening.tcp_s = NEVER
-            return opening
+            return False
         # Simplification: a rebind while the TCP handshake runs is not felt; one in the TLS handshake is felt by what follows it
         rebinds_s = self.timeline.rebinds_s
         transport.mapping_end_s = next((at for at in rebinds_s if at > opening.tcp_s), NEVER) if rebinds_s else NEVER
@@ -389,13 +439,69 @@ class Network:
             forgotten_s, refuses_from_s = side.forgets(transport.node, arrival)
             if forgotten_s < transport.mapping_end_s:
                 transport.mapping_end_s, transport.refuses_from_s = forgotten_s, refuses_from_s
-        self._shake_hands(transport, opening, vehicle_is_client=True)
-        gone_s = min(transport.ends_s, transport.mapping_end_s) if side is not None else NEVER
+        return True
+
+    def _cut_off(self, transport: Transport, opening: Opening) -> None:
+        """The node, or what it is known by, goes away in the middle of the handshake."""
+        gone_s = min(transport.ends_s, transport.mapping_end_s) if self._side is not None else NEVER
         if NEVER > opening.accepted_s >= gone_s:
-            opening.accepted_s = NEVER  # in the middle of the handshake
+            opening.accepted_s = NEVER
             if transport.ends_s == gone_s:
-                opening.lost_s = link.once(transport.address, False, gone_s)
-        return opening
+                opening.lost_s = self.link.once(transport.address, False, gone_s)
+
+    # --- opening to nodes that a fleet shares -----------------------------------------------------------------------------
+
+    def is_shared(self, transport: Transport) -> bool:
+        """Whether the vehicle connects to nodes that it shares with others."""
+        return self._shared is not None and not transport.opener and transport.port == self._server.mqtt_port
+
+    def begin(self, transport: Transport, known: bool, index: int, now: float) -> Attempt:
+        """As open_from_vehicle, step by step: the node is asked when SYN, ClientHello and CONNECT are there."""
+        self._knock(transport, now)
+        syns = self.link.syns(transport.address, now)
+        return Attempt(transport, known, index, syns, now + syn_gives_up_s(self._server.tcp))
+
+    def syn_arrived(self, attempt: Attempt, now: float, back_s: float) -> bool:
+        """A SYN is at the node; whether it is answered, at the vehicle at `back_s`. Then `hello_s` or a failure is known."""
+        shared, side, transport, opening = self._shared, self._side, attempt.transport, attempt.opening
+        assert shared is not None
+        assert side is not None
+        if not self._answers(side, transport, attempt.index)(now):
+            return False
+        transport.node = side.node_at(attempt.index, transport.row.address, now)
+        opening.tcp_s = back_s
+        if not self._let_in(transport, opening, attempt.known, attempt.index, now):
+            return True
+        wait_s = shared.accept(transport.node, self.offset_s + now)
+        if wait_s == NEVER:
+            opening.tcp_s = NEVER
+            return False
+        attempt.ready_s = now + wait_s
+        attempt.costs, attempt.hello_s = self._greet(transport, opening, vehicle_is_client=True)
+        return True
+
+    def hello_arrived(self, attempt: Attempt, now: float) -> None:
+        """The ClientHello is at the node: `opening` is known. Without TLS it is TCP's last ACK."""
+        shared, transport, opening = self._shared, attempt.transport, attempt.opening
+        assert shared is not None
+        wait_s = max(0.0, attempt.ready_s - now)
+        if attempt.costs is not None:
+            at, ready_s = self.offset_s + now, self.offset_s + attempt.ready_s
+            wait_s = shared.compute(transport.node, at, ready_s, attempt.costs.server_cpu_s)
+        self._answer(transport, opening, attempt.costs, now, wait_s, vehicle_is_client=True)
+        self._cut_off(transport, opening)
+
+    def connect_arrived(self, transport: Transport, now: float) -> float:
+        """When the node admits a CONNECT that is there; inf: it turns it away."""
+        assert self._shared is not None
+        return now + self._shared.connect(transport.node, self.offset_s + now)
+
+    def packet_arrived(self, transport: Transport, now: float) -> float:
+        """When the node has the time for a packet that is there. Simplification: what it sends takes it none."""
+        shared = self._shared
+        assert shared is not None
+        at = self.offset_s + now
+        return now + shared.compute(transport.node, at, at, shared.message_cpu_s)
 
     def _answers(self, side: ServerSide, transport: Transport, index: int) -> Callable[[float], bool]:
         """Whether somebody answers a SYN of this transport that arrives at an instant."""
@@ -464,20 +570,40 @@ class Network:
 
     def _shake_hands(self, transport: Transport, opening: Opening, *, vehicle_is_client: bool) -> None:
         """TLS after TCP: flights with their bytes, CPU on both sides, round trips that the initial window forces."""
-        link, tls = self.link, self._server.tls
+        side, wait_s = self._side, 0.0
+        costs, hello_s = self._greet(transport, opening, vehicle_is_client=vehicle_is_client)
+        if side is not None and vehicle_is_client and transport.node != NO_NODE:
+            wait_s = side.wait_s(transport.node, opening.tcp_s)
+        self._answer(transport, opening, costs, hello_s, wait_s, vehicle_is_client=vehicle_is_client)
+
+    def _greet(self, transport: Transport, opening: Opening, *, vehicle_is_client: bool) -> tuple[Handshake | None, float]:
+        """What the handshake will cost (None: no TLS), and when the ClientHello is at the other end."""
+        tls, side = self._server.tls, self._side
+        asked_s = opening.tcp_s
+        resumed = vehicle_is_client and can_resume(tls, ticket_age_s=asked_s - self._ticket_s, died=self._ticket_died)
+        if resumed and side is not None:
+            resumed = side.takes_ticket(transport.node, self._ticket_node, self._ticket_s, asked_s)
+        opening.resumed = resumed
+        costs = handshake(tls, resumed=resumed)
+        if costs is None:
+            return None, asked_s
+        client_flow = transport.up if vehicle_is_client else transport.down
+        client_cpu = costs.client_cpu_s * (tls.vehicle_slowdown if vehicle_is_client else 1.0)
+        return costs, self._flight(
+            client_flow, transport, vehicle_is_client, costs.client_hello_bytes, asked_s + 0.5 * client_cpu
+        )
+
+    def _answer(
+        self, transport: Transport, opening: Opening, costs: Handshake | None, hello_s: float, wait_s: float,
+        *, vehicle_is_client: bool,
+    ) -> None:  # fmt: skip
+        """The rest of the handshake, from the ClientHello on; it waits for `wait_s` first."""
+        link, tls, side = self.link, self._server.tls, self._side
         asked_s = opening.tcp_s
         up = vehicle_is_client
         client_flow, server_flow = (transport.up, transport.down) if up else (transport.down, transport.up)
-        opening.resumed = vehicle_is_client and can_resume(tls, ticket_age_s=asked_s - self._ticket_s, died=self._ticket_died)
-        side, wait_s, expired = self._side, 0.0, False
-        if side is not None:
-            if opening.resumed:
-                opening.resumed = side.takes_ticket(transport.node, self._ticket_node, self._ticket_s, asked_s)
-            if vehicle_is_client and transport.node != NO_NODE:
-                wait_s = side.wait_s(transport.node, asked_s)
-            # who resumes sees no certificate (RFC 8446 2.2)
-            expired = not opening.resumed and (vehicle_is_client or tls.mutual) and side.expired(asked_s)
-        costs = handshake(tls, resumed=opening.resumed)
+        # who resumes sees no certificate (RFC 8446 2.2)
+        expired = side is not None and not opening.resumed and (vehicle_is_client or tls.mutual) and side.expired(asked_s)
         if costs is None:
             opening.opened_s = asked_s
             opening.accepted_s = link.once(transport.address, up, asked_s)
@@ -489,8 +615,7 @@ class Network:
         slow = tls.vehicle_slowdown
         client_cpu = costs.client_cpu_s * (slow if up else 1.0)
         server_cpu = costs.server_cpu_s * (1.0 if up else slow)
-        hello = self._flight(client_flow, transport, up, costs.client_hello_bytes, asked_s + 0.5 * client_cpu)
-        answer = self._flight(server_flow, transport, not up, costs.server_flight_bytes, hello + wait_s + 0.5 * server_cpu)
+        answer = self._flight(server_flow, transport, not up, costs.server_flight_bytes, hello_s + wait_s + 0.5 * server_cpu)
         opening.opened_s = answer + 0.5 * client_cpu
         if expired and vehicle_is_client:
             opening.failed_s, opening.reason = opening.opened_s, "tls_failed"
@@ -518,7 +643,7 @@ class Network:
         self, flow: Flow, transport: Transport, up: bool, wire: int, now: float, user_timeout_s: float = 0.0
     ) -> float:
         """Bytes booked as handshake that take no place in the link's queue; those that never get on the air are given back."""
-        flow.purpose = "handshake"
+        flow.packet = None
         arrival = self.link.carry(flow, transport.address, up, wire, now, user_timeout_s, reserve=False)
         if arrival == NEVER:
             self._take_back(up, "handshake", self.link.unsent_bytes, transport.row)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import heapq
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +16,11 @@ from sim.drive.config import Network as NetworkSettings
 from sim.drive.timeline import LinkTimeline
 from sim.model.driver import Driver
 from sim.model.failing_api import FailingAPI
+from sim.model.fleet_driver import FleetDriver
 from sim.model.network import Network
 from sim.model.server_side import ServerSide
+from sim.model.shared_cells import SharedCells
+from sim.model.shared_nodes import SharedNodes
 from sim.protocols.broker_limits import NO_LIMITS, BrokerLimits
 from sim.protocols.mqtt_broker import MQTTBroker
 from sim.protocols.server import Server
@@ -108,11 +112,13 @@ def make_context(setting: Setting, timeline: LinkTimeline, replication: int, veh
 def prepare(
     env: simpy.Environment, setting: Setting, timeline: LinkTimeline, use: str, config: Any, *, user: Any = None,
     replication: int = 0, vehicle: int = 0, fold: bool = True, trace: bool = False, tick_phase: float | None = None,
-    happens: ServerTimeline = NOTHING,
+    happens: ServerTimeline = NOTHING, shared: SharedNodes | None = None, offset_s: float = 0.0,
+    cells: SharedCells | None = None,
 ) -> tuple[Driver, Context]:  # fmt: skip
     """Build one vehicle in `env` and start it. `tick_phase`: of the broker's tick, None: drawn as all phases are.
 
-    `happens`: to the server side.
+    `happens`: to the server side, on the vehicle's clock. `shared`: the nodes, where it shares them; its clock shows 0 when that
+    of `env` shows `offset_s`. `cells`: those that it shares; then whatever it sends touches them, and nothing is run ahead.
     """
     context = make_context(setting, timeline, replication, vehicle)
     record = Recorder(trace=trace)
@@ -121,10 +127,13 @@ def prepare(
         refuse = Stream(setting.seed, replication, vehicle, "refuse").uniform
     server = setting.server
     side: ServerSide | None = None
-    if happens is not NOTHING or len(server.nodes.names) > 1:
+    if happens is not NOTHING or len(server.nodes.names) > 1 or shared is not None:
         draws = [Stream(setting.seed, replication, vehicle, purpose).uniform for purpose in ("server/node", "server/api")]
         side = ServerSide(server, happens, *draws)
-    network = Network(timeline, server, setting.network, record, queue_bytes=setting.queue_bytes, refuse=refuse, side=side)
+    network = Network(
+        timeline, server, setting.network, record, queue_bytes=setting.queue_bytes, refuse=refuse, side=side,
+        shared=shared, offset_s=offset_s, cells=cells,
+    )  # fmt: skip
     vehicle_machine, backend = build_machines(use, config, context, user)
     listeners = {(server.address, server.https_port)}
     if getattr(backend, "uses_broker", True):
@@ -149,10 +158,12 @@ def prepare(
     def probe_gap(index: int) -> float:
         return -mean_gap_s * math.log(context.draw("probe", index))
 
-    driver = Driver(
+    kind = Driver if shared is None and cells is None else FleetDriver
+    driver = kind(
         env, network, (vehicle_machine, backend), creations(context, probe_gap), record,
         listeners=frozenset(listeners), vehicle_host=context.host, behind_nat=setting.network.access == "cgnat",
-        horizon_s=timeline.end_s + setting.drain_s, fold=fold, server_changes=told,
+        horizon_s=timeline.end_s + setting.drain_s, fold=fold and cells is None, server_changes=told,
+        rank=vehicle,
     )  # fmt: skip
     driver.start(context.start_s)
     return driver, context
@@ -165,24 +176,31 @@ def _told(happens: ServerTimeline, server: Any) -> tuple[tuple[float, Change, in
     return tuple(change for change in happens.changes if change[1] is Change.BALANCER_CHANGED)
 
 
-def run_until(env: simpy.Environment, until_s: float) -> None:
-    """Run `env` up to and with `until_s`.
+@contextmanager
+def collector_at_rest() -> Iterator[None]:
+    """Pause Python's cycle collector.
 
-    Python's cycle collector is paused meanwhile: running vehicles make no cycles that it could free, and it would look
-    through everything they keep again and again (a twentieth of the time).
+    Vehicles that are built or run make no cycles that it could free, and it would look through everything they keep again
+    and again (a tenth of the time).
     """
     collecting = gc.isenabled()
     gc.disable()
     try:
-        # the instant itself, not a delay: env.run(until=number) adds one to now, and rounding may stop before what is due then
-        stop: Any = env.event()
-        stop._ok, stop._value = True, None
-        queue: Any = env
-        heapq.heappush(queue._queue, (math.nextafter(until_s, math.inf), 0, next(queue._eid), stop))
-        env.run(until=stop)
+        yield
     finally:
         if collecting:
             gc.enable()
+
+
+def run_until(env: simpy.Environment, until_s: float) -> None:
+    """Run `env` up to and with `until_s`."""
+    # the instant itself, not a delay: env.run(until=number) adds one to now, and rounding may stop before what is due then
+    stop: Any = env.event()
+    stop._ok, stop._value = True, None
+    queue: Any = env
+    heapq.heappush(queue._queue, (math.nextafter(until_s, math.inf), 0, next(queue._eid), stop))
+    with collector_at_rest():
+        env.run(until=stop)
 
 
 def complete(driver: Driver, context: Context, timeline: LinkTimeline, horizon_s: float) -> VehicleRun:
@@ -194,6 +212,7 @@ def complete(driver: Driver, context: Context, timeline: LinkTimeline, horizon_s
     driver.finish()
     record = driver.record
     outcomes = record.outcomes(driver.held())
+    driver.let_go()
     for message, (outcome, cause) in zip(record.messages, outcomes, strict=True):
         if cause == UNATTRIBUTED:
             raise ModelError(
@@ -215,10 +234,14 @@ def simulate(
     `happens`: to the server side meanwhile.
     """
     horizon_s = timeline.end_s + setting.drain_s
-    env = simpy.Environment(initial_time=-(START_LEAD_S + START_SPREAD_S) - 1.0)
-    driver, context = prepare(
-        env, setting, timeline, use, config, user=user, replication=replication, vehicle=vehicle, fold=fold, trace=trace,
-        tick_phase=tick_phase, happens=happens,
-    )  # fmt: skip
-    run_until(env, horizon_s)
-    return complete(driver, context, timeline, horizon_s)
+    with collector_at_rest():
+        env = simpy.Environment(initial_time=-(START_LEAD_S + START_SPREAD_S) - 1.0)
+        driver, context = prepare(
+            env, setting, timeline, use, config, user=user, replication=replication, vehicle=vehicle, fold=fold, trace=trace,
+            tick_phase=tick_phase, happens=happens,
+        )  # fmt: skip
+        run_until(env, horizon_s)
+        done = complete(driver, context, timeline, horizon_s)
+        queue: Any = env
+        queue._queue.clear()  # of what would have come later; it refers to the driver
+        return done

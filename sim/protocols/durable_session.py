@@ -6,7 +6,8 @@ import math
 from collections import deque
 
 from sim.machine import NEVER, Drop
-from sim.protocols.mqtt_session import MQTTSession, Out, State
+from sim.protocols.mqtt_session import MQTTSession, State
+from sim.protocols.publishing import Out
 from sim.protocols.saved_session import SavedSession
 from sim.protocols.stored_messages import Entry
 

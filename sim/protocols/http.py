@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, Final, Literal
 
 from sim.machine import (
     CloseTransport,
@@ -19,6 +19,7 @@ from sim.machine import (
     NameResolved,
     Note,
     OpenTransport,
+    Packet,
     ResolveName,
     SendPacket,
 )
@@ -37,15 +38,14 @@ class Unreadable(Enum):
     BODY = "unreadable"
 
 
-class BatchPacket:
-    """Carries a batch of messages, not one."""
+class BodyPacket(Packet):
+    """Carries a body, and perhaps a batch of messages in it, not one message."""
 
     __slots__ = ()
-    message: ClassVar[Message | None] = None
 
 
 @dataclass(slots=True)
-class HTTPRequest(BatchPacket):
+class HTTPRequest(BodyPacket):
     """A request. `body` is what the handler needs, `body_bytes` its size, `messages` what it carries."""
 
     method: str
@@ -64,7 +64,7 @@ class HTTPRequest(BatchPacket):
 
 
 @dataclass(slots=True)
-class HTTPResponse(BatchPacket):
+class HTTPResponse(BodyPacket):
     """A response. `cause_if_lost` is set where the server keeps no copy of the messages in it.
 
     `headers`: those beside the ones about the body, which count as RESPONSE_HEADER_BYTES. `parts_bytes`: size of a body that
@@ -86,7 +86,7 @@ class HTTPResponse(BatchPacket):
 
 
 @dataclass(slots=True)
-class BodyPart(BatchPacket):
+class BodyPart(BodyPacket):
     """Some bytes of a body that is taken in as it comes.
 
     For the records: they are those from `offset` on of message `of`; `begins`: the first ones of it in this response.

@@ -103,9 +103,7 @@ class MQTT5Connection:
 
     # --- PUBLISH to the client ----------------------------------------------------------------------------------------------
 
-    def outgoing(
-        self, now: float, message: Message, qos: int, packet_id: int, retain: bool, *, dup: bool = False, repeated: bool = False
-    ) -> Publish:
+    def outgoing(self, now: float, message: Message, qos: int, packet_id: int, retain: bool, *, dup: bool = False) -> Publish:
         """The PUBLISH packet with what the message carries, its remaining expiry interval and a topic alias."""
         properties: Properties = dict(message.properties) if message.properties else {}
         if message.expires_s < NEVER:
@@ -114,7 +112,7 @@ class MQTT5Connection:
             properties["message_expiry_interval"] = max(0, math.ceil(round(message.expires_s - now, 3)))
         if self._client_alias_maximum:
             message = self._with_alias(message, properties)
-        return Publish(message, qos, packet_id, dup, repeated, retain, V5, properties or None)
+        return Publish(message, qos, packet_id, dup, retain, V5, properties or None)
 
     def _with_alias(self, message: Message, properties: Properties) -> Message:
         aliases = self._aliases_out

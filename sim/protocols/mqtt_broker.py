@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from sim.machine import (
     NEVER,
@@ -37,7 +37,7 @@ from sim.protocols.mqtt_reasons import (
     V311_RETURN_CODES,
     V311_UNACCEPTABLE_VERSION,
 )
-from sim.protocols.mqtt_session import Out, State
+from sim.protocols.mqtt_session import State
 from sim.protocols.mqtt_subscriptions import (
     NO_LOCAL,
     OptionedSubscriber,
@@ -46,6 +46,7 @@ from sim.protocols.mqtt_subscriptions import (
     levels_match,
     shared_filter,
 )
+from sim.protocols.publishing import Out, Publishing, Subscriber
 from sim.protocols.retained import RetainedMessages
 from sim.protocols.saved_session import SavedSession
 from sim.protocols.stored_messages import StoredBytes
@@ -57,13 +58,7 @@ _MOST_ROUTES, _LONGEST_ROUTE = 4096, 512
 _MOST_TURNS, _HEAP_SLACK = 4096, 1024
 
 
-class Subscriber(Protocol):
-    """Where a routed message goes: a session, or an application in the same data centre."""
-
-    def publish(self, now: float, message: Message, qos: int, retain: bool, out: Out) -> None: ...
-
-
-class MQTTBroker:
+class MQTTBroker(Publishing):
     """A broker with the behaviour of a preset. `tick_phase` in [0, 1) places its keep alive ticks in time."""
 
     __slots__ = (
@@ -189,14 +184,17 @@ class MQTTBroker:
         if session.transport != event.transport:
             return  # the session was taken over; what the old connection still says does not count
         kind = type(packet)
-        if kind is Publish and packet.retain:
-            self._publisher = session.client_id
+        if kind is PubAck:
+            session.receive(now, packet, out)
+            return  # changes neither subscriptions nor deadlines
+        if kind is Publish:
+            self._publisher = session.client_id if packet.retain else ""
             session.receive(now, packet, out)
             self._publisher = ""
+            if session.transport >= 0:
+                return  # neither does this
         else:
             session.receive(now, packet, out)
-        if kind is PubAck or (kind is Publish and session.transport >= 0):
-            return  # neither changes subscriptions nor deadlines
         if session.retained_wanted is not None:
             self._send_retained(now, session, out)
         if session.transport < 0:
@@ -387,7 +385,7 @@ class MQTTBroker:
             out.append(Drop(message, "no_subscription"))
         if retain:
             for subscriber, granted in matches:
-                kept = isinstance(subscriber, OptionedSubscriber | SharedGroup)  # they know who wants the flag as published
+                kept = isinstance(subscriber, (OptionedSubscriber, SharedGroup))  # they know who wants the flag as published
                 subscriber.publish(now, message, min(qos, granted), kept, out)
             return
         for subscriber, granted in matches:

@@ -59,6 +59,7 @@ from sim.protocols.mqtt_reasons import (
     SUCCESS,
 )
 from sim.protocols.mqtt_subscriptions import refusal, shared_filter
+from sim.protocols.publishing import Out, Subscriber
 from sim.protocols.saved_session import Inflight
 from sim.protocols.stored_messages import InflightMessages, MessageQueue, StoredBytes
 
@@ -83,11 +84,10 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
     State.ENDED: frozenset({State.ACCEPTING}),
 }
 
-Out = list[Any]
 _STATE_NOTES: Final = {state: "session_" + state.value for state in State}
 
 
-class MQTTSession:
+class MQTTSession(Subscriber):
     """One client's session. `publish` is called by the broker for each message routed to it."""
 
     __slots__ = (
@@ -513,7 +513,7 @@ class MQTTSession:
                 if len(self._inflight) >= self._window and self._behaviour.window_holds_qos0:
                     self._enqueue(message, 0, retain, out)
                 elif not self._blocked and self._v5 is None:
-                    out.append(SendPacket(self.transport, Publish(message, 0, 0, False, False, retain, self.version)))
+                    out.append(SendPacket(self.transport, Publish(message, 0, 0, False, retain, self.version)))
                 else:
                     self._send_qos0(now, message, retain, out)
                 return
@@ -539,7 +539,7 @@ class MQTTSession:
         if self._blocked and self._limits.drops_qos0_when_blocked:
             out.append(Drop(message, "queue_full"))
         elif v5 is None:
-            out.append(SendPacket(self.transport, Publish(message, 0, 0, False, False, retain, self.version)))
+            out.append(SendPacket(self.transport, Publish(message, 0, 0, False, retain, self.version)))
         elif v5.too_large(now, message, 0):
             out.append(Drop(message, "payload_too_large"))
         else:
@@ -555,7 +555,7 @@ class MQTTSession:
         self._next_id = packet_id % 65535 + 1
         self._inflight[packet_id] = Inflight(message, qos, retain)
         if v5 is None:
-            out.append(SendPacket(self.transport, Publish(message, qos, packet_id, False, False, retain, self.version)))
+            out.append(SendPacket(self.transport, Publish(message, qos, packet_id, False, retain, self.version)))
         else:
             out.append(SendPacket(self.transport, v5.outgoing(now, message, qos, packet_id, retain)))
 
@@ -604,13 +604,13 @@ class MQTTSession:
             return
         dup = self._behaviour.dup_on_resume
         if self._v5 is None:
-            packet = Publish(sent.message, sent.qos, packet_id, dup, True, sent.retain, self.version)
+            packet = Publish(sent.message, sent.qos, packet_id, dup, sent.retain, self.version)
         elif self._v5.too_large(now, sent.message, sent.qos):
             self._inflight.pop(packet_id)  # the client takes less than on the connection before
             out.append(Drop(sent.message, "payload_too_large"))
             return
         else:
-            packet = self._v5.outgoing(now, sent.message, sent.qos, packet_id, sent.retain, dup=dup, repeated=True)
+            packet = self._v5.outgoing(now, sent.message, sent.qos, packet_id, sent.retain, dup=dup)
         out.append(SendPacket(self.transport, packet))
 
     def held(self) -> Iterator[Message]:

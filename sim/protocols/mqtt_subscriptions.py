@@ -6,13 +6,13 @@ identifiers of all of them, which both standards allow (MQTT 3.1.1 3.3.5, MQTT 5
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from sim.machine import Message
 from sim.protocols.broker_limits import BrokerLimits
 from sim.protocols.mqtt_reasons import QUOTA_EXCEEDED, SUCCESS, TOPIC_FILTER_INVALID, UNSPECIFIED_ERROR
+from sim.protocols.publishing import Out, Subscriber
 
-Out = list[Any]
 SHARED = "$share/"
 NO_LOCAL, RETAIN_AS_PUBLISHED = 0x04, 0x08
 
@@ -104,7 +104,7 @@ def refusal(name: str, known: int, limits: BrokerLimits) -> int:
     return SUCCESS
 
 
-class OptionedSubscriber:
+class OptionedSubscriber(Subscriber):
     """A session of which a subscription with options or an identifier matches; stands for the session in the routing table."""
 
     __slots__ = ("_elsewhere", "_identifiers", "_identifiers_elsewhere", "_session", "_with_retain", "granted")
@@ -130,7 +130,7 @@ class OptionedSubscriber:
         self._session.deliver(now, message, qos, retain and self._with_retain, identifiers, out)
 
 
-class SharedGroup:
+class SharedGroup(Subscriber):
     """The sessions of one shared subscription: each message goes to one of them, in turn, first to those that are connected."""
 
     __slots__ = ("_members", "_name", "_turns")

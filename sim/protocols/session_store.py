@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from sim.machine import Drop, Message, ServerChanged, TransportLost
-from sim.protocols.mqtt_broker import MQTTBroker, Subscriber
+from sim.protocols.mqtt_broker import MQTTBroker
+from sim.protocols.publishing import Publishing, Subscriber
 from sim.protocols.saved_session import SavedSession
 from sim.protocols.stored_messages import Entry
 from sim.server.config import Store
@@ -32,7 +33,7 @@ class _Loss:
         self.all = False
 
 
-class SessionStore:
+class SessionStore(Publishing):
     """What publishers publish into, and what is told of nodes and the store."""
 
     __slots__ = ("_at_home", "_broker", "_failing", "_home", "_losses", "_parked", "_settings", "_up", "_waiting", "_written")

@@ -36,8 +36,8 @@ UNKNOWN_PURPOSE = "unknown"
 
 #: What bytes are spent on, for the cost table. IP bytes, both directions.
 PURPOSES: dict[str, str] = {
-    "payload": "messages and their acknowledgements, sent for the first time",
-    "repeated": "messages sent again",
+    "payload": "messages and their acknowledgements, on the air for the first time, in vain or not",
+    "repeated": "messages sent again: payload that had been on the air before in that direction, without headers",
     "handshake": "TCP and TLS handshakes, CONNECT, SUBSCRIBE and their answers, DNS",
     "keep_alive": "MQTT PINGREQ and PINGRESP",
     "poll": "HTTPS polls and their answers, without the messages in them",

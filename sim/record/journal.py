@@ -15,6 +15,7 @@ from sim.machine import (
     NameFailed,
     Note,
     OpenTransport,
+    Packet,
     PacketReceived,
     ResolveName,
     SendPacket,
@@ -87,29 +88,36 @@ class Journal:
 
     # --- packets and messages ---------------------------------------------------------------------------------------------
 
-    def sent(self, side: int, now: float, packet: Any) -> None:
-        """A packet is written to a transport that stands."""
-        message = packet.message
+    def sent(self, side: int, now: float, packet: Packet) -> bool:
+        """A packet is written to a transport that stands; returns whether a message in it had been written before."""
+        message = packet.carried
         if message is not None:
-            self.record.sent(now, message)
             self.record.messages_sent += side == VEHICLE
-            return
+            return self.record.sent(now, message)
+        again = False
         for message in getattr(packet, "messages", ()):
-            self.record.sent(now, message)
+            again = self.record.sent(now, message) or again
             self.record.messages_sent += side == VEHICLE
+        return again
+
+    def written_again(self, packet: Any) -> float:
+        """The share of the messages in a packet, just written, that had been written before: where nobody can see the air."""
+        messages: tuple[Message, ...] = (packet.carried,) if packet.carried is not None else packet.messages
+        whole = sum(message.size_bytes for message in messages)
+        again = sum(self.record.on_air(message, message.size_bytes) for message in messages)
+        return again / whole if whole else 0.0
 
     def sent_part(self, now: float, part: Any, on_air_bytes: int) -> int:
         """A part of a body is written to a transport that stands; returns how much of it had been on the air before."""
         return self.record.sent_part(now, part.of, part.offset, on_air_bytes, part.begins)
 
-    def lost(self, now: float, packet: Any, unsent_bytes: int = 0) -> None:
-        """A packet will never arrive; what nobody keeps a copy of is lost with it. `unsent_bytes`: never on the air."""
-        if unsent_bytes and packet.message is not None:
-            self.record.unsent(packet.message, min(unsent_bytes, packet.message.size_bytes))
+    def lost(self, now: float, packet: Packet) -> None:
+        """A packet will never arrive; what nobody keeps a copy of is lost with it."""
+        carried = packet.carried
         cause = packet.cause_if_lost
         if cause:
-            messages: tuple[Message, ...] = (packet.message,) if packet.message is not None else packet.messages
-            for message in messages:
+            batch: tuple[Message, ...] = (carried,) if carried is not None else getattr(packet, "messages", ())
+            for message in batch:
                 self.record.drop(now, message, cause)
 
     def created(self, message: Message) -> None:
@@ -179,7 +187,7 @@ class Journal:
         detail = ""
         if type(event) is PacketReceived:
             detail = describe(event.packet)
-            inner = event.packet.message
+            inner = event.packet.carried
             message = inner.id if inner is not None else -1
         elif type(event) is MessageCreated:
             message = event.message.id
@@ -198,7 +206,7 @@ class Journal:
 
     def trace_send(self, side: int, now: float, action: SendPacket) -> None:
         """A packet that is about to be sent; call it where `tracing`."""
-        message = action.packet.message
+        message = action.packet.carried
         number = message.id if message is not None else -1
         self.record.note_trace(now, SIDES[side], "send_packet", action.transport, number, describe(action.packet))
 

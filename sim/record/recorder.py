@@ -6,7 +6,7 @@ Truth about losses: a message is lost when its last copy was removed, and its ca
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from sim.machine import Message
@@ -74,10 +74,10 @@ class Recorder:
     """Records of one vehicle under one strategy in one replication."""
 
     __slots__ = (
-        "_part_row",
+        "_aired",
         "_parts",
+        "_replies",
         "_rows",
-        "_unsent",
         "arrivals",
         "cause",
         "connections",
@@ -98,9 +98,10 @@ class Recorder:
     def __init__(self, *, trace: bool = False) -> None:
         self.messages: list[Message] = []
         self._rows: dict[int, int] = {}
-        self._unsent: dict[int, int] = {}  # row -> bytes that were written and never on the air
+        self._replies: dict[int, int] = {}  # id of a reply -> how often it was written
+        # id -> (packet, payload bytes on the air) of each write: where there was more than one, or not all of it got on the air
+        self._aired: dict[int, list[tuple[Any, int]]] = {}
         self._parts: dict[int, list[int]] = {}  # row -> [bytes of it that were on the air, bytes sent again]
-        self._part_row = -1  # the last one of which a part was sent
         self.first_sent: list[float] = []
         self.sends: list[int] = []
         self.handed: list[float] = []
@@ -143,15 +144,52 @@ class Recorder:
         self.via.append("")
         self.cause.append("")
 
-    def sent(self, now: float, message: Message) -> None:
-        """The message was written to a transport towards its receiver; a reply counts for nobody but the counter."""
+    def sent(self, now: float, message: Message) -> bool:
+        """The message was written to a transport towards its receiver; returns whether it had been before.
+
+        A reply has no row of its own.
+        """
         row = self._rows.get(message.id)
         if row is None:
-            return
+            if message.id >= 0:
+                return False
+            writes = self._replies.get(message.id, 0)
+            self._replies[message.id] = writes + 1
+            return writes > 0
         sends = self.sends[row]
         if sends == 0:
             self.first_sent[row] = now
         self.sends[row] = sends + 1
+        return sends > 0
+
+    def on_air(self, message: Message, n_bytes: int, packet: Any = None) -> int:
+        """A message was written in `packet`, and the first `n_bytes` of its payload get on the air.
+
+        Returns by how many bytes what is sent again grows. To be called for each write but a first one of which all bytes get on
+        the air. A live host cannot see the air: to it on the air is what was written.
+        """
+        writes = self._aired.get(message.id)
+        if writes is None:
+            row = self._rows.get(message.id)
+            times = self._replies.get(message.id, 1) if row is None else self.sends[row]
+            writes = self._aired[message.id] = [(None, message.size_bytes)] * (times - 1)
+        before = _again(writes)
+        writes.append((packet, n_bytes))
+        return _again(writes) - before
+
+    def off_air(self, message: Message, n_bytes: int, packet: Any) -> int:
+        """The last `n_bytes` of the message in `packet` never got on the air after all: its transport was over before.
+
+        Returns by how many bytes what is sent again shrinks.
+        """
+        writes = self._aired.setdefault(message.id, [(None, message.size_bytes)])
+        before = _again(writes)
+        # of several writes of one packet the fullest; one that is not known by its packet is a first one, all of it on the air
+        known = [at for at, write in enumerate(writes) if write[0] is packet]
+        known = known or [at for at, write in enumerate(writes) if write[0] is None] or [len(writes) - 1]
+        which = max(known, key=lambda at: writes[at][1])
+        writes[which] = (packet, max(writes[which][1] - n_bytes, 0))
+        return before - _again(writes)
 
     def sent_part(self, now: float, message_id: int, offset: int, n_bytes: int, begins: bool) -> int:
         """`n_bytes` of a message from `offset` on went on the air; returns how many of them had been there before."""
@@ -162,7 +200,6 @@ class Recorder:
             if self.sends[row] == 0:
                 self.first_sent[row] = now
             self.sends[row] += 1
-        self._part_row = row
         part = self._parts.setdefault(row, [0, 0])
         if n_bytes == 0:
             return 0
@@ -171,29 +208,16 @@ class Recorder:
         part[1] += again
         return again
 
-    def part_unsent(self, n_bytes: int) -> None:
+    def part_unsent(self, message_id: int, n_bytes: int) -> None:
         """The last bytes of what `sent_part` was told never got on the air: their transport was over before."""
-        part = self._parts.get(self._part_row)
+        part = self._parts.get(self._rows.get(message_id, -1))
         if part is not None:
             part[0] = max(0, part[0] - n_bytes)
 
-    def unsent(self, message: Message, n_bytes: int) -> None:
-        """So many bytes of a message that was written never got on the air."""
-        row = self._rows.get(message.id)
-        if row is not None:
-            self._unsent[row] = self._unsent.get(row, 0) + n_bytes
-
     def resent_bytes(self) -> list[int]:
-        """For each message the payload bytes of it that were sent again."""
-        found = []
-        for row, message in enumerate(self.messages):
-            again = 0
-            if row in self._parts:
-                again = self._parts[row][1]
-            elif self.sends[row] > 1:
-                again = max(0, (self.sends[row] - 1) * message.size_bytes - self._unsent.get(row, 0))
-            found.append(again)
-        return found
+        """For each message the payload bytes of it that were on the air again."""
+        parts, aired = self._parts, self._aired
+        return [parts[row][1] if row in parts else _again(aired.get(message.id, ())) for row, message in enumerate(self.messages)]
 
     def deliver(self, now: float, message: Message, via: str) -> None:
         """Hand-over to an application. A reply completes the row of its request."""
@@ -252,6 +276,11 @@ class Recorder:
     def note_trace(self, now: float, source: str, kind: str, transport: int, message: int, detail: str) -> None:
         if self.trace is not None:
             self.trace.append((now, source, kind, transport, message, detail))
+
+
+def _again(writes: Sequence[tuple[Any, int]]) -> int:
+    """What is on the air more than once, where each write puts a message's first bytes there: all but the most of one write."""
+    return sum(n_bytes for _, n_bytes in writes) - max((n_bytes for _, n_bytes in writes), default=0)
 
 
 def describe(packet: Any) -> str:

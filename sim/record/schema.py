@@ -1,6 +1,7 @@
 """Columns of the files in a run's folder: name, type, meaning. The only definition of the vocabulary of records.
 
-Times are seconds since the start of the drive; "never" is null. Rows are ordered by (integer microseconds of the first
+Times are seconds since the start of the drive (of a fleet: of each vehicle's own drive, but for what is said to be on the
+fleet's clock); "never" is null. Rows are ordered by (integer microseconds of the first
 time column, vehicle, serial), so that the same seed gives the same bytes whatever process wrote them.
 """
 
@@ -36,7 +37,7 @@ MESSAGES = (
     Column(
         "resent_bytes",
         "i8",
-        "payload bytes of it sent again: on the air before (batches, and live: written before)",
+        "payload bytes of it sent again: on the air before (live: written before)",
     ),
     Column("handed_s", "f8", "first hand-over to the receiving application (of the request, for diagnostics and probes)"),
     Column("delivered_s", "f8", "ota: as handed_s; diagnostics, probe: response at the server; telemetry: at the backend"),
@@ -86,7 +87,7 @@ CONNECTIONS = (
 
 DISRUPTIONS = (
     Column("replication", "i4", "number of the drive, from 0"),
-    Column("vehicle", "i4", "number of the vehicle"),
+    Column("vehicle", "i4", "number of the vehicle; of a fleet -1: what happens to all of them, on the fleet's clock"),
     Column(
         "kind",
         "s",
@@ -141,6 +142,9 @@ TRAFFIC = (
 
 VEHICLES = (
     *_WHO,
+    Column(
+        "starts_s", "f8", "when it sets out: what the fleet's clock shows when that of the vehicle shows 0; 0 without a fleet"
+    ),
     Column("end_s", "f8", "end of the drive"),
     Column("horizon_s", "f8", "end of the run: end_s + drain"),
     Column("parked_s", "f8", "time of the drive with the ignition off"),
@@ -165,6 +169,21 @@ TRACE = (
     Column("detail", "s", "packet name, reason, address, state"),
 )
 
+LOAD = (
+    Column("strategy", "s", "name of the strategy variant, or of the mix"),
+    Column("replication", "i4", "number of the drive, from 0"),
+    Column("place", "s", "name of the broker's node, or of the cell"),
+    Column(
+        "station",
+        "s",
+        "of a node accept: queue of connections | cpu: handshakes, packets | connect: admission of CONNECTs; of a cell uplink | "
+        "downlink",
+    ),
+    Column("came_s", "f8", "when the work came, on the fleet's clock"),
+    Column("turn_s", "f8", "when its turn was; null: it was turned away"),
+    Column("work_s", "f8", "how long the station was taken by it (scaled: docs/fleets.md)"),
+)
+
 TABLES: dict[str, tuple[Column, ...]] = {
     "messages": MESSAGES,
     "connections": CONNECTIONS,
@@ -174,4 +193,5 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "traffic": TRAFFIC,
     "vehicles": VEHICLES,
     "trace": TRACE,
+    "load": LOAD,
 }

@@ -46,8 +46,48 @@ def vehicle_tables(
     current_address: str,
     timeouts: dict[str, float],
     parked: Parked = (),
+    starts_s: float = 0.0,
 ) -> dict[str, pl.DataFrame]:
     """Tables of one vehicle's run. `timeouts`: kind -> s after which a delivery is late; `parked`: as in its timeline."""
+    columns = vehicle_columns(
+        record, outcomes, strategy=strategy, replication=replication, vehicle=vehicle, start_s=start_s, end_s=end_s,
+        horizon_s=horizon_s, radio_active_s=radio_active_s, current_address=current_address, timeouts=timeouts, parked=parked,
+        starts_s=starts_s,
+    )  # fmt: skip
+    return {name: frame(name, found) for name, found in columns.items()}
+
+
+def joined(parts: Iterable[dict[str, Columns]]) -> dict[str, pl.DataFrame]:
+    """Tables of many vehicles, one after the other."""
+    total: dict[str, Columns] = {}
+    for part in parts:
+        for name, columns in part.items():
+            have = total.get(name)
+            if have is None:
+                total[name] = columns
+            else:
+                for column, values in columns.items():
+                    have[column] += values
+    return {name: frame(name, columns) for name, columns in total.items()}
+
+
+def vehicle_columns(
+    record: Recorder,
+    outcomes: list[tuple[str, str]],
+    *,
+    strategy: str,
+    replication: int,
+    vehicle: int,
+    start_s: float,
+    end_s: float,
+    horizon_s: float,
+    radio_active_s: float,
+    current_address: str,
+    timeouts: dict[str, float],
+    parked: Parked = (),
+    starts_s: float = 0.0,
+) -> dict[str, Columns]:
+    """As `vehicle_tables`, as lists. `starts_s`: when it sets out on the clock of its fleet."""
 
     def who(n: int) -> Columns:
         return {"strategy": [strategy] * n, "replication": [replication] * n, "vehicle": [vehicle] * n}
@@ -58,9 +98,8 @@ def vehicle_tables(
     created = np.array([m.created_s for m in messages])
     limits = np.array([timeouts.get(m.kind, np.inf) for m in messages])
     lost = [outcome == "lost" for outcome, _ in outcomes]
-    found = {
-        "messages": frame(
-            "messages",
+    found: dict[str, Columns] = {
+        "messages": (
             who(n)
             | {
                 "message": [m.id for m in messages],
@@ -80,34 +119,26 @@ def vehicle_tables(
                 "outcome": [outcome for outcome, _ in outcomes],
                 "cause": [cause for _, cause in outcomes],
                 "gone_s": [gone if is_lost else np.nan for gone, is_lost in zip(record.gone, lost, strict=True)],
-            },
+            }
         ),
     }
     rows = record.connections
     names = [c.name for c in TABLES["connections"][3:]]
-    found["connections"] = frame("connections", who(len(rows)) | {name: [getattr(row, name) for row in rows] for name in names})
+    found["connections"] = who(len(rows)) | {name: [getattr(row, name) for row in rows] for name in names}
     states = record.states
-    found["states"] = frame(
-        "states",
-        who(len(states))
-        | {
-            "time_s": [s[0] for s in states],
-            "machine": [s[1] for s in states],
-            "state": [s[2] for s in states],
-            "detail": [s[3] for s in states],
-        },
-    )
+    found["states"] = who(len(states)) | {
+        "time_s": [s[0] for s in states],
+        "machine": [s[1] for s in states],
+        "state": [s[2] for s in states],
+        "detail": [s[3] for s in states],
+    }
     cells = sorted(record.traffic.items())
-    found["traffic"] = frame(
-        "traffic",
-        who(len(cells))
-        | {
-            "direction": [key[0] for key, _ in cells],
-            "purpose": [key[1] for key, _ in cells],
-            "packets": [cell[0] for _, cell in cells],
-            "bytes": [cell[1] for _, cell in cells],
-        },
-    )
+    found["traffic"] = who(len(cells)) | {
+        "direction": [key[0] for key, _ in cells],
+        "purpose": [key[1] for key, _ in cells],
+        "packets": [cell[0] for _, cell in cells],
+        "bytes": [cell[1] for _, cell in cells],
+    }
     # a vehicle that parks leaves on purpose
     given_up = [
         row
@@ -116,38 +147,31 @@ def vehicle_tables(
     ]
     kept = [row for row in rows if row.purpose == "mqtt"] or [row for row in rows if row.purpose == "heartbeat"] or rows
     ready = [row for row in kept if row.outcome == "ready"]
-    found["vehicles"] = frame(
-        "vehicles",
-        who(1)
-        | {
-            "end_s": [end_s],
-            "horizon_s": [horizon_s],
-            "parked_s": [parked_s(parked, end_s)],
-            "radio_active_s": [radio_active_s],
-            "connections_total": [len(ready)],
-            "connections_failed": [sum(row.outcome == "failed" for row in kept)],
-            "reconnections": [len(given_up) if kept and kept[0].purpose == "mqtt" else 0],
-            "messages_sent": [record.messages_sent],
-            "messages_received": [record.messages_received],
-            "last_connection_s": [ready[-1].ready_s if ready else np.nan],
-            "current_address": [current_address],
-        },
-    )
+    found["vehicles"] = who(1) | {
+        "starts_s": [starts_s],
+        "end_s": [end_s],
+        "horizon_s": [horizon_s],
+        "parked_s": [parked_s(parked, end_s)],
+        "radio_active_s": [radio_active_s],
+        "connections_total": [len(ready)],
+        "connections_failed": [sum(row.outcome == "failed" for row in kept)],
+        "reconnections": [len(given_up) if kept and kept[0].purpose == "mqtt" else 0],
+        "messages_sent": [record.messages_sent],
+        "messages_received": [record.messages_received],
+        "last_connection_s": [ready[-1].ready_s if ready else np.nan],
+        "current_address": [current_address],
+    }
     if record.trace is not None:
         trace = record.trace
-        found["trace"] = frame(
-            "trace",
-            who(len(trace))
-            | {
-                "time_s": [t[0] for t in trace],
-                "serial": list(range(len(trace))),
-                "source": [t[1] for t in trace],
-                "kind": [t[2] for t in trace],
-                "transport": [t[3] for t in trace],
-                "message": [t[4] for t in trace],
-                "detail": [t[5] for t in trace],
-            },
-        )
+        found["trace"] = who(len(trace)) | {
+            "time_s": [t[0] for t in trace],
+            "serial": list(range(len(trace))),
+            "source": [t[1] for t in trace],
+            "kind": [t[2] for t in trace],
+            "transport": [t[3] for t in trace],
+            "message": [t[4] for t in trace],
+            "detail": [t[5] for t in trace],
+        }
     return found
 
 

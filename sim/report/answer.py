@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from sim.measure.cost import has_parking
 from sim.measure.metrics_catalog import metric
 from sim.report.evidence import Evidence
-from sim.report.numbers import NBSP, difference, listed, percent, seconds, significant, valued, with_interval
+from sim.report.numbers import NBSP, difference, listed, mean_in_words, percent, seconds, significant, valued, with_interval
+from sim.report.verdicts import NEXT_TO_NOTHING
 
 #: What strategies are told apart by, the first that does decides.
 PRIMARY = ("all.delivered_within_60s", "all.delivered_within_10s", "all.latency_s.mean_capped")
@@ -62,18 +63,18 @@ def _finding(evidence: Evidence, contenders: list[str]) -> Finding:
         return _without_messages(evidence, contenders)
     if len(contenders) == 1:
         only = contenders[0]
-        value = with_interval(usable[0], evidence.interval(only, usable[0]))
         drives = "one drive" if evidence.drives == 1 else f"{evidence.drives} drives"
-        headline = f"{only} delivered {value} of its messages within 60{NBSP}s, on {drives}."
+        headline = f"{only} on {drives}: {_numbers(evidence, only, usable[:1])}."
         return headline, _costs(evidence, only), [_mean_latency(evidence, only)]
     group, behind = list(contenders), []
     for name in usable:
         leading = evidence.leaders(name, group)
         if not leading:
             continue
+        best = evidence.best(name, group)
         for one in group:
             if one not in leading:
-                behind.append((one, name, leading[0]))
+                behind.append((one, name, best))
         if len(leading) == 1:
             return _winner(evidence, leading[0], name, [one for one in group if one != leading[0]], behind)
         group = leading
@@ -81,15 +82,10 @@ def _finding(evidence: Evidence, contenders: list[str]) -> Finding:
 
 
 def _winner(evidence: Evidence, best: str, name: str, rivals: list[str], behind: list[tuple[str, str, str]]) -> Finding:
-    means = {one: (evidence.interval(one, name) or {}).get("mean") for one in rivals}
-    known = [one for one in rivals if means[one] is not None]
-    sign = -1.0 if metric(name).better == "higher" else 1.0
-    rival = min(known, key=lambda one: sign * float(means[one] or 0.0)) if known else rivals[0]
-    comparison = evidence.paired(name, best, rival)
-    by = difference(name, comparison.interval.mean, comparison.interval.low, comparison.interval.high)
-    word = "less" if metric(name).better == "lower" else "more"
+    rival = _nearest(evidence, rivals, name)
     value = with_interval(name, evidence.interval(best, name))
-    headline = f"{best} is best on {_NAMES[name]}: {value}, {by} {word} than {rival}, on {drives_in_words(evidence)}."
+    by = _by(evidence, name, best, rival)
+    headline = f"{best} is best on {_NAMES[name]}: {value}, {by}, on {drives_in_words(evidence)}."
     support = []
     earlier = [(one, on, leader) for one, on, leader in behind if on != name]
     same = [one for one in rivals if one != rival]
@@ -100,16 +96,40 @@ def _winner(evidence: Evidence, best: str, name: str, rivals: list[str], behind:
     return headline, _costs(evidence, best, rival), support
 
 
+def _nearest(evidence: Evidence, rivals: Sequence[str], name: str) -> str:
+    """The best of those that are behind."""
+    sign = -1.0 if metric(name).better == "higher" else 1.0
+    means = {one: (evidence.interval(one, name) or {}).get("mean") for one in rivals}
+    known = [one for one in rivals if means[one] is not None]
+    return min(known, key=lambda one: sign * float(means[one] or 0.0)) if known else rivals[0]
+
+
+def _by(evidence: Evidence, name: str, best: str, rival: str) -> str:
+    """By how much: "50 ms (40–62) less than mqtt_persistent"."""
+    found = evidence.paired(name, best, rival).interval
+    word = "less" if metric(name).better == "lower" else "more"
+    return f"{difference(name, found.mean, found.low, found.high)} {word} than {rival}"
+
+
 def _tie(evidence: Evidence, group: list[str], usable: Sequence[str], behind: list[tuple[str, str, str]]) -> Finding:
-    drives = drives_in_words(evidence)
-    equal = all(evidence.vectors[one][name] == evidence.vectors[group[0]][name] for one in group for name in usable)
+    drives, rival = drives_in_words(evidence), ""
+    equal = _equal(evidence, group, usable)
+    costs_equal = equal and _equal(evidence, group, (COST, OVERHEAD))
     if evidence.drives == 1:
         name = next((name for name in usable if _differ(evidence, group, name)), usable[0])
         values = _values(evidence, group, name)
         headline = f"One drive is no evidence for one strategy over another. On it, {_NAMES[name]} was: {values}."
     elif equal and len(group) > 1:
-        said = _numbers(evidence, group[0], usable[::2])
-        headline = f"{listed(group)} gave equal results on {drives}{', ahead of the others' if behind else ''}: {said}."
+        if behind:
+            _, name, _ = behind[-1]
+            rival = _nearest(evidence, [one for one, on, _ in behind if on == name], name)
+            said = (
+                f"{_NAMES[name]} {with_interval(name, evidence.interval(group[0], name))}, {_by(evidence, name, group[0], rival)}"
+            )
+            ahead = " and are ahead of the others"
+        else:
+            said, ahead = _numbers(evidence, group[0], usable), ""
+        headline = f"{listed(group)} delivered alike in each of {evidence.drives} drives{ahead}: {said}."
     else:
         name = behind[-1][1] if behind else usable[0]
         if len(group) > 2:
@@ -120,10 +140,17 @@ def _tie(evidence: Evidence, group: list[str], usable: Sequence[str], behind: li
             f"On {drives}, {_NAMES[name]} was best with" if behind else f"No strategy stands out on {drives}: {_NAMES[name]} of"
         )
         headline = f"{lead} {values}; the evidence does not tell them apart."
-    shown = group[:1] if equal else group[:_MOST_LINES]
-    details = [f"{'Each of them' if equal else one}: {_numbers(evidence, one, usable, cost=True)}." for one in shown]
-    cost = "" if evidence.drives == 1 else _costs(evidence, group[0], each=True) if equal else _range_of_costs(evidence, group)
+    details = [] if equal else [f"{one}: {_numbers(evidence, one, usable, cost=True)}." for one in group[:_MOST_LINES]]
+    if evidence.drives == 1:
+        cost = ""
+    else:
+        cost = _costs(evidence, group[0], rival, each=True) if costs_equal else _range_of_costs(evidence, group)
     return headline, cost, [*details, *_fallen_behind(evidence, behind)]
+
+
+def _equal(evidence: Evidence, group: Sequence[str], usable: Sequence[str]) -> bool:
+    """Whether all of a group have the same value in every drive, of each of these metrics."""
+    return all(evidence.vectors[one][name] == evidence.vectors[group[0]][name] for one in group for name in usable)
 
 
 def _range(evidence: Evidence, group: Sequence[str], name: str) -> str:
@@ -179,21 +206,24 @@ def _mean_latency(evidence: Evidence, strategy: str) -> str:
 _OVERHEAD = "of it is overhead: handshakes, keep alive, polls, messages sent again"
 
 
-def _costs(evidence: Evidence, best: str, rival: str | None = None, *, each: bool = False) -> str:
+def _costs(evidence: Evidence, best: str, rival: str = "", *, each: bool = False) -> str:
     """What the strategy sends, beside its rival's data where the evidence tells them apart, and how much is not the messages."""
     cost, overhead = evidence.interval(best, COST), evidence.interval(best, OVERHEAD)
     if cost is None or cost["mean"] is None:
         return ""
     who = "Each of them" if each else "It"
     text = f"{who} sends {with_interval(COST, cost)} per vehicle and month, at {_driving(evidence)}"
-    if rival is not None:
+    if rival:
         compared = evidence.paired(COST, best, rival)
         if compared.verdict == "no evidence" or compared.interval.mean is None:
             text += f", not told apart from {rival}"
         else:
             more = "less" if compared.interval.mean < 0 else "more"
             found = compared.interval
-            text += f", {difference(COST, found.mean, found.low, found.high)} {more} than {rival}"
+            if abs(compared.interval.mean) < NEXT_TO_NOTHING * float(cost["mean"]):
+                text += f", to within {percent(NEXT_TO_NOTHING)} what {rival} sends"
+            else:
+                text += f", {difference(COST, found.mean, found.low, found.high)} {more} than {rival}"
     if overhead is None or overhead["mean"] is None:
         return f"{text}."
     return f"{text}; {with_interval(OVERHEAD, overhead)} {_OVERHEAD}."
@@ -203,9 +233,9 @@ def _range_of_costs(evidence: Evidence, group: Sequence[str]) -> str:
     """The least and the most that a group sends, and how much of it is not the messages."""
     spans = []
     for name in (COST, OVERHEAD):
-        means = [float(found["mean"]) for one in group if (found := evidence.interval(one, name)) and found["mean"] is not None]
-        if means:
-            low, high = valued(name, min(means)), valued(name, max(means))
+        known = [found for one in group if (found := evidence.interval(one, name)) and found["mean"] is not None]
+        if known:
+            low, high = (mean_in_words(name, pick(known, key=lambda found: found["mean"])) for pick in (min, max))
             spans.append(low if low == high else f"{low} to {high}")
     if len(spans) < 2:
         return ""

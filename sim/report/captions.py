@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
 from sim.measure.episode_labels import LABELS
+from sim.measure.idle_ends import idle_kind
 from sim.measure.recovery import CUTTING_KINDS
 from sim.report.evidence import Evidence
 from sim.report.figures_backoff import Attempts, hardest_attempts
+from sim.report.figures_drive import unreachable_s
 from sim.report.figures_latency import Survival
-from sim.report.figures_trade_off import DELIVERY, Point, dominated
+from sim.report.figures_trade_off import COST, DELIVERY, Point, dominated
 from sim.report.figures_zoom import PROLONGING, episode_of
-from sim.report.numbers import NBSP, listed, percent, seconds, significant
+from sim.report.numbers import NBSP, listed, mean_in_words, percent, seconds
 from sim.report.palette import FILLS
 
 _MOST_NAMES = 4
@@ -38,32 +40,49 @@ def _least(values: Mapping[str, float], sign: float = 1.0) -> list[str]:
     return [name for name, value in values.items() if math.isclose(sign * value, least, rel_tol=1e-9, abs_tol=1e-12)]
 
 
-def trade_off_caption(name: str, points: Sequence[Point]) -> str:
+def grey(evidence: Evidence, axis: str, points: Sequence[Point]) -> set[str]:
+    """The strategies of the trade-off that the evidence shows to be dominated."""
+    return dominated([one.strategy for one in points], axis, lambda name, a, b: evidence.paired(name, a, b).verdict)
+
+
+def trade_off_caption(evidence: Evidence, axis: str, points: Sequence[Point], beaten: Collection[str]) -> str:
+    """Who leads on each axis as far as the evidence goes, and why who is grey."""
     if len(points) < 2:
         return ""
-    grey = dominated(list(points))
-    cheap = _least({one.strategy: one.cost[0] for one in points})
-    good = _least({one.strategy: one.shortfall[0] for one in points})
+    shown = [one.strategy for one in points]
+    good, cheap = evidence.leaders(axis, shown), evidence.leaders(COST, shown)
+    what = "Delivery" if axis == DELIVERY else "Latency"
     both = [name for name in good if name in cheap]
 
-    def said(name_of_one: str) -> str:
-        one = next(one for one in points if one.strategy == name_of_one)
-        late = percent(one.shortfall[0]) if one.shortfall[0] > 0.0 else "nothing"
-        missed = f"{late} late or missing" if name == DELIVERY else f"mean latency {seconds(one.shortfall[0])}"
-        return f"{significant(one.cost[0], 4)}{NBSP}MB, {missed}"
+    def said(found: Sequence[str]) -> str:
+        """The numbers of strategies, where they are the same in all words."""
+        words = []
+        for one in (one for one in points if one.strategy in found):
+            late = percent(one.shortfall[0]) if one.shortfall[0] > 0.0 else "nothing"
+            missed = f"{late} late or missing" if axis == DELIVERY else f"mean latency {_mean(evidence, one.strategy, axis)}"
+            words.append(f"{_mean(evidence, one.strategy, COST)}, {missed}")
+        return f" ({words[0]})" if len(set(words)) == 1 else ""
 
-    if both:
-        text = f"{names(both)} {_is(both)} both the cheapest and the best at delivering ({said(both[0])})."
+    if evidence.drives == 1:
+        text = "One drive tells nobody from another."
+    elif len(good) == len(cheap) == len(points):
+        text = "The evidence tells nobody from another on either axis."
+    elif both:
+        text = f"{names(both)} {_is(both)} ahead or level on both axes{said(both)}."
     else:
-        best = _least({one.strategy: one.cost[0] for one in points if one.strategy in good})
-        text = (
-            f"Delivery is best with {names(best)} ({said(best[0])}); the least data is sent by {names(cheap)} ({said(cheap[0])})."
+        text = f"{what} is best with {names(good)}{said(good)}; the least data is sent by {names(cheap)}{said(cheap)}."
+    if beaten:
+        who = [name for name in shown if name in beaten]
+        text += (
+            f" Grey: {names(who)}, on the same drives shown to be worse than another on an axis and better than it in nothing"
+            " (data, delivery, latency)."
         )
-    if grey:
-        beaten = [one.strategy for one in points if one.strategy in grey]
-        text += f" Grey: {names(beaten)}, as another is at least as good on both axes."
     bars = any(low != high for one in points for _, low, high in (one.cost, one.shortfall))
     return text + (" Dots are means over the drives, lines their 95 % intervals." if bars else "")
+
+
+def _mean(evidence: Evidence, strategy: str, name: str) -> str:
+    return mean_in_words(name, evidence.interval(strategy, name))
 
 
 def drive_caption(evidence: Evidence, replication: int) -> str:
@@ -73,8 +92,9 @@ def drive_caption(evidence: Evidence, replication: int) -> str:
     counted = dict(here.group_by("kind").len().sort("kind").iter_rows())
     words = [f"{n} {_plural(kind, n)}" for kind, n in counted.items()]
     text = f"Drive {replication}: {listed(words)}." if words else f"Drive {replication}: nothing disturbed the link."
+    end_s = float(ends[0]) if ends.len() else 0.0
     totals = {
-        name: sum(one.length_s for one in own if one.replication == replication and one.vehicle == 0)
+        name: unreachable_s([one for one in own if one.replication == replication and one.vehicle == 0], end_s)
         for name, own in evidence.episodes.items()
     }
     if any(totals.values()) and len(totals) > 1:
@@ -82,11 +102,12 @@ def drive_caption(evidence: Evidence, replication: int) -> str:
         if totals[most[0]] > totals[least[0]]:
             was = "was" if len(least) == 1 else "were"
             parked = bool(evidence.run.timeline["parked"].any())
-            when = "in the recovery episodes while driving" if parked else "in all"
-            text += (
-                f" {names(least)} {was} unreachable for {seconds(totals[least[0]])} {when}, {names(most)} for"
-                f" {seconds(totals[most[0]])}, the drain after the drive included."
-            )
+            when = " in the recovery episodes while driving" if parked else ""
+            least_said = f"unreachable for {seconds(totals[least[0]])}{when}" if totals[least[0]] else "reachable throughout"
+            most_said = "" if totals[least[0]] else "unreachable "
+            text += f" {names(least)} {was} {least_said}, {names(most)} {most_said}for {seconds(totals[most[0]])}."
+    if len(evidence.strategies) == 1:
+        return text + " Where its line is thin it can be reached, where it is a block it cannot."
     return text + " A thin line is a strategy that can be reached, a block is one that cannot."
 
 
@@ -134,7 +155,7 @@ def zoom_caption(evidence: Evidence, disruption: Mapping[str, Any]) -> str:
     if never:
         parts.append(f"{names(never)} {_is(never)} not back before the run ends")
     if survived and not back and not never:
-        text = "No path dies for longer than TCP hides, and no strategy has to recover."
+        text = "No path dies for longer than TCP hides, and nothing has to recover."
         if disruption["kind"] in (*CUTTING_KINDS, *PROLONGING):
             text = "It ends no connection of this vehicle."
         return f"{text} {_messages_around(evidence, disruption)}".strip()
@@ -154,10 +175,24 @@ def _messages_around(evidence: Evidence, disruption: Mapping[str, Any]) -> str:
     text = ""
     slowest = near.filter(pl.col("latency_s").is_not_null()).sort("latency_s", descending=True, maintain_order=True).head(1)
     if slowest.height:
-        took = f"took {seconds(float(slowest['latency_s'][0]))} ({slowest['strategy'][0]})"
+        took = f"took {seconds(float(slowest['latency_s'][0]))}"
+        took += f" ({slowest['strategy'][0]})" if len(evidence.strategies) > 1 else ""
         text = f"The slowest message created from then to a minute later {took}"
         text += f"; lost of them: {listed([f'{n} by {name}' for name, n in lost])}." if lost else "; none of them was lost."
     return text
+
+
+def forgotten_in_words(evidence: Evidence) -> str:
+    """How often who forgot the silent connections of which strategy; "" where that did not happen."""
+    if not evidence.forgotten:
+        return ""
+    who = "The carrier's NAT" if idle_kind(evidence.manifest) == "nat_idle" else "The balancer"
+    said = []
+    for name, (n, parked) in evidence.forgotten.items():
+        when = "" if not parked else " while parked" if parked == n else f" ({parked:,} while parked)"
+        said.append(f"{name} {n:,} time{'s' if n != 1 else ''}{when}")
+    silent = " While parked none counts as a recovery." if any(parked for _, parked in evidence.forgotten.values()) else ""
+    return f"{who} forgot a silent connection, in all drives: {listed(said)}.{silent}"
 
 
 def recovery_caption(evidence: Evidence) -> str:
@@ -166,15 +201,19 @@ def recovery_caption(evidence: Evidence) -> str:
     rows = [(name, numbers) for name, numbers in rows if numbers["n"]]
     means = {name: float(numbers["mean"]) for name, numbers in rows}
     fast, slow = _least(means), _least(means, -1.0)
+    took = {name: _mean(evidence, name, "recovery_s.mean") for name in means}
     if fast == slow:
-        parts.append(f"{names(fast)} need{'s' if len(fast) == 1 else ''} {seconds(means[fast[0]])} on average")
+        parts.append(f"{names(fast)} need{'s' if len(fast) == 1 else ''} {took[fast[0]]} on average")
     else:
         slowest, fastest = (dict(rows)[found[0]]["phases"] for found in (slow, fast))
         label = max(LABELS, key=lambda key: slowest.get(key, 0.0) - fastest.get(key, 0.0))
         less = seconds(fastest[label]) if fastest[label] > 0.0 else "none"
-        spent = f"{seconds(slowest[label])} of it “{FILLS[label].words}”, {less} for {fast[0]}"
-        parts.append(f"{names(fast)} recover{'s' if len(fast) == 1 else ''} fastest on average, in {seconds(means[fast[0]])}")
-        parts.append(f"{names(slow)} slowest, in {seconds(means[slow[0]])}: {spent}")
+        share = slowest[label] / means[slow[0]]
+        spent = (
+            f"{'nearly all' if share > 0.985 else percent(round(share, 2))} of that “{FILLS[label].words}”, {less} for {fast[0]}"
+        )
+        parts.append(f"{names(fast)} recover{'s' if len(fast) == 1 else ''} fastest on average, in {took[fast[0]]}")
+        parts.append(f"{names(slow)} slowest, in {took[slow[0]]}: {spent}")
     text = ", ".join(parts) + "."
     censored = [name for name, numbers in rows if numbers["censored"]]
     if censored:
@@ -199,13 +238,14 @@ def latency_caption(curves: Sequence[Survival]) -> str:
     if never:
         shares = listed([f"{percent(one.never)} of {one.strategy}" for one in never[:5]])
         text += f" The level ends are messages that never arrived: {shares}."
-    return text + " Lower is better; one line is all drives together, probes left out."
+    lines = "one line is all drives together" if len(curves) > 1 else "all drives together"
+    return text + f" Lower is better; {lines}, probes left out."
 
 
 def ledger_caption(evidence: Evidence, rows: pl.DataFrame) -> str:
     lost = rows.filter(pl.col("fate") == "lost")
     clean = [name for name in evidence.strategies if name not in lost["strategy"].to_list()]
-    text = "Every strategy lost messages. "
+    text = "Every strategy lost messages. " if len(evidence.strategies) > 1 else ""
     if clean:
         text = f"{names(clean)} lost nothing. " if lost.height else "No message was lost. "
     if lost.height:
@@ -216,7 +256,8 @@ def ledger_caption(evidence: Evidence, rows: pl.DataFrame) -> str:
     doubled = rows.filter(pl.col("fate") == "duplicate").group_by("strategy", maintain_order=True).agg(pl.col("messages").sum())
     if doubled.height:
         text += f"Handed over more than once: {listed([f'{n:,} by {name}' for name, n in doubled.iter_rows()])}. "
-    return text + "Shares are of the strategy's messages, probes left out."
+    whose = "the strategy's" if len(evidence.strategies) > 1 else "all"
+    return text + f"Shares are of {whose} messages, probes left out."
 
 
 def waits_shown(connections: pl.DataFrame, strategies: Sequence[str]) -> list[Attempts]:
@@ -229,6 +270,12 @@ def backoff_caption(shown: Sequence[Attempts]) -> str:
     waited = max(row[2] for row in most.rows)
     length = most.rows[-1][1] - most.rows[0][0]
     failed = f"{most.failed} failed attempt{'s' if most.failed != 1 else ''}"
+    if len(shown) == 1:
+        return (
+            f"The hardest series of attempts in any drive was in drive {most.replication}: {failed} over {seconds(length)}, the"
+            f" longest wait {seconds(waited)}. A bar is a wait, × a failed attempt with its duration dotted, the dot the one that"
+            " got through."
+        )
     return (
         f"The longest ladder is that of {most.strategy} in drive {most.replication}: {failed} over {seconds(length)},"
         f" the longest wait {seconds(waited)}. Each panel is the strategy's hardest series of attempts in any drive; a bar is a"

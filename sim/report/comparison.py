@@ -14,6 +14,14 @@ from sim.report.palette import Style, styles
 
 #: What runs are compared by where nothing else is asked for.
 METRICS = ("all.delivered_within_60s", "all.latency_s.mean_capped", "recovery_s.mean", "mb_per_vehicle_month")
+#: The same where all runs are of fleets.
+OF_FLEETS = (
+    "fleet.back_s.p95",
+    "fleet.back_s.p50",
+    "all.delivered_within_60s",
+    "fleet.handshakes_per_s",
+    "fleet.bytes_per_vehicle",
+)
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,12 @@ class Comparison:
         return run.leaders(name, [one for one in self.subjects if one in run.strategies])
 
 
+def metrics_for(runs: Sequence[Evidence], metrics: Sequence[str]) -> tuple[str, ...]:
+    """The metrics that were asked for; where nothing was, those of fleets for runs that all are of fleets."""
+    fleets = all(run.manifest.get("fleet") is not None for run in runs)
+    return OF_FLEETS if fleets and tuple(metrics) == METRICS else tuple(metrics)
+
+
 def read_comparison(folders: Sequence[Path], metrics: Sequence[str] = METRICS) -> Comparison:
     """Read runs. RunFolderError (one line) where one is damaged; UnknownMetricError of a metric that is none."""
     for name in metrics:
@@ -59,6 +73,7 @@ def read_comparison(folders: Sequence[Path], metrics: Sequence[str] = METRICS) -
 
 def of_evidence(runs: Sequence[Evidence], paths: Sequence[str], metrics: Sequence[str], names: Sequence[str] = ()) -> Comparison:
     """Label the runs: by scenario, and where that is not enough by run id, or by the path. `names`: labels to use instead."""
+    metrics = metrics_for(runs, metrics)
     scenarios = [str(run.manifest["scenario"]) for run in runs]
     with_ids = [f"{run.manifest['scenario']} {run.manifest['run_id']}" for run in runs]
     for labels in (list(names), scenarios, with_ids, list(paths), [f"{path} ({at})" for at, path in enumerate(paths, start=1)]):

@@ -14,7 +14,17 @@ from sim.measure.support import few_drives
 from sim.report.comparison import Comparison
 from sim.report.figures_matrix import far_off, panels, scenario_matrix
 from sim.report.metric_words import heading, short_name
-from sim.report.numbers import NBSP, difference, listed, percent, scaled, valued, with_bounds, with_interval
+from sim.report.numbers import (
+    NBSP,
+    column_unit,
+    difference,
+    in_table,
+    listed,
+    mean_in_words,
+    percent,
+    valued,
+    with_interval,
+)
 from sim.report.study_page import Cell, Page, Section, Shown, Table, write_page
 
 
@@ -56,12 +66,12 @@ def write_comparison_report(
     labels = list(comparison.runs)
     sections = [_matrix(comparison)]
     if changes:
-        sections.insert(0, _changes(changes))
+        sections.insert(0, _changes(comparison, changes))
     page = Page(
         title=listed(list(dict.fromkeys(str(run.manifest["scenario"]) for run in comparison.runs.values()))[:4]),
         subtitle=f"handover lab, comparison of {len(labels)} run{'s' if len(labels) > 1 else ''}",
         description=f"Runs: {', '.join(labels)}.",
-        headline=_gate_headline(verdicts) if verdicts else _headline(comparison),
+        headline=_gate_headline(verdicts, changes) if verdicts else _headline(comparison),
         support=[*notes, *([] if verdicts else _support(comparison))],
         warnings=[_sentence(line) for line in (*warnings, *_few(comparison, warnings))],
         sections=[*sections, *_tables(comparison)],
@@ -85,15 +95,19 @@ def _few(comparison: Comparison, said: Sequence[str]) -> list[str]:
     return [few] if few else []
 
 
-def _gate_headline(verdicts: Sequence[Verdict]) -> str:
+def _gate_headline(verdicts: Sequence[Verdict], changes: Sequence[Change]) -> str:
+    """What the checks say, and what is worse all the same: within what a check allows, or asked for by none."""
+    worse = [f"{one.strategy} on {short_name(one.metric)}" for one in changes if one.verdict == "worse"]
+    some = listed([*worse[:3], f"{len(worse) - 3} more"] if len(worse) > 4 else worse)
     counts = {word: sum(one.verdict == word for one in verdicts) for word in ("worse", "undecided", "pass")}
     if counts["worse"]:
         return f"HEAD is worse than BASE: {counts['worse']} of {len(verdicts)} checks failed."
     if counts["undecided"]:
         return f"No check shows HEAD to be worse than BASE; {counts['undecided']} of {len(verdicts)} are undecided."
-    return (
-        f"HEAD is not worse than BASE: all {len(verdicts)} checks pass." if len(verdicts) > 1 else "HEAD is not worse than BASE."
-    )
+    passed = f"all {len(verdicts)} checks pass" if len(verdicts) > 1 else "the check passes"
+    if worse:
+        return f"{passed[0].upper()}{passed[1:]}; worse, within what they allow or asked for by none: {some}."
+    return f"HEAD is not worse than BASE: {passed}."
 
 
 def _headline(comparison: Comparison) -> str:
@@ -146,15 +160,9 @@ def _matrix(comparison: Comparison) -> Section:
 def _tables(comparison: Comparison) -> list[Section]:
     tables = []
     for at, name in enumerate(comparison.metrics):
-        values = [
-            abs(found["mean"])
-            for label in comparison.runs
-            for one in comparison.strategies
-            if (found := comparison.cell(label, one, name)) and found["mean"] is not None and math.isfinite(found["mean"])
-        ]
-        if not values:
+        found = [comparison.cell(label, one, name) for label in comparison.runs for one in comparison.strategies]
+        if not any(cell and cell["mean"] is not None and math.isfinite(cell["mean"]) for cell in found):
             continue
-        factor, unit = scaled(name, max(values))
         rows = []
         for label, run in comparison.runs.items():
             leading = comparison.leaders(label, name)
@@ -163,13 +171,12 @@ def _tables(comparison: Comparison) -> list[Section]:
             marked = leading if len(leading) < len(contenders) and run.drives > 1 else []
             drives = f"{run.drives} drive{'s' if run.drives > 1 else ''}"
             cells = [
-                _cell(comparison.cell(label, one, name), name, factor, mark if one in marked else "")
-                for one in comparison.strategies
+                _cell(comparison.cell(label, one, name), name, mark if one in marked else "") for one in comparison.strategies
             ]
             rows.append([Cell(label, drives), *cells])
         tables.append(
             Table(
-                f"{heading(name)}{f', {unit}' if unit else ''}",
+                f"{heading(name)}{f', {unit}' if (unit := column_unit(name)) else ''}",
                 ["run", *comparison.strategies],
                 rows,
                 1,
@@ -183,25 +190,28 @@ def _tables(comparison: Comparison) -> list[Section]:
     return [Section("tables", "In numbers", [f"{text} does not order."], (), tables)]
 
 
-def _cell(found: dict[str, Any] | None, name: str, factor: float, mark: str) -> Cell:
+def _cell(found: dict[str, Any] | None, name: str, mark: str) -> Cell:
     if found is None or found["mean"] is None:
         return Cell("–")
     if not math.isfinite(found["mean"]):
         return Cell("beyond run")
-    if found["low"] is None or found["high"] is None:
-        share = metric(name).unit == "share"
-        return Cell(percent(found["mean"]).partition(NBSP)[0] if share else f"{found['mean'] * factor:,.4g}", "", mark)
-    return Cell(*with_bounds(name, found["mean"], found["low"], found["high"], factor), mark)
+    return Cell(*in_table(name, found), mark)
 
 
-def _changes(changes: Sequence[Change]) -> Section:
+def _mean(comparison: Comparison, label: str, one: Change, value: float) -> str:
+    """A side's mean as the other tables of the page write it."""
+    found = comparison.cell(label, one.strategy, one.metric) if label in comparison.runs else None
+    return mean_in_words(one.metric, found) if found and found["mean"] == value else valued(one.metric, value)
+
+
+def _changes(comparison: Comparison, changes: Sequence[Change]) -> Section:
     moved = [one for one in changes if one.difference]
     rows = []
     for one in moved:
         text = difference(one.metric, one.difference, one.low, one.high, signed=True)
         p = "" if one.p_holm is None else f"p {'< 0.001' if one.p_holm < 0.001 else format(one.p_holm, '.3f')}"
         mark = one.verdict if one.verdict in ("better", "worse") else "quiet"
-        before, after = valued(one.metric, one.base), valued(one.metric, one.head)
+        before, after = _mean(comparison, "BASE", one, one.base), _mean(comparison, "HEAD", one, one.head)
         rows.append([Cell(one.strategy), Cell(one.metric), *map(Cell, (before, after, text)), Cell(one.verdict, p, mark)])
     same = len(changes) - len(moved)
     if not moved:

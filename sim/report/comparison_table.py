@@ -6,46 +6,49 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sim.measure.metrics_catalog import metric
 from sim.report.evidence import Evidence
-from sim.report.numbers import NBSP, count, percent, significant, with_bounds
+from sim.report.numbers import in_table, percent
 
 #: heading of a part -> metric -> (heading, unit). Several parts, so that each fits the width of a page. Counts are per drive.
 PARTS: dict[str, dict[str, tuple[str, str]]] = {
     "What arrives": {
         "all.delivered_within_10s": ("within 10 s", "%"),
         "all.delivered_within_60s": ("within 60 s", "%"),
-        "all.latency_s.p50": ("median", "s"),
-        "all.latency_s.p99": ("p99", "s"),
-        "all.latency_s.mean_capped": ("mean latency", "s"),
+        "all.latency_s.p50": ("median", "latency"),
+        "all.latency_s.p99": ("p99", "latency"),
+        "all.latency_s.mean_capped": ("mean", "latency"),
         "all.lost": ("lost", "per drive"),
         "all.duplicates": ("twice", "per drive"),
     },
     "The update": {
         "ota.completed_share": ("image", "% arrived"),
-        "ota.complete_s": ("image complete", "s"),
-        "ota.resent_bytes": ("image resent", "bytes"),
+        "ota.complete_s": ("image complete", "after"),
+        "ota.resent_bytes": ("image resent", "per drive"),
     },
     "What it takes": {
-        "recovery_s.mean": ("recovery", "s, mean"),
+        "recovery_s.mean": ("recovery", "mean"),
         "reachability": ("reachable", "% of probes"),
         "attempts.failed": ("failed", "attempts per drive"),
         "overhead_mb_per_vehicle_month": ("overhead", "MB a month"),
         "mb_per_vehicle_month": ("all data", "MB a month"),
-        "radio_active_s": ("radio on", "s per drive"),
-        "radio_active_s_per_vehicle_month": ("radio on", "s a month"),
+        "radio_active_s": ("radio on", "per drive"),
+        "radio_active_s_per_vehicle_month": ("radio on", "a month"),
     },
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """`mark`: "best" (better than every other with evidence), "joint" (in the leading group), or nothing."""
+    """`mark`: "best" (better than every other with evidence), "joint" (in the leading group), or nothing.
+
+    `counts`: of how many of what the value is a share, where it is one of few.
+    """
 
     value: str
     interval: str
     mark: str
     note: str = ""
+    counts: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +95,14 @@ def _says_something(evidence: Evidence, name: str) -> bool:
 
 
 def _marks(evidence: Evidence, name: str) -> dict[str, str]:
-    """strategy -> mark. Nothing is marked where the leading group is everyone: then the metric tells nobody apart."""
+    """strategy -> mark. Nothing is marked where the leading group is everyone: then the metric tells nobody apart.
+
+    What has no data, as the recovery of a strategy that never had to recover, is not behind: best is only who is of all.
+    """
     leading = evidence.leaders(name, evidence.strategies)
-    if len(leading) == 1 and len(evidence.strategies) > 1 and evidence.drives > 1:
-        return {leading[0]: "best"}
     known = [one for one in evidence.strategies if evidence.interval(one, name)]
+    if len(leading) == 1 and len(known) > 1 and evidence.drives > 1:
+        return {leading[0]: "best"} if len(known) == len(evidence.strategies) else {}
     return dict.fromkeys(leading, "joint") if len(leading) < len(known) else {}
 
 
@@ -104,13 +110,14 @@ def _cell(evidence: Evidence, strategy: str, name: str, mark: str) -> Cell:
     found = evidence.interval(strategy, name)
     if found is None:
         return Cell("–", "", "", "no data")
-    mean = found["mean"]
-    if mean is None or not math.isfinite(mean):
+    if found["mean"] is None or not math.isfinite(found["mean"]):
         return Cell("beyond run", "", mark, str(found["note"]))
-    mean, low, high = float(mean), found["low"], found["high"]
-    factor = 100.0 if metric(name).unit == "share" else 1.0
-    if low is None or high is None:
-        plain = {"share": percent(mean).partition(NBSP)[0], "count": count(mean)}
-        return Cell(plain.get(metric(name).unit, significant(mean, 4 if mean >= 1000.0 else 3)), "", mark, str(found["note"]))
-    value, interval = with_bounds(name, mean, float(low), float(high), factor)
-    return Cell(value, interval, mark)
+    value, interval = in_table(name, found)
+    counts = _probes(evidence, strategy) if name == "reachability" else ""
+    return Cell(value, interval, mark, str(found["note"]), counts)
+
+
+def _probes(evidence: Evidence, strategy: str) -> str:
+    """How many probes the share is of."""
+    found = evidence.of(strategy)["reachability"]
+    return f"{found['answered']:,} of {found['n']:,}"

@@ -14,9 +14,9 @@ import polars as pl
 from sim.measure.delivery import with_horizon
 from sim.measure.metrics_catalog import METRICS, metric, per_drive
 from sim.measure.recovery import Episode
-from sim.measure.run_episodes import run_episodes
+from sim.measure.run_episodes import forgotten, run_episodes
 from sim.measure.stats import Difference, paired_difference
-from sim.measure.summary import StrategyRecords
+from sim.measure.summary import StrategyRecords, fleet_of_drive
 from sim.measure.update import image_bytes
 from sim.record.causes import KINDS
 from sim.record.read import Run, RunFolderError, read_json, read_run
@@ -59,6 +59,11 @@ class Evidence:
         found: dict[str, Any] | None = self.of(strategy)["intervals"].get(name)
         return found
 
+    def pooled(self, strategy: str, name: str) -> dict[str, Any] | None:
+        """A quantile over all messages, or recoveries, of all drives and its interval; None where there is none."""
+        found: dict[str, Any] | None = self.of(strategy).get("pooled_intervals", {}).get(name)
+        return found
+
     def is_baseline(self, strategy: str) -> bool:
         return bool(self.of(strategy)["baseline"])
 
@@ -81,8 +86,16 @@ class Evidence:
                 self.episodes[name],
             )
             drives = [records.of_drive(number).numbers(kinds, within_s, image) for number in range(self.drives)]
+            if run.manifest.get("fleet") is not None:
+                for number, drive in enumerate(drives):
+                    drive["fleet"] = fleet_of_drive(run, records.of_drive(number), name, number)
             found[name] = {key: per_drive(drives, key) for key in METRICS}
         return found
+
+    @cached_property
+    def forgotten(self) -> dict[str, tuple[int, int]]:
+        """Strategy -> how often a NAT or a balancer forgot its silent connection, in all and while parked."""
+        return forgotten(self.run)
 
     @cached_property
     def horizon_s(self) -> float:
@@ -104,16 +117,19 @@ class Evidence:
 
         Empty where none has data.
         """
-        better = metric(name).better
+        best = self.best(name, among)
+        known = [strategy for strategy in among if any(value is not None for value in self.vectors[strategy][name])]
+        return [strategy for strategy in known if strategy == best or self.paired(name, strategy, best).verdict != "worse"]
+
+    def best(self, name: str, among: Sequence[str]) -> str:
+        """The strategy with the best mean, the first of equals; "" where none has data."""
+        sign = -1.0 if metric(name).better == "higher" else 1.0
         means: dict[str, float] = {}
         for strategy in among:
             values = [value for value in self.vectors[strategy][name] if value is not None]
             if values:
-                means[strategy] = math.fsum(min(value, 1e300) for value in values) / len(values)
-        if not means:
-            return []
-        best = (max if better == "higher" else min)(means, key=lambda strategy: means[strategy])
-        return [strategy for strategy in means if strategy == best or self.paired(name, strategy, best).verdict != "worse"]
+                means[strategy] = sign * math.fsum(min(value, 1e300) for value in values) / len(values)
+        return min(means, key=lambda strategy: means[strategy]) if means else ""
 
 
 def read_evidence(run_dir: Path) -> Evidence:

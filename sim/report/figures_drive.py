@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -112,8 +112,8 @@ def drive_lanes(
 def _unreachable(row: Lane, end_s: float, parked: bool) -> str:
     """How long no message could flow: in the recovery episodes, which know no parking, else by what the lane shows."""
     if not parked:
-        down = sum(min(one.end_s, end_s) - one.start_s for one in row.episodes if one.start_s < end_s)
-        return f"unreachable for {_short(down)}" if down else "reachable throughout"
+        down = unreachable_s(row.episodes, end_s)
+        return f"unreachable for {seconds(down)}" if down else "reachable throughout"
     lengths: dict[str, float] = {}
     for part in row.segments:
         lengths[part.label] = lengths.get(part.label, 0.0) + part.end_s - part.start_s
@@ -124,8 +124,9 @@ def _unreachable(row: Lane, end_s: float, parked: bool) -> str:
     return ", ".join(said) or "reachable throughout"
 
 
-def _short(value: float) -> str:
-    return f"{value:.1f}{NBSP}s" if value < 100.0 else f"{value:,.0f}{NBSP}s"
+def unreachable_s(episodes: Iterable[Episode], end_s: float) -> float:
+    """How long no message could flow up to the end of the drive, in these recovery episodes."""
+    return sum(min(one.end_s, end_s) - one.start_s for one in episodes if one.start_s < end_s)
 
 
 def _way(timeline: pl.DataFrame) -> Any:

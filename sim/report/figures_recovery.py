@@ -14,11 +14,12 @@ from sim.measure.episode_labels import LABELS
 from sim.report.axes_words import nice_step
 from sim.report.canvas import COLUMN_IN, SMALL_PT, TEXT_PT, axes_in, bare, drawn, new_figure
 from sim.report.lane_drawing import draw_key, key_rows
-from sim.report.numbers import seconds
+from sim.report.numbers import mean_in_words, seconds
 from sim.report.palette import FILLS, INK, MUTED, PAPER, Style, styles
 from sim.report.spread import shortened
 
 _ROW_IN = 0.52
+_ROOM = 1.2  # length of the axis, in longest bars: behind that stands its length
 _CHARACTER_PT = 0.56  # width of a character over its size, about
 
 
@@ -44,11 +45,12 @@ def recovery_bars(metrics: Mapping[str, Any], strategies: Sequence[str] | None =
     figure = new_figure(COLUMN_IN, top + height + bottom)
     axes = axes_in(figure, 0.12, bottom, COLUMN_IN - 0.24, height)
     bare(axes)
-    axes.set_xlim(0.0, longest * 1.16)
+    axes.set_xlim(0.0, longest * _ROOM)
     axes.set_ylim(len(rows), 0)
-    points_per_s = (COLUMN_IN - 0.24) * 72.0 / (longest * 1.16)
+    points_per_s = (COLUMN_IN - 0.24) * 72.0 / (longest * _ROOM)
     for row, (name, numbers) in enumerate(rows):
-        _bar(axes, row, name, looks[name], numbers, longest, points_per_s)
+        took = mean_in_words("recovery_s.mean", metrics["strategies"][name]["intervals"].get("recovery_s.mean"))
+        _bar(axes, row, name, looks[name], numbers, took, longest, points_per_s)
     step = nice_step(longest, 5)
     axes.spines["bottom"].set_visible(True)
     axes.set_xticks([step * number for number in range(int(longest / step) + 1)])
@@ -66,7 +68,9 @@ def _axis_end(means: list[float]) -> float:
     return max(longest, 1e-3)
 
 
-def _bar(axes: Axes, row: int, name: str, look: Style, numbers: Mapping[str, Any], longest: float, points_per_s: float) -> None:
+def _bar(
+    axes: Axes, row: int, name: str, look: Style, numbers: Mapping[str, Any], took: str, longest: float, points_per_s: float
+) -> None:
     high, low = row + 0.46, row + 0.88
     at = 0.0
     for label in LABELS:
@@ -99,7 +103,7 @@ def _bar(axes: Axes, row: int, name: str, look: Style, numbers: Mapping[str, Any
     axes.text(
         at + longest * 0.012,
         (high + low) / 2,
-        ("→ " if broken else "") + seconds(mean),
+        ("→ " if broken else "") + took,
         ha="left",
         va="center",
         fontsize=TEXT_PT - 0.5,
@@ -119,7 +123,7 @@ def _bar(axes: Axes, row: int, name: str, look: Style, numbers: Mapping[str, Any
     if numbers["censored"]:
         count += f", {numbers['censored']:,} did not end in the run"
     axes.text(longest * 0.025, row + 0.27, shortened(name, 34), ha="left", va="center", fontsize=TEXT_PT, color=INK)
-    axes.text(longest * 1.16, row + 0.27, count, ha="right", va="center", fontsize=SMALL_PT, color=MUTED)
+    axes.text(longest * _ROOM, row + 0.27, count, ha="right", va="center", fontsize=SMALL_PT, color=MUTED)
 
 
 def _fits(text: str, room_pt: float) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,24 +52,35 @@ def trade_off_points(metrics: Mapping[str, Any], strategies: Sequence[str] | Non
     return name, points
 
 
-def dominated(points: list[Point]) -> set[str]:
-    """Strategies to which another is at least as good on both axes, and better on one by more than rounding."""
+#: What paired differences show of a strategy beside another on a metric: (metric, a, b) -> "better", "worse" or "no evidence".
+Shown = Callable[[str, str, str], str]
+
+#: A strategy that is ahead on one of these has its place in the choice, whatever the two axes say.
+_MERITS = (COST, DELIVERY, "all.delivered_within_10s", LATENCY)
+
+
+def dominated(names: Sequence[str], axis: str, shown: Shown) -> set[str]:
+    """Strategies that the paired evidence shows to be worse than another on an axis, and better than it in nothing.
+
+    `axis` is the metric on the upright axis. Nothing are the data, both shares delivered and the mean latency: the one that the
+    headline calls best is never grey. A difference of the means that may be chance makes nobody worse.
+    """
     return {
-        point.strategy
-        for point in points
-        for other in points
-        if other.cost[0] <= point.cost[0] * (1 + 1e-9)
-        and other.shortfall[0] <= point.shortfall[0] + 1e-12
-        and (other.cost[0] < point.cost[0] * (1 - 1e-9) or other.shortfall[0] < point.shortfall[0] - 1e-12)
+        one
+        for one in names
+        for other in names
+        if one != other
+        and "worse" in (shown(COST, one, other), shown(axis, one, other))
+        and not any(shown(name, one, other) == "better" for name in _MERITS)
     }
 
 
 @drawn
-def trade_off(metrics: Mapping[str, Any], strategies: Sequence[str] | None = None) -> Figure:
+def trade_off(metrics: Mapping[str, Any], strategies: Sequence[str] | None = None, grey: Collection[str] = ()) -> Figure:
     """MB per vehicle-month against the share not delivered within 60 s; up and left is better.
 
-    `metrics` is the content of metrics.json, `strategies` their order, which decides the colours. Dominated strategies are
-    grey. Where all deliver the same share within 60 s the upright axis is the mean latency.
+    `metrics` is the content of metrics.json, `strategies` their order, which decides the colours, `grey` the dominated.
+    Where all deliver the same share within 60 s the upright axis is the mean latency.
     """
     names = list(metrics["strategies"]) if strategies is None else list(strategies)
     name, points = trade_off_points(metrics, names)
@@ -79,7 +90,6 @@ def trade_off(metrics: Mapping[str, Any], strategies: Sequence[str] | None = Non
     axes = axes_in(figure, 0.78, 0.5, 2.62, height)
     _upright_axis(axes, name, points)
     _cost_axis(axes, points)
-    grey = dominated(points)
     looks = styles(names)
     for point in points:
         _dot(axes, point, looks[point.strategy], point.strategy in grey)
@@ -185,7 +195,7 @@ def _dot(axes: Axes, point: Point, look: Style, grey: bool) -> None:
     )
 
 
-def _names(axes: Axes, groups: list[list[Point]], looks: Mapping[str, Style], grey: set[str]) -> None:
+def _names(axes: Axes, groups: list[list[Point]], looks: Mapping[str, Style], grey: Collection[str]) -> None:
     """Names in a column on the right, joined to their dots by thin lines."""
     height = axes.bbox.height / axes.figure.dpi
     to_display = axes.transData.transform

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from sim.measure.drive_path import Event
+from sim.measure.idle_ends import IDLE_KINDS
 from sim.measure.recovery import CUTTING_KINDS, Episode, starts_episode
 from sim.measure.run_episodes import run_episodes
 from sim.record.read import Run
@@ -35,6 +36,8 @@ _KEY = (
 KINDS = {
     "reassignment": "New address",
     "rebind": "NAT rebind",
+    "nat_idle": "Connection forgotten by the NAT",
+    "balancer_idle": "Connection forgotten by the balancer",
     "radio_link_failure": "Radio link failure",
     "silence": "Silence of the link",
     "coverage_gap": "Coverage gap",
@@ -60,6 +63,8 @@ PROLONGING = ("store_failover", "store_crash", "dns_outage", "dns_stale", "api_e
 def zoom_events(run: Run, episodes: Mapping[str, Sequence[Episode]]) -> list[dict[str, Any]]:
     """One disruption of each kind that occurs, as rows of the table: in drive 0 where there is one, else in any drive.
 
+    What a NAT or a balancer forgot is taken from the episodes: it happens to a strategy, not to the drive.
+
     Of several the one with the longest recovery is shown, and of equal ones the longest, a minute before the end of the drive
     where there is one and with no other near. A handover is shown only where none is, so that it is seen for itself.
     """
@@ -67,8 +72,9 @@ def zoom_events(run: Run, episodes: Mapping[str, Sequence[Episode]]) -> list[dic
     events = run.disruptions.filter(pl.col("vehicle") == 0)
     ends = dict(run.vehicles.filter(pl.col("vehicle") == 0).select("replication", "end_s").iter_rows())
     deaths = events.filter(pl.col("kind").is_in([kind for kind in KINDS if kind not in _HARMLESS]))
+    forgotten = _forgotten(episodes)
     for kind in KINDS:
-        rows = events.filter(pl.col("kind") == kind).sort("replication", "start_s").to_dicts()
+        rows = forgotten.get(kind) or events.filter(pl.col("kind") == kind).sort("replication", "start_s").to_dicts()
         rows = [row for row in rows if row["start_s"] < ends.get(row["replication"], 0.0)]
         if kind in _HARMLESS:
             rows = [row for row in rows if not _near(row, deaths)]
@@ -85,6 +91,17 @@ def zoom_events(run: Run, episodes: Mapping[str, Sequence[Episode]]) -> list[dic
         if rows:
             found.append(max(alone or first, key=lambda row: _telling(row, episodes)))
     return found
+
+
+def _forgotten(episodes: Mapping[str, Sequence[Episode]]) -> dict[str, list[dict[str, Any]]]:
+    """Kind -> what began an episode of vehicle 0 under some strategy though nothing happened to the drive, as rows."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for one in (one for own in episodes.values() for one in own if one.vehicle == 0):
+        for event in one.events:
+            if event.kind in IDLE_KINDS:
+                row = {"replication": one.replication, "vehicle": 0, "kind": event.kind, "before": "", "after": "", "cause": ""}
+                found.setdefault(event.kind, []).append({**row, "start_s": event.start_s, "end_s": event.end_s})
+    return {kind: sorted(rows, key=lambda row: (row["replication"], row["start_s"])) for kind, rows in found.items()}
 
 
 def _telling(row: Mapping[str, Any], episodes: Mapping[str, Sequence[Episode]]) -> tuple[float, float, float]:

@@ -37,12 +37,13 @@ def illustrations(evidence: Evidence) -> Iterator[Illustration]:
     run, strategies = evidence.run, evidence.strategies
     metric, points = trade_off_points(evidence.metrics, strategies)
     if len(points) > 1:
+        grey = captions.grey(evidence, metric, points)
         yield Illustration(
             "trade_off",
             "trade_off",
             "What delivery costs",
-            captions.trade_off_caption(metric, points),
-            trade_off(evidence.metrics, strategies),
+            captions.trade_off_caption(evidence, metric, points, grey),
+            trade_off(evidence.metrics, strategies, grey),
         )
     if run.timeline.height:
         yield Illustration(

@@ -27,9 +27,9 @@ def method(evidence: Evidence) -> Method:
     facts = [
         ("run", str(manifest["run_id"])),
         ("seed", str(manifest["seed"])),
-        ("drives", f"{evidence.drives}, each with every strategy"),
+        ("drives", f"{evidence.drives}" + (", each with every strategy" if len(evidence.strategies) > 1 else "")),
         ("drain after each drive", f"{significant(float(manifest.get('drain_s') or 0.0))}{NBSP}s"),
-        ("phases of timers", _PHASES.get(str(manifest.get("phases")), str(manifest.get("phases", "not recorded")))),
+        ("phases of timers", _phases(str(manifest.get("phases", "not recorded")), len(evidence.strategies))),
         ("digest of the records", str(manifest.get("digest") or "not recorded")),
         ("versions", ", ".join(f"{name} {version}" for name, version in sorted(manifest.get("versions", {}).items()))),
     ]
@@ -37,17 +37,23 @@ def method(evidence: Evidence) -> Method:
     return Method(str(manifest.get("command") or ""), tuple(facts), tuple(_assumptions(evidence, how)), tuple(inputs))
 
 
-_PHASES = {
-    "drawn": "drawn for each drive, the same for all strategies",
-    "fixed": "fixed: every timer starts at 0 s, so detection times depend on when the disruption happens",
-}
+def _phases(how: str, strategies: int) -> str:
+    if how == "drawn":
+        return "drawn for each drive" + (", the same for all strategies" if strategies > 1 else "")
+    if how == "fixed":
+        return "fixed: every timer starts at 0 s, so detection times depend on when the disruption happens"
+    return how
 
 
 def provenance(evidence: Evidence) -> list[str]:
     """Which values are read rather than measured: sentences that stand beside every result."""
     lines = []
     if evidence.manifest.get("interrupted"):
-        lines.append("This run was interrupted: what was not delivered by then counts as undelivered, and nothing here compares.")
+        at = f" at {significant(float(evidence.manifest['ended_s']), 4)}{NBSP}s" if "ended_s" in evidence.manifest else ""
+        lines.append(
+            f"This run is partial: it was interrupted{at}. What would have come later is not counted, what was under way then is"
+            " undelivered, and nothing here compares with a whole run."
+        )
     for one in evidence.manifest.get("presets", []):
         where = "were measured in this lab" if one["status"] == "measured" else "are read from documents, not measured"
         own = ", ".join(one.get("overridden", []))
@@ -67,7 +73,8 @@ def provenance(evidence: Evidence) -> list[str]:
     return lines
 
 
-def _assumptions(evidence: Evidence, how: dict[str, Any]) -> list[str]:
+def surroundings(evidence: Evidence) -> list[str]:
+    """What the drive, the broker and the server side rest on: sentences."""
     lines = provenance(evidence)
     lines += [f"The drive: {note}" for note in evidence.manifest.get("drive_notes", [])]
     changed = _overridden(evidence)
@@ -78,6 +85,11 @@ def _assumptions(evidence: Evidence, how: dict[str, Any]) -> list[str]:
     if tls.get("profile"):
         mutual = ", client certificates on each handshake" if tls.get("mutual") else ""
         lines.append(f"TLS profile {tls['profile']}{mutual}, resumption {tls.get('resumption', 'off')}.")
+    return lines
+
+
+def _assumptions(evidence: Evidence, how: dict[str, Any]) -> list[str]:
+    lines = surroundings(evidence)
     lines.append(
         f"Intervals are {percent(float(how['confidence']))} percentile bootstrap intervals over drives"
         f" ({int(how['resamples']):,} resamples); a value without one did not vary, or comes from a single drive."

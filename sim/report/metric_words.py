@@ -20,6 +20,11 @@ _SHORT = {
     "mb_per_vehicle_month": "data a month",
     "attempts.total": "connection attempts",
     "radio_active_s": "radio on",
+    "fleet.back_s.p50": "half of the fleet back",
+    "fleet.back_s.p95": "95 % of the fleet back",
+    "fleet.handshakes_per_s": "peak of handshakes in a second",
+    "fleet.connections_per_s": "peak of connections in a second",
+    "fleet.bytes_per_vehicle": "data a vehicle",
 }
 
 

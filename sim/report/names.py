@@ -12,6 +12,7 @@ _BEGINNINGS = (
     "comparisons.",
     "cost.",
     "drive_lanes.",
+    "fleet_",
     "latency_distribution.",
     "ledger.",
     "loss_ledger.",

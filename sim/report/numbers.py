@@ -74,7 +74,7 @@ def scaled(name: str, size: float) -> tuple[float, str]:
             return 1.0 / 60.0, "min"
         return (1.0 / 3600.0, "h") if size < _DAYS_FROM_S else (1.0 / 86400.0, "d")
     if unit == "bytes":
-        return 1e-6, "MB"
+        return (1e-6, "MB") if size >= 1e5 else (1.0, "bytes")
     return 1.0, "MB" if unit == "MB" else ""
 
 
@@ -86,7 +86,9 @@ def valued(name: str, value: float) -> str:
     if unit == "s":
         return seconds(value)
     factor, word = scaled(name, abs(value))
-    return count(value) if unit == "count" else f"{significant(value * factor, 4)}{NBSP}{word}"
+    if unit == "count":
+        return count(value)
+    return f"{significant(value * factor, 4 if abs(value * factor) >= 1000.0 else 3)}{NBSP}{word}"
 
 
 def decimals(low: float, high: float) -> int:
@@ -112,18 +114,65 @@ def with_bounds(name: str, mean: float, low: float, high: float, factor: float) 
     return text, f"{first} to {last}" if low < 0.0 else f"{first}–{last}"
 
 
+def told(name: str, interval: Mapping[str, Any], factor: float | None = None, word: str = "") -> tuple[str, str, str]:
+    """(value, interval, unit) of a mean: ("8.3", "7.6–9.0", "s"). The one place where means are rounded, in tables and text.
+
+    The interval is "" where none was drawn. `factor` and `word`: the unit to use, None: the one that suits the size. Of a share
+    that is all or none the interval has one side: ("100", "at least 99.8", "%").
+    """
+    mean, low, high = float(interval["mean"]), interval["low"], interval["high"]
+    sides = [abs(mean)] if low is None or high is None else [abs(float(low)), abs(float(high))]
+    if factor is None:
+        factor, word = scaled(name, max(sides))
+    unit = metric(name).unit
+    if low is None or high is None:
+        if unit == "share":
+            return _percent(mean), "", word
+        if unit == "count":
+            return count(mean), "", word
+        size = mean * factor
+        digits = 2 if unit == "s" and abs(mean) < 0.1 else 4 if abs(size) >= 1000.0 else 3
+        return significant(size, digits), "", word
+    low, high = float(low), float(high)
+    if unit == "share" and mean in (0.0, 1.0):
+        edge = f"at least {_percent(low)}" if mean else f"at most {_percent(high)}"
+        return _percent(mean), edge, word
+    value, bounds = with_bounds(name, mean, low, high, factor)
+    return value, bounds, word
+
+
+def column_unit(name: str) -> str:
+    """The unit at the head of a metric's column: %, MB; "" where each value bears its own, as times do."""
+    unit = metric(name).unit
+    return "%" if unit == "share" else "MB" if unit == "MB" else ""
+
+
+def in_table(name: str, interval: Mapping[str, Any]) -> tuple[str, str]:
+    """(value, interval) of a mean in a column of `column_unit`."""
+    unit = metric(name).unit
+    factor = 100.0 if unit == "share" else None if unit in ("s", "bytes") else 1.0
+    value, sides, word = told(name, interval, factor)
+    return f"{value}{NBSP}{word}" if word else value, sides
+
+
+def mean_in_words(name: str, interval: Mapping[str, Any] | None) -> str:
+    """A mean with its unit, rounded as beside its interval: "8.3 s"; says why where there is no number."""
+    return _in_words(name, interval, bounds=False)
+
+
 def with_interval(name: str, interval: Mapping[str, Any] | None) -> str:
     """A mean with its interval in the words of a sentence: "8.3 s (7.6–9.0)"; says why where there is no number."""
+    return _in_words(name, interval, bounds=True)
+
+
+def _in_words(name: str, interval: Mapping[str, Any] | None, *, bounds: bool) -> str:
     if interval is None or (interval["mean"] is None and not interval["note"]):
         return "no data"
-    mean, low, high = interval["mean"], interval["low"], interval["high"]
+    mean = interval["mean"]
     if mean is None or not math.isfinite(mean):
         return str(interval["note"]) or "beyond the end of the run"
-    if low is None or high is None:
-        return valued(name, float(mean))
-    factor, word = scaled(name, max(abs(float(low)), abs(float(high))))
-    value, bounds = with_bounds(name, float(mean), float(low), float(high), factor)
-    return f"{value}{NBSP + word if word else ''} ({bounds})"
+    value, sides, word = told(name, interval)
+    return f"{value}{NBSP + word if word else ''}{f' ({sides})' if sides and bounds else ''}"
 
 
 def difference(name: str, mean: float | None, low: float | None, high: float | None, signed: bool = False) -> str:
@@ -139,8 +188,17 @@ def difference(name: str, mean: float | None, low: float | None, high: float | N
     if signed:
         first, last = (f"{_sign(side)}{abs(side) * factor:,.{places}f}" for side in (low, high))
         return f"{_sign(mean)}{abs(mean) * factor:,.{places}f}{unit} ({first} to {last})"
+    if low < 0.0 < high:
+        return f"{abs(mean) * factor:,.{places}f}{unit} ({_around(low, high, mean, factor, places)})"
     small, large = sorted((abs(low), abs(high)))
     return f"{abs(mean) * factor:,.{places}f}{unit} ({small * factor:,.{places}f}–{large * factor:,.{places}f})"
+
+
+def _around(low: float, high: float, mean: float, factor: float, places: int) -> str:
+    """An interval that holds 0, counted in the direction of the mean: "−319 to 504"."""
+    if mean < 0.0:
+        low, high = -high, -low
+    return f"−{abs(low) * factor:,.{places}f} to {high * factor:,.{places}f}"
 
 
 def _sign(value: float) -> str:

@@ -7,9 +7,10 @@ from typing import Any
 
 from sim.measure.validation import is_validation
 from sim.report.answer import answer, objective_rows
-from sim.report.captions import failures_in_words
+from sim.report.captions import failures_in_words, forgotten_in_words
 from sim.report.comparison_table import comparison_tables
 from sim.report.evidence import Evidence, read_evidence
+from sim.report.fleet_page import write_fleet_report
 from sim.report.illustrations import SECTIONS, illustrations
 from sim.report.kinds_table import cost_rows, kind_rows, ledger_lines, stats_rows
 from sim.report.method import MODEL_PAGE, method, provenance
@@ -31,6 +32,8 @@ def write_report(run_dir: Path) -> Path:
     """
     folder = Path(run_dir)
     evidence = read_evidence(folder)
+    if evidence.manifest.get("fleet") is not None:
+        return write_fleet_report(folder, evidence)
     output = Output()
     shown = [render_figure(one, output) for one in illustrations(evidence)]
     found = variants(evidence)
@@ -64,6 +67,7 @@ def _content(evidence: Evidence, shown: list[Shown], found: list[Any]) -> dict[s
         "costs": cost_rows(evidence),
         "stats": stats_rows(evidence),
         "failures": failures_in_words(evidence),
+        "forgotten": forgotten_in_words(evidence),
         "worst": [
             {"strategy": name, "baseline": evidence.is_baseline(name), **evidence.of(name)["worst_episode"]}
             for name in evidence.strategies

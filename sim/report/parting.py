@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from sim.measure.agreement import Row
+from sim.measure.agreement import PURPOSES, Row, attempts_by_name, channel_of_attempts
 from sim.measure.explain import ExplainError, explain
 from sim.measure.validation import Comparison
 from sim.record.read import Run
@@ -48,9 +48,8 @@ def parting(evidence: ValidationEvidence) -> Parting | None:
         return None
     side, comparison = _where_it_parts(evidence, row)
     member = evidence.member(row.strategy)
-    if row.where.startswith("attempt "):
-        number = int(row.where.removeprefix("attempt "))
-        fields = _attempt(evidence.model, member, comparison.run, row.strategy, number)
+    if row.where.partition(" ")[0] in ("attempt", *PURPOSES):
+        fields = _attempt(evidence.model, member, comparison.run, row)
         return Parting(f"{row.strategy}, {row.where}", side, fields=fields) if fields else None
     if row.what == "detection":
         fields = _lost(evidence.model, member, comparison.run, row)
@@ -76,17 +75,17 @@ def _where_it_parts(evidence: ValidationEvidence, row: Row) -> tuple[str, Compar
 
 
 def _channel(run: Run, drive: int, strategy: str) -> list[dict[str, Any]]:
-    """The attempts that are compared, in their order."""
+    """The attempts of the strategy's channel, in their order."""
     rows = drive_of(run, drive, "connections", strategy)
-    purpose = "mqtt" if (rows["purpose"] == "mqtt").any() else "heartbeat"
-    return rows.filter(pl.col("purpose") == purpose).sort("asked_s").to_dicts()
+    return rows.filter(pl.col("purpose") == channel_of_attempts(rows)).sort("asked_s").to_dicts()
 
 
-def _attempt(model: Run, member: int, live: Run, strategy: str, number: int) -> tuple[tuple[str, str, str, bool], ...]:
-    mine, theirs = _channel(model, member, strategy), _channel(live, 0, strategy)
-    if number >= min(len(mine), len(theirs)):
-        return ()
-    return _side_by_side(mine[number], theirs[number])
+def _attempt(model: Run, member: int, live: Run, row: Row) -> tuple[tuple[str, str, str, bool], ...]:
+    """The attempt that the row names, on both sides."""
+    frames = [drive_of(run, drive, "connections", row.strategy) for run, drive in ((model, member), (live, 0))]
+    channel = channel_of_attempts(*frames)
+    mine, theirs = (attempts_by_name(frame, channel).get(row.where) for frame in frames)
+    return _side_by_side(mine, theirs) if mine is not None and theirs is not None else ()
 
 
 def _lost(model: Run, member: int, live: Run, row: Row) -> tuple[tuple[str, str, str, bool], ...]:

@@ -65,6 +65,13 @@ def _reading(sobol: bool) -> str:
     return " The mean absolute change when the key goes over its whole range."
 
 
+def _tuning_headline(best_trial: int, moved: Sequence[str], best: Mapping[str, float], said: str) -> str:
+    """Best on the first objective that anything moves: on one that nothing moves all trials are."""
+    if not moved:
+        return f"Nothing that was tried moves an objective: {said} in every trial."
+    return f"Trial {best_trial} is best on {short_name(moved[0])}: {said}."
+
+
 def write_tuning_report(
     folder: Path,
     title: str,
@@ -99,12 +106,13 @@ def write_tuning_report(
         ["trial", *keys, *(short_name(name) for name in objectives)],
         rows,
         len(keys) + 1,
-        "Best on the first objective first.",
+        f"Best on {short_name((moved or list(objectives))[0])} first.",
     )
-    support = [f"Nothing that was tried moves {listed([short_name(name) for name in still])}."] if still else []
+    unmoved = [f"{short_name(name)} ({valued(name, best[name])})" if name in best else short_name(name) for name in still]
+    support = [f"Nothing that was tried moves {listed(unmoved)}."] if still and moved else []
     page = Page(
         title, "handover lab, tuning", f"{trials.height} trials over {listed(list(keys))}.",
-        f"Trial {best_trial} is best on {short_name(objectives[0])}: {said}.", support,
+        _tuning_headline(best_trial, moved, best, said), support,
         [
             "The best of many trials on the same drives is better than it will be on others: run it with another --seed before"
             " it is believed."

@@ -10,9 +10,9 @@ from typing import Any
 from sim.report.configuration import key_in_file
 from sim.report.evidence import Evidence
 from sim.report.knobs import SEED_USES, UNKNOWN, flat, seed_value
-from sim.report.numbers import NBSP, listed
+from sim.report.numbers import NBSP, listed, percent
 from sim.report.settings_table import setting_text
-from sim.report.verdicts import COST, DELIVERY, Compared, compared_by_holm
+from sim.report.verdicts import COST, DELIVERY, NEXT_TO_NOTHING, Compared, compared_by_holm
 
 _MOST = 12
 
@@ -131,7 +131,7 @@ def _default(evidence: Evidence, pair: _Pair, rows: Sequence[Compared]) -> Defau
         shown, said = "made no difference here", "what arrives and the recovery are the same in every drive"
     else:
         shown, said = "no evidence", _open(delivery)
-    text = f"With {against}: {said}.{_price(cost)}"
+    text = f"With {against}: {said}.{_price(evidence, cost)}"
     if len(pair.tried) > 1 and (better or worse):
         text += " How much of it is due to which, these runs do not show."
     return Default(
@@ -161,9 +161,12 @@ def _open(rows: Sequence[Compared]) -> str:
     return f"not told apart, {_list(some[:2])}"
 
 
-def _price(cost: Compared | None) -> str:
+def _price(evidence: Evidence, cost: Compared | None) -> str:
     if cost is None or cost.shown in ("no difference", "no evidence"):
         return "" if cost is None else " No difference in data is shown."
+    mean, whole = cost.found.interval.mean, (evidence.interval(cost.b, cost.name) or {}).get("mean")
+    if mean is not None and whole and abs(mean) < NEXT_TO_NOTHING * float(whole):
+        return f" In data they differ by less than {percent(NEXT_TO_NOTHING)}."
     return f" It takes {'less' if cost.shown == 'better' else 'more'}: {cost}."
 
 

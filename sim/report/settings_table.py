@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sim.report.configuration import key_in_file
 from sim.report.evidence import Evidence
-from sim.report.knobs import UNKNOWN, flat, mosquitto_lines, paste_line, seed_value
-from sim.report.numbers import difference
+from sim.report.knobs import SEED_USES, UNKNOWN, flat, mosquitto_lines, paste_line, seed_value
+from sim.report.numbers import difference, percent
+from sim.report.verdicts import NEXT_TO_NOTHING
 
 #: metric -> what is said of it, in the order in which effects are listed.
 EFFECTS = {
@@ -35,7 +36,7 @@ class Knob:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A strategy that differs from `base`, the first of the run with the same machine; `base` is empty where there is none."""
+    """A strategy that differs from `base`, the first of the run of its kind; `base` is empty where there is none."""
 
     name: str
     base: str
@@ -46,35 +47,36 @@ class Variant:
 
 def variants(evidence: Evidence) -> list[Variant]:
     """The variants of the run, in its order. Effects are paired differences on the same drives."""
-    first: dict[str, dict[str, Any]] = {}
-    found = []
+    found: list[Variant] = []
+    before: list[Mapping[str, Any]] = []  # the entries so far that another can be a variant of
     for entry in evidence.manifest["strategies"]:
         name, use = str(entry["name"]), str(entry["use"])
         if name not in evidence.strategies or use == "client":  # a program's settings are its own
             continue
         config = flat(entry.get("config") or {})
-        base = first.setdefault(use, entry)
-        if base is entry:
+        base = _base(use, config, before)
+        before.append(entry)
+        if base is None:
             # the first of its kind is a variant too where it departs from the seed, and nothing is there to compare it with
-            changed = {key: seed_value(use, key) for key, value in config.items() if seed_value(use, key) not in (value, UNKNOWN)}
+            changed = {key: seed_value(use, key) for key, value in config.items() if seed_value(use, key) != value}
+            changed = {key: value for key, value in changed.items() if use not in SEED_USES or value is not UNKNOWN}
             if changed:
                 found.append(Variant(name, "", _knobs(use, config, changed), (), ""))
             continue
-        before = flat(base.get("config") or {})
-        changed = {key: before.get(key) for key, value in config.items() if before.get(key) != value}
-        effects = tuple(
-            text for key, words in EFFECTS.items() if (text := _effect(evidence, key, name, str(base["name"]), words))
-        )
-        found.append(
-            Variant(
-                name,
-                str(base["name"]),
-                _knobs(use, config, changed),
-                effects,
-                _effect(evidence, COST, name, str(base["name"]), "", True),
-            )
-        )
+        settings, base_name = flat(base.get("config") or {}), str(base["name"])
+        changed = {key: settings.get(key, UNKNOWN) for key, value in config.items() if settings.get(key, UNKNOWN) != value}
+        effects = tuple(text for key, words in EFFECTS.items() if (text := _effect(evidence, key, name, base_name, words)))
+        knobs = _knobs(str(base["use"]), config, changed)
+        found.append(Variant(name, base_name, knobs, effects, _effect(evidence, COST, name, base_name, "", True)))
     return found
+
+
+def _base(use: str, config: Mapping[str, Any], before: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """What a strategy is a variant of: the first of its kind; of a user's own also the first whose settings it has all of."""
+    same = next((one for one in before if str(one["use"]) == use), None)
+    if same is not None or use in SEED_USES:
+        return same
+    return next((one for one in before if one.get("config") and set(flat(one["config"])) <= set(config)), None)
 
 
 def _knobs(use: str, config: Mapping[str, Any], changed: Mapping[str, Any]) -> tuple[Knob, ...]:
@@ -86,7 +88,7 @@ def _knobs(use: str, config: Mapping[str, Any], changed: Mapping[str, Any]) -> t
             Knob(
                 key_in_file(key),
                 "" if seed is UNKNOWN else setting_text(key, seed),
-                setting_text(key, base),
+                "" if base is UNKNOWN else setting_text(key, base),
                 setting_text(key, config[key]),
                 "" if line in pasted else line,
             )
@@ -118,9 +120,12 @@ def _effect(evidence: Evidence, name: str, variant: str, base: str, words: str, 
         return "no difference" if cost else f"{words}: no difference"
     text = difference(name, interval.mean, interval.low, interval.high, signed=True)
     verdict = {"better": "better", "worse": "worse"}.get(compared.verdict, "one drive" if evidence.drives == 1 else "no evidence")
-    return (
-        f"{words}: {text}, {verdict}" if words else f"{text}, {verdict.replace('better', 'cheaper').replace('worse', 'dearer')}"
-    )
+    if not cost:
+        return f"{words}: {text}, {verdict}"
+    whole = (evidence.interval(base, name) or {}).get("mean")
+    little = verdict in ("better", "worse") and whole and abs(interval.mean) < NEXT_TO_NOTHING * float(whole)
+    less = f" by less than {percent(NEXT_TO_NOTHING)}" if little else ""
+    return f"{text}, {verdict.replace('better', 'cheaper').replace('worse', 'dearer')}{less}"
 
 
 def paste_block(found: list[Variant]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,9 +75,15 @@ class Page:
     objectives: Sequence[tuple[str, str]] = field(default=())  # (verdict, text)
 
 
-def write_page(folder: Path, page: Page) -> Path:
-    """Write report.html, report.md and figures/; returns the path of report.html. RunFolderError where it cannot."""
-    output = Output()
+def write_page(
+    folder: Path, page: Page, *, others: Mapping[str, bytes] | None = None, made: Callable[[Path], bool] = made_by_a_study
+) -> Path:
+    """Write report.html, report.md and figures/; returns the path of report.html. RunFolderError where it cannot.
+
+    `others`: further files, path within the folder -> bytes. `made` knows what an earlier report may have left in figures/ and
+    tables/.
+    """
+    output = Output(dict(others or {}))
     svgs: dict[str, str] = {}
     for section in page.sections:
         for one in section.figures:
@@ -89,5 +95,5 @@ def write_page(folder: Path, page: Page) -> Path:
     content = {"page": page, "svgs": svgs, "strategies": strategies}
     output.files["report.html"] = render_page("study.html.j2", content, autoescape=True)
     output.files["report.md"] = render_page("study.md.j2", content, autoescape=False)
-    write_output(folder, output, made_by_a_study)
+    write_output(folder, output, made)
     return folder / "report.html"

@@ -216,7 +216,7 @@ def _kind_of_reference(evidence: Evidence, best: str, name: str) -> str:
 
 
 def _numbers(evidence: Evidence, strategy: str, names: Sequence[str]) -> str:
-    values = ((name, evidence.interval(strategy, name)) for name in names)
+    values = ((name, (evidence.pooled if name == _POOLED else evidence.interval)(strategy, name)) for name in names)
     return "; ".join(f"{WORDS[name]} {with_interval(name, found)}" for name, found in values if found is not None)
 
 
@@ -330,7 +330,8 @@ def _dearer_for(evidence: Evidence, best: str, contenders: Sequence[str], cost: 
 def _rows(evidence: Evidence, best: str, reference: str, family: int) -> tuple[Row, ...]:
     rows = []
     for name in _ROWS:
-        mine = evidence.interval(best, name)
+        of_all = evidence.pooled if name == _POOLED else evidence.interval  # the quantile of all drives together
+        mine = of_all(best, name)
         if mine is None:
             continue
         found = compared(evidence, name, best, reference, family) if reference and name != _POOLED else None
@@ -340,6 +341,6 @@ def _rows(evidence: Evidence, best: str, reference: str, family: int) -> tuple[R
             zero = found.shown == "no difference"
             amount = "" if zero else difference(name, interval.mean, interval.low, interval.high, signed=True)
             shown = found.shown
-        theirs = with_interval(name, evidence.interval(reference, name)) if reference else ""
+        theirs = with_interval(name, of_all(reference, name)) if reference else ""
         rows.append(Row(name, WORDS[name], with_interval(name, mine), theirs, amount, shown))
     return tuple(rows)

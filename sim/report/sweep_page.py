@@ -11,9 +11,9 @@ import polars as pl
 from sim.measure.metrics_catalog import metric
 from sim.measure.stats import CONFIDENCE, RESAMPLES
 from sim.measure.support import few_drives
-from sim.report.figures_sweep import MOST_PANELS, out_of_sight, scale, sweep_heat, sweep_lines
+from sim.report.figures_sweep import MOST_PANELS, out_of_sight, sweep_heat, sweep_lines
 from sim.report.metric_words import heading, short_name
-from sim.report.numbers import NBSP, difference, listed, percent, valued, with_bounds, with_interval
+from sim.report.numbers import NBSP, column_unit, difference, in_table, listed, mean_in_words, percent, with_interval
 from sim.report.study_page import Cell, Page, Section, Shown, Table, write_page
 from sim.report.sweep_read import Sweep, read_sweep
 
@@ -72,7 +72,16 @@ def _headline(sweep: Sweep) -> str:
     if first == last:
         return f"What was varied hardly moves {short_name(name)}: {strategy} has {first} throughout."
     keys = sweep.moved[strategy]
-    return f"{heading(name)}: {strategy} goes from {last} at {_at(sweep, worst, keys)} to {first} at {_at(sweep, best, keys)}."
+    goes = f"from {last} at {_at(sweep, worst, keys)} to {first} at {_at(sweep, best, keys)}"
+    if not _holds(sweep, name, strategy):
+        return f"{heading(name)}: {strategy} goes {goes}, which may be chance: no difference to the first point holds."
+    return f"{heading(name)}: {strategy} goes {goes}."
+
+
+def _holds(sweep: Sweep, name: str, strategy: str) -> bool:
+    """Whether a difference to the first point in this metric holds once all of the sweep are held against chance together."""
+    mine = sweep.differences.filter((pl.col("strategy") == strategy) & (pl.col("metric") == name))
+    return bool((mine["verdict"] != "no evidence").any())
 
 
 def _interval(row: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -161,10 +170,11 @@ def _line_caption(sweep: Sweep, name: str, key: str, panels: str | None = None) 
             continue
         ranked = [pair for pair in _ranked(sweep, name, strategy) if pair[1] in points]
         if len(ranked) > 1 and ranked[0][0] != ranked[-1][0]:
-            best, worst = ranked[0], ranked[-1]
+            best, worst = ranked[0][1], ranked[-1][1]
+            mine = [one for one in keys if one in sweep.moved[strategy]]
             parts.append(
-                f"{strategy} is best at {_at(sweep, best[1], keys)} ({valued(name, best[0])})"
-                f" and worst at {_at(sweep, worst[1], keys)} ({valued(name, worst[0])})"
+                f"{strategy} has its best mean at {_at(sweep, best, mine)} ({_mean(sweep, name, strategy, best)})"
+                f" and its worst at {_at(sweep, worst, mine)} ({_mean(sweep, name, strategy, worst)})"
             )
     said = "; ".join(parts[:4]) + "." if parts else f"No strategy changes with {key}."
     many = next((len(axis["values"]) for axis in sweep.axes if axis["key"] == panels), 0)
@@ -173,6 +183,10 @@ def _line_caption(sweep: Sweep, name: str, key: str, panels: str | None = None) 
     if hidden:
         said += f" Far outside, and not drawn: {listed(hidden)}."
     return said + f" Bars are 95{NBSP}% intervals of the mean over drives." + cut + _others(sweep, keys)
+
+
+def _mean(sweep: Sweep, name: str, strategy: str, point: int) -> str:
+    return mean_in_words(name, _interval(sweep.cell(point, strategy, name)))
 
 
 def _at(sweep: Sweep, point: int, keys: list[str]) -> str:
@@ -184,19 +198,19 @@ def _heat_caption(sweep: Sweep, name: str, strategy: str, across: str, down: str
     ranked = [pair for pair in _ranked(sweep, name, strategy) if pair[1] in points]
     if not ranked:
         return "No point has data."
-    best, worst = ranked[0], ranked[-1]
+    best, worst = ranked[0][1], ranked[-1][1]
     return (
-        f"{strategy} over both keys: best at {_at(sweep, best[1], [across, down])} ({valued(name, best[0])}),"
-        f" worst at {_at(sweep, worst[1], [across, down])} ({valued(name, worst[0])})." + _others(sweep, [across, down])
+        f"{strategy} over both keys: best mean at {_at(sweep, best, [across, down])} ({_mean(sweep, name, strategy, best)}),"
+        f" worst at {_at(sweep, worst, [across, down])} ({_mean(sweep, name, strategy, worst)})." + _others(sweep, [across, down])
     )
 
 
 def _table(sweep: Sweep, name: str, folded: bool) -> Table:
-    factor, unit = scale(sweep, name)
+    unit = column_unit(name)
     keys = [axis["key"] for axis in sweep.axes]
     rows = []
     for point, values in enumerate(sweep.points[:_MOST_ROWS]):
-        cells = [_cell(sweep.cell(point, strategy, name), name, factor) for strategy in sweep.strategies]
+        cells = [_cell(sweep.cell(point, strategy, name), name) for strategy in sweep.strategies]
         rows.append([*(Cell(values[key]) for key in keys), *cells])
     more = (
         f" The first {_MOST_ROWS} of {len(sweep.points)} points; all are in sweep.csv." if len(sweep.points) > _MOST_ROWS else ""
@@ -205,15 +219,12 @@ def _table(sweep: Sweep, name: str, folded: bool) -> Table:
     return Table("All points" if folded else "", [*keys, *sweep.strategies], rows, len(keys), note, folded)
 
 
-def _cell(row: dict[str, Any] | None, name: str, factor: float) -> Cell:
+def _cell(row: dict[str, Any] | None, name: str) -> Cell:
     if row is None or row["value"] is None:
         return Cell("–")
     if not math.isfinite(row["value"]):
         return Cell("beyond run")
-    if row["low"] is None or row["high"] is None:
-        text = percent(row["value"]).partition(NBSP)[0] if metric(name).unit == "share" else f"{row['value'] * factor:,.4g}"
-        return Cell(text)
-    return Cell(*with_bounds(name, row["value"], row["low"], row["high"], factor))
+    return Cell(*in_table(name, _interval(row) or {}))
 
 
 def _differences(sweep: Sweep) -> Section:
@@ -226,7 +237,9 @@ def _differences(sweep: Sweep) -> Section:
         mark = {"better": "better", "worse": "worse"}.get(row["verdict"], "quiet")
         p = "" if row["p_holm"] is None else f"p {'< 0.001' if row['p_holm'] < 0.001 else format(row['p_holm'], '.3f')}"
         where = [Cell(sweep.points[row["point"]][key]) for key in keys]
-        rows.append([Cell(row["strategy"]), *where, Cell(row["metric"]), Cell(text), Cell(row["verdict"], p, mark)])
+        same = row["difference"] == 0.0 and row["low"] is None
+        verdict = Cell("no difference", "", mark) if same else Cell(row["verdict"], p, mark)
+        rows.append([Cell(row["strategy"]), *where, Cell(row["metric"]), Cell("–" if same else text), verdict])
     about = (
         f"Each point minus the first ({_where(sweep, 0)}) on the same draws, drive by drive. {frame.height} comparisons are one"
         f" family: of so many some would seem to differ at 95{NBSP}% by chance alone, so the verdict is by Holm's adjusted"
@@ -236,7 +249,8 @@ def _differences(sweep: Sweep) -> Section:
         return Section("differences", "Differences", ["There is one point, or nothing that was varied changes anything."])
     more = f" The {_MOST_DIFFERENCES} clearest of {frame.height}; all are in differences.csv." if frame.height > len(rows) else ""
     table = Table("", ["strategy", *keys, "metric", "difference", "verdict"], rows, len(keys) + 2, more.strip())
-    return Section("differences", "What holds", [about], (), [table])
+    holds = (frame["verdict"] != "no evidence").any()
+    return Section("differences", "What holds" if holds else "What does not hold", [about], (), [table])
 
 
 def _facts(sweep: Sweep) -> list[tuple[str, str]]:

@@ -60,7 +60,7 @@ class ValidationEvidence:
     @cached_property
     def timings(self) -> list[Row]:
         """Rows that compare two instants which both sides have."""
-        return [row for row in self.rows if row.allowed_s is not None and row.difference is not None]
+        return [row for row in self.rows if row.allowed_s is not None and row.difference is not None and row.comparable]
 
     @cached_property
     def largest(self) -> Row | None:

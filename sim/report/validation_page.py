@@ -15,7 +15,7 @@ from sim.report.parting import parting
 from sim.report.rendering import Output, Shown, render_figure, render_page, write_output
 from sim.report.validation_evidence import ValidationEvidence
 from sim.report.validation_figures import agreement_figures, overlays
-from sim.report.validation_tables import marked, tables
+from sim.report.validation_tables import tables
 from sim.report.validation_words import against, not_comparable, rules, verdict
 
 PAGE = "validation.html"
@@ -67,7 +67,7 @@ def _content(evidence: ValidationEvidence, shown: Sequence[Shown]) -> dict[str, 
             name: [one for one in shown if one.section == name] for name in (*evidence.strategies, "latency", "differences")
         },
         "strategies": [{"name": name, "colour": look.variable} for name, look in evidence.styles.items()],
-        "not_comparable": not_comparable(evidence, marked(found)),
+        "not_comparable": not_comparable(evidence, sum(not row.comparable for row in evidence.rows)),
         "rules": rules(evidence),
         "command": str(manifest.get("command") or ""),
         "facts": [

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from sim.measure.agreement import Row
+from sim.measure.ensemble import TOGETHER
 from sim.report.figures_zoom import KINDS
 from sim.report.numbers import NBSP, seconds
 from sim.report.validation_evidence import ValidationEvidence, drive_of
@@ -69,7 +70,6 @@ class _Rows:
         self.strategy = strategy
         self.worst = {(row.where, row.what): row for row in evidence.of(strategy)}
         self._runs = evidence.by_key
-        self.hinging = hinges_on_tcp(evidence, strategy)
 
     def line(self, where: str, what: str, words: str | None = None) -> Line:
         row = self.worst[where, what]
@@ -80,7 +80,7 @@ class _Rows:
             "" if row.difference is None or row.allowed_s is None else _signed(row.difference),
             "" if row.allowed_s is None else f"{row.allowed_s:.3f}",
             row.agrees,
-            (where, what) in self.hinging,
+            not row.comparable,
         )
 
     def live(self, where: str, what: str) -> Iterable[str]:
@@ -97,24 +97,6 @@ def _signed(value: float) -> str:
     return text if float(text) == 0.0 else f"{'+' if value > 0 else '−'}{text}"
 
 
-def hinges_on_tcp(evidence: ValidationEvidence, strategy: str) -> frozenset[tuple[str, str]]:
-    """(where, what) of the rows that rest on a timer of TCP in the model, on the link that has none: the loopback's relay."""
-    if evidence.found.against_log or evidence.manifest.get("link") != "loopback":
-        return frozenset()
-    attempts = drive_of(evidence.model, evidence.member(strategy), "connections", strategy)
-    attempts = attempts.filter(pl.col("purpose") == "mqtt").sort("asked_s")
-    found: set[tuple[str, str]] = set()
-    ended = attempts.select("reason", "started_s", "noticed_s", "ready_s").rows()
-    for number, (reason, started_s, noticed_s, ready_s) in enumerate(ended):
-        if reason != "timed_out" or started_s is None:
-            continue
-        if ready_s is None:
-            found |= {(f"attempt {number}", "outcome"), (f"attempt {number}", "ready")}
-        found |= {(f"attempt {number + 1}", what) for what in ("asked", "ready", "trigger")}
-        found |= {(row.where, row.what) for row in evidence.of(strategy) if row.what == "detection" and row.model == noticed_s}
-    return frozenset(found)
-
-
 def tables(evidence: ValidationEvidence) -> list[StrategyTables]:
     return [_tables(evidence, strategy) for strategy in evidence.strategies if evidence.of(strategy)]
 
@@ -128,7 +110,7 @@ def _tables(evidence: ValidationEvidence, strategy: str) -> StrategyTables:
     messages = [PartedMessage(_named(row.where, kinds), rows.line(row.where, row.what)) for row in parted]
     return StrategyTables(
         strategy,
-        len(mine),
+        sum(row.comparable for row in mine),
         sum(not row.agrees for row in mine),
         tuple(_log_groups(rows) if log else _groups(evidence, rows)),
         () if log else tuple(_sets(evidence, rows)),
@@ -178,8 +160,36 @@ def _groups(evidence: ValidationEvidence, rows: _Rows) -> Iterable[Group]:
         shown_lines, more = _attempts(rows, attempts.get(number, []))
         lines += shown_lines
         lines += [rows.line(where, what) for what in ("first redelivery", "caught up") if (where, what) in rows.worst]
+        beginning = where or "the beginning"
+        lines += [rows.line(beginning, TOGETHER)] if (beginning, TOGETHER) in rows.worst else []
         if lines:
             yield Group(titles[number] if number >= 0 else "Before the first disruption", tuple(lines), more)
+    for purpose, title in _EXCHANGES.items():
+        shown_lines, more = _exchanges(rows, rows.places(f"{purpose} "))
+        if shown_lines or more:
+            yield Group(title, tuple(shown_lines), more)
+
+
+#: Attempts beside those of the channel.
+_EXCHANGES = {"heartbeat": "Heartbeats", "push": "Pushes", "poll": "Polls", "post": "POSTs of telemetry", "download": "Downloads"}
+
+
+def _exchanges(rows: _Rows, places: Sequence[str]) -> tuple[list[Line], str]:
+    """The values of exchanges that part; of the others how many agree, and how closely."""
+    lines: list[Line] = []
+    agreeing, off = 0, 0.0
+    for where in places:
+        mine = [rows.worst[where, what] for what in ("asked", "ready", "outcome")]
+        parted = [row for row in mine if not row.agrees]
+        agreeing += not parted
+        off = max(off, *(abs(row.difference or 0.0) for row in mine if row.agrees))
+        lines += [rows.line(where, row.what, f"{where} {row.what}") for row in parted[: max(MOST_PARTING - len(lines), 0)]]
+    more = (
+        f"{agreeing:,} of {len(places):,} agree in begin, end and outcome, the largest difference {seconds(off)}."
+        if places
+        else ""
+    )
+    return lines, more
 
 
 def _attempts(rows: _Rows, places: Sequence[str]) -> tuple[list[Line], str]:
@@ -274,6 +284,10 @@ def _sets(evidence: ValidationEvidence, rows: _Rows) -> Iterable[Line]:
         with_flag = f"{sum('1' in str(row.model) for row in flagged):,}"
         yield Line("PUBLISH with DUP at the vehicle", with_flag, tuple(cells), "", "", all(row.agrees for row in flagged))
     for where, what in rows.worst:
+        if what.startswith("attempts ("):
+            yield rows.line(where, what)
+        if where == "all" and what == TOGETHER:
+            yield rows.line(where, what)
         if what.startswith("order of arrival"):
             yield _order(rows, where, what)
 
@@ -292,8 +306,3 @@ def _order(rows: _Rows, where: str, what: str) -> Line:
 def _interval(counts: Sequence[int]) -> str:
     low, high = min(counts), max(counts)
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
-
-
-def marked(found: Iterable[StrategyTables]) -> int:
-    """Rows that bear a mark."""
-    return sum(line.mark for one in found for group in one.groups for line in group.lines)

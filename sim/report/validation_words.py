@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sim.measure.agreement import Row
+from sim.measure.lateness import OVERLOADED, late_in_words, lateness_of
+from sim.measure.validation import Validation
 from sim.report.numbers import NBSP, listed, percent, seconds, significant
 from sim.report.validation_evidence import ValidationEvidence
 
@@ -27,19 +29,29 @@ class Verdict:
 
 
 def verdict(evidence: ValidationEvidence) -> Verdict:
-    rows, parted = evidence.rows, evidence.parted
-    total, other = f"{len(rows):,}", against(evidence)
+    parted, compared = evidence.parted, evidence.found.compared
+    total, other = f"{compared:,}", against(evidence)
     first = evidence.first_parting
-    if not rows:
-        headline = f"Nothing was compared: neither the model nor {other} has a message or an attempt."
+    if not compared:
+        headline = f"Nothing was compared: {nothing_compared(evidence.found)}."
     elif first is None:
         headline = f"All {total} compared values agree: model against {other}."
         if evidence.largest is not None:
             headline += f" No timing is off by more than {seconds(abs(evidence.largest.difference or 0.0))}."
     else:
         part = f"{len(parted):,} part{'s' if len(parted) == 1 else ''}"
-        headline = f"{len(rows) - len(parted):,} of {total} compared values agree, {part}: model against {other}."
+        headline = f"{compared - len(parted):,} of {total} compared values agree, {part}: model against {other}."
+    if evidence.found.overloaded:
+        headline = f"{OVERLOADED}. {headline}"
     return Verdict(headline, tuple(_support(evidence)), tuple(_case(evidence)))
+
+
+def nothing_compared(found: Validation) -> str:
+    """Why no value was compared."""
+    if found.rows:
+        return "every value rests on a timer of TCP, which the loopback link does not have; --link packet has it"
+    side = "the log" if found.against_log else "the live run"
+    return f"neither the model nor {side} has a message or an attempt"
 
 
 def in_words(row: Row) -> str:
@@ -113,15 +125,25 @@ def _support(evidence: ValidationEvidence) -> list[str]:
         lines.append(f"{n} live runs, {alike} in every value; counted is the worst run of each value.")
     if evidence.members > 1:
         ranged = sum(row.model_to is not None or " or " in str(row.model) for row in evidence.rows)
-        lines.append(
-            f"The model was run with {evidence.members} phases of the broker's tick, which nobody can set from outside:"
-            f" {_depend(ranged)}."
-        )
+        lines.append(f"The model was run {evidence.members} times, {_members(evidence)}: {_depend(ranged)}.")
+    for one in evidence.found.comparisons:
+        said = late_in_words(lateness_of(one.run.manifest), evidence.found.tolerance)
+        lines += said if n == 1 else [f"{one.run.manifest['run_id']}: {line}" for line in said]
     if evidence.found.missing:
         lines.append(f"No longer there, and left out: {listed(list(evidence.found.missing))}.")
     if any(one.run.manifest.get("interrupted") for one in evidence.found.comparisons):
-        lines.append("A live run was interrupted: what it had not reached by then parts.")
+        lines.append("A live run was interrupted: it is compared with the model up to that instant.")
     return lines
+
+
+def _members(evidence: ValidationEvidence) -> str:
+    """In what the model's runs differ."""
+    manifest = evidence.model.manifest
+    phases, edges_s = len(manifest.get("tick_phases") or ()), manifest.get("edges_earlier_s") or (0.0,)
+    said = [f"with {phases} phases of the broker's tick, which nobody can set from outside"] if phases else []
+    if len(edges_s) > 1:
+        said.append(f"with the changes of the link as they are and {seconds(max(edges_s))} earlier")
+    return " and ".join(said) or "each with another phase"
 
 
 def _depend(ranged: int) -> str:
@@ -184,7 +206,7 @@ def tolerance_words(evidence: ValidationEvidence) -> str:
 
 
 def not_comparable(evidence: ValidationEvidence, marked: int) -> list[str]:
-    """What this comparison cannot show. `marked`: rows that rest on a timer which the link does not have."""
+    """What this comparison cannot show. `marked`: values that rest on a timer which the link does not have."""
     if evidence.found.against_log:
         return [
             "A log tells of connections and deliveries alone: failed attempts, causes of loss, DUP flags and the order of what"
@@ -199,7 +221,8 @@ def not_comparable(evidence: ValidationEvidence, marked: int) -> list[str]:
             " timers of MQTT and HTTP are. --link packet has the kernel's TCP."
         )
         if marked:
-            lines.append(f"{marked} row{'s' if marked > 1 else ''} of the tables rest on such a timer in the model, marked †.")
+            rest = "value rests" if marked == 1 else "values rest"
+            lines.append(f"{marked:,} {rest} on such a timer in the model, marked † in the tables, and count neither way.")
     else:
         lines.append(
             "The broker's send buffer: the relay into the server's namespace acknowledges to the broker at once what is still on"
@@ -218,8 +241,9 @@ def rules(evidence: ValidationEvidence) -> list[str]:
         lines = ["Each event of the log meets the model's event of the same kind and number, or the message that it names."]
     else:
         lines = [
-            "Attempts are compared in their order, on the channel of the strategy (MQTT, else heartbeats): when each was asked"
-            " for and ready, why it was made, how it ended, and whether the session was present.",
+            "Attempts are compared in their order: how many, when each was asked for and ready, how it ended; on the channel of"
+            " the strategy (MQTT, else heartbeats) also why it was made and whether the session was present. Polls, pushes,"
+            " heartbeats, POSTs and downloads beside it are counted each for itself.",
             "For each end of an address and each rebind of the NAT: when the vehicle noticed, when the first message that it"
             " delayed arrived, and when the last of them did.",
             "For each message: delivered, lost and its cause, or pending; when it was delivered, how often it arrived, its DUP"
@@ -231,7 +255,9 @@ def rules(evidence: ValidationEvidence) -> list[str]:
     )
     lines.append(
         "Where a value depends on a phase that cannot be set, such as the tick of mosquitto's keep alive check, the model is run"
-        " with eight phases; the live value has to lie in the interval, or among the outcomes, that they give. The lane of the"
-        " model is then the run nearest to the live ones."
+        " with eight phases; and each time once more with every change of the link a tenth of the absolute tolerance earlier, as"
+        " a few milliseconds decide on which side of it something happens. The live value has to lie in the interval, or among"
+        " the outcomes, that they give; and all values between two disruptions in those of one run, or of two with adjacent"
+        " phases. The lane of the model is then the run nearest to the live ones."
     )
     return lines

@@ -19,8 +19,7 @@ DELIVERY = (
     "all.lost",
     "recovery_s.mean",
 )
-#: What it takes: data, radio time, handshakes. All data and not the overhead: a message that was written to a dead path and sent
-#: again counts as repeated, so that the overhead of two strategies may differ where they send the same.
+#: What it takes: data, radio time, handshakes. All data and not the overhead alone: it is what is paid for.
 COST = ("mb_per_vehicle_month", "radio_active_s_per_vehicle_month", "attempts.total")
 WORDS = {
     "all.delivered_within_60s": f"delivery within 60{NBSP}s",
@@ -33,6 +32,9 @@ WORDS = {
     "radio_active_s_per_vehicle_month": "radio on, a month",
     "attempts.total": "connection attempts per drive",
 }
+
+#: A share of the data by less of which nobody chooses, however sure the difference is.
+NEXT_TO_NOTHING = 0.001
 
 Shown = Literal["better", "worse", "no difference", "no evidence"]
 

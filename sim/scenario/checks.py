@@ -15,6 +15,7 @@ from sim.checking import WRONG, Check, NeedsWrong, found
 from sim.drive.config import DriveConfig, Recorded, Waypoint
 from sim.protocols.server import Server
 from sim.scenario.document import Path, Place, Problem, no_file
+from sim.scenario.fleet_checks import check_fleet
 from sim.scenario.mosquitto_conf import read_conf
 from sim.scenario.quantities import format_quantity
 from sim.scenario.scenario import Scenario, StrategyChoice
@@ -63,6 +64,8 @@ def _check(top: Any, keys: Sequence[str], choices: Sequence[StrategyChoice], fol
     yield _check_server(top.server)
     yield _check_conf(top.server, folder)
     yield _check_ota(top.workload)
+    if top.fleet is not None:
+        yield check_fleet(top.fleet, top.server, drive, [choice.name for choice in choices])
     for index, choice in enumerate(choices):
         yield _check_backoff(("strategies", index, "backoff", "cap"), choice)
 

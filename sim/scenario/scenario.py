@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sim.drive.config import DriveConfig
+from sim.fleet import Fleet
 from sim.measure.tolerance import Tolerance
 from sim.protocols.server import Server
 from sim.server.config import Fault
@@ -43,6 +44,7 @@ class Scenario:
     server: Server = setting(factory=Server, doc="what stands at the fixed address")
     faults: tuple[Fault, ...] = setting((), "what happens to the server side and the network, by time or at random")
     workload: Workload = setting(factory=Workload, doc="what is sent")
+    fleet: Fleet | None = setting(None, "many vehicles on one clock that share the broker; null: one vehicle")
     strategies: tuple[StrategyChoice, ...] = setting((), "strategy variants, compared on the same drives")
     replications: int = setting(1, "number of drives", at_least=1, at_most=1_000_000)
     drain_s: float = setting(300.0, "the run goes on so long after the drive, with its last link", "design 5", at_least=0.0)

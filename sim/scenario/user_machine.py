@@ -23,6 +23,7 @@ from sim.machine import (
     Message,
     Note,
     OpenTransport,
+    Packet,
     ResolveName,
     SendPacket,
     TransportAccepted,
@@ -59,7 +60,6 @@ CHOICES: dict[type, dict[str, tuple[str, ...]]] = {
     Drop: {"cause": tuple(CAUSES)},
 }
 _METHODS = ("handle", "next_deadline", "handle_deadline")
-_OF_A_PACKET = ("encoded_size", "purpose", "message", "cause_if_lost")
 _NAMES = ", ".join(action.__name__ for action in FIELDS)
 
 
@@ -232,9 +232,8 @@ class CheckedMachine(MachineBase):
         return _wrong_message(action.message) if type(action) is Create else ""
 
     def _wrong_send(self, action: SendPacket) -> str:
-        missing = [name for name in _OF_A_PACKET if not hasattr(action.packet, name)]
-        if missing:
-            return f"the packet has no {missing[0]}, expected one of sim.protocols.http or sim.protocols.mqtt_packets"
+        if not isinstance(action.packet, Packet):
+            return f"the packet is {shown(action.packet)}, expected one of sim.protocols.http or sim.protocols.mqtt_packets"
         if action.packet.purpose not in PURPOSES:
             return f"the packet's purpose is {shown(action.packet.purpose)}, allowed are {', '.join(PURPOSES)}"
         transport = action.transport

@@ -75,6 +75,24 @@ class Nodes:
         above=0,
     )
     cores: int = setting(2, "cores that share TLS handshakes and messages", "our choice", at_least=1)
+    backlog: int = setting(
+        4096,
+        "a fleet: connections that wait to be accepted; beyond that SYNs are dropped",
+        "Linux since 5.4: net.core.somaxconn 4096",
+        at_least=1,
+    )
+    connect_queue: int | None = setting(
+        1000,
+        "a fleet: CONNECTs that wait for their admission; beyond that the node closes the connection; null: no bound",
+        "our choice: two seconds' worth",
+        at_least=1,
+    )
+    message_cpu_s: float = setting(
+        0.0,
+        "a fleet: time of one core for each packet of a vehicle (PUBLISH, PUBACK, PINGREQ)",
+        "our choice: none; it makes every packet an event",
+        at_least=0.0,
+    )
     tickets_shared: bool = setting(
         True,
         "nodes share the key of session tickets, also over a restart; false: a ticket resumes on the node that gave it, "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 
@@ -108,6 +108,28 @@ class ServerTimeline:
         """When the node last began to get connections again before `at_s`; -inf: it was never gone."""
         back = [down.avoided_until_s for down in self.downs if down.node == node and down.avoided_until_s <= at_s]
         return max(back, default=-math.inf)
+
+    def shifted(self, by_s: float) -> ServerTimeline:
+        """The same on a clock that shows `by_s` more."""
+        if self is NOTHING or by_s == 0.0:
+            return self
+
+        def moved(spans: tuple[Span, ...]) -> tuple[Span, ...]:
+            return tuple(replace(span, start_s=span.start_s + by_s, end_s=span.end_s + by_s) for span in spans)
+
+        return ServerTimeline(
+            tuple(
+                Down(
+                    down.node, down.start_s + by_s, down.end_s + by_s, down.silent, down.avoided_from_s + by_s,
+                    down.avoided_until_s + by_s, down.orderly,
+                )
+                for down in self.downs
+            ),
+            tuple(Cut(cut.at_s + by_s, cut.until_s + by_s, cut.silent) for cut in self.cuts),
+            tuple((at_s + by_s, what, node) for at_s, what, node in self.changes),
+            moved(self.dns_outages), moved(self.dns_stale), moved(self.api_errors), moved(self.expired),
+            tuple(replace(event, start_s=event.start_s + by_s, end_s=event.end_s + by_s) for event in self.events),
+        )  # fmt: skip
 
     def started_s(self, node: int, at_s: float) -> float:
         """When the node was last started before `at_s`; -inf: before the drive."""

@@ -6,7 +6,7 @@ The backend is an MQTT client of the broker, in the same data centre (transport 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from sim.machine import (
     AddressChanged,
@@ -29,9 +29,9 @@ from sim.machine import (
 )
 from sim.protocols.http import HTTPRequest, HTTPResponse, Unreadable
 from sim.protocols.kept import Keeper
-from sim.protocols.mqtt_broker import Subscriber
 from sim.protocols.mqtt_packets import ConnAck, Connect, PubAck, Publish, PubRec, PubRel, Subscribe
 from sim.protocols.pending import PendingMessages
+from sim.protocols.publishing import Publishing, Subscriber
 from sim.protocols.registry import Registry
 from sim.strategies.config import Hybrid as HybridSettings
 from sim.strategies.context import LAN, Context
@@ -43,15 +43,7 @@ from sim.subclassing import mypyc_attr
 Out = list[Any]
 
 
-class Publishing(Protocol):
-    """A broker of the same data centre as its applications see it: MQTTBroker, or SessionStore where it has nodes."""
-
-    def publish(self, now: float, message: Message, qos: int, retain: bool, out: Out) -> None: ...
-
-    def subscribe_local(self, name: str, subscriber: Subscriber) -> None: ...
-
-
-class UplinkSubscriber:
+class UplinkSubscriber(Subscriber):
     """Hands what vehicles publish to the backend."""
 
     __slots__ = ("_backend",)
@@ -80,7 +72,10 @@ class MQTTBackend(MachineBase):
 
     def handle(self, now: float, event: Any) -> Out:
         out: Out = []
-        _HANDLERS[type(event)](self, now, event, out)
+        if type(event) is MessageCreated:  # nearly all of them
+            self._on_created(now, event, out)
+        else:
+            _HANDLERS[type(event)](self, now, event, out)
         return out
 
     def next_deadline(self) -> float:
@@ -182,7 +177,6 @@ class MQTTBackend(MachineBase):
 
 #: input or packet type -> handler; after the class, so that the methods exist
 _HANDLERS: Final[dict[type, Callable[..., None]]] = {
-    MessageCreated: MQTTBackend._on_created,
     PacketReceived: MQTTBackend._on_packet,
     TransportOpened: MQTTBackend._on_opened,
     TransportAccepted: MQTTBackend._on_accepted,

@@ -11,7 +11,7 @@ from typing import Any
 
 from sim.machine import Deadlines, MachineBase, Message, MessageCreated, PacketReceived, TransportAccepted, hosted
 from sim.protocols.mqtt_broker import MQTTBroker
-from sim.strategies.backend import Publishing
+from sim.protocols.publishing import Publishing
 
 Out = list[Any]
 

@@ -182,6 +182,9 @@ class MQTTVehicle(MachineBase):
         if type(event) is PacketReceived:
             if event.transport == self.transport:
                 packet = event.packet
+                if type(packet) is Publish:  # most of them
+                    self._on_publish(now, packet, out)
+                    return
                 handler = _PACKETS.get(type(packet))
                 if handler is not None:
                     handler(self, now, packet, out)
@@ -485,7 +488,7 @@ class MQTTVehicle(MachineBase):
             if released:
                 out.append(SendPacket(self.transport, PubRel(packet_id)))
             else:
-                out.append(SendPacket(self.transport, Publish(message, qos, packet_id, resumed, True, False, version)))
+                out.append(SendPacket(self.transport, Publish(message, qos, packet_id, resumed, False, version)))
 
     def _on_suback(self, now: float, packet: SubAck, out: Out) -> None:
         if self.state is State.SUBSCRIBING:
@@ -622,7 +625,6 @@ _HANDLERS: Final[dict[type, Callable[..., None]]] = {
 
 #: input or packet type -> handler; after the class, so that the methods exist
 _PACKETS: Final[dict[type, Callable[..., None]]] = {
-    Publish: MQTTVehicle._on_publish,
     PubAck: MQTTVehicle._on_puback,
     PingResp: MQTTVehicle._on_pingresp,
     ConnAck: MQTTVehicle._on_connack,

@@ -46,7 +46,7 @@ class OTA:
 class Diagnostics:
     """Requests from the server that the vehicle answers."""
 
-    every_s: float = setting(60.0, "a request each", above=0.0)
+    every_s: float = setting(60.0, "a request each", "our choice", above=0.0)
     timeout_s: float = setting(10.0, "a response later than this is late", "design 8", above=0.0)
     request_bytes: int = setting(256, "size of the request", "our choice", above=0)
     response_bytes: int = setting(4096, "size of the response", "our choice", above=0)
@@ -58,7 +58,7 @@ class Diagnostics:
 class Telemetry:
     """Messages from the vehicle to the backend."""
 
-    every_s: float = setting(10.0, "a message each", above=0.0)
+    every_s: float = setting(10.0, "a message each", "our choice", above=0.0)
     size_bytes: int = setting(1024, "size of a message", "design 8", above=0)
     qos: int = setting(1, "MQTT quality of service", "seed", at_least=0, at_most=2)
     while_parked: bool = setting(False, "goes on while the ignition is off", "our choice: control units sleep")

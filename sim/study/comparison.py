@@ -72,6 +72,7 @@ def compare_runs(
         comparison = of_evidence(runs, paths, metrics, names if paired is not None else ())
     else:
         comparison = read_comparison(folders, metrics)
+    metrics = comparison.metrics
     gate = judge(paired, gates) if paired is not None and gates else None
     changes = _changes(paired, metrics) if paired is not None else ()
     content = {

@@ -162,7 +162,7 @@ def run_packed(packed: bytes) -> dict[str, bytes]:
 def run_piece(piece: Sequence[_Order]) -> dict[str, bytes]:
     """Run the units of a piece; its drive is computed once."""
     scenario, replication = piece[0][:2]
-    timeline: LinkTimeline = drive_of(scenario, replication)
+    timeline: LinkTimeline | None = drive_of(scenario, replication) if scenario.fleet is None else None
     units: dict[str, bytes] = {}
     for here, number, names, ids in piece:
         found: dict[str, Any] = run_units(here, number, names, timeline)

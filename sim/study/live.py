@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from sim.drive.timeline import LinkTimeline
 from sim.live.brokers import check_broker, preset_of
@@ -29,6 +30,7 @@ from sim.live.store.place import StorePlace, read_place
 from sim.live.store.run_store import RunStore, run_store
 from sim.live.vehicle_log import LogFile
 from sim.measure.attribution import attribute
+from sim.measure.lateness import late_in_words
 from sim.measure.summary import metrics
 from sim.model.simulate import Setting, make_context
 from sim.record.causes import UNATTRIBUTED
@@ -80,6 +82,8 @@ def plan(
 
     `sets`: the keys that were set by hand; a preset among them is kept whatever broker is run.
     """
+    if scenario.fleet is not None:
+        raise ModelOnly("fleet: played by the model alone; live is one vehicle")
     modelled = [fault.kind for fault in scenario.faults if fault.kind not in NETWORK_FAULTS]
     if modelled:
         raise ModelOnly(f"faults: {', '.join(dict.fromkeys(modelled))}: played by the model alone, not live")
@@ -197,6 +201,8 @@ def run_live(
         tables = _tables(planned, broker, runs)
         notes = _notes(runs)
         how_seen = [run.how_seen for run in runs.values() if run.how_seen]
+        late = _lateness(runs)
+        notes += late_in_words(late, planned.scenario.validation)
         with results_writable(parent):
             write(tables, folder)
             content = manifest(
@@ -217,6 +223,8 @@ def run_live(
                 "link": link,
                 "store": sorted({run.store_version or "memory" for run in runs.values()}),
                 "interrupted": any(run.interrupted for run in runs.values()),
+                "ended_s": max(run.ended_s for run in runs.values()),
+                "lateness": late,
             }
             content |= _of_client(planned, content, runs) | {"live_notes": [*how_seen, *notes]}
             content["environment"] |= environment(next(iter(runs.values())).congestion_control)
@@ -227,6 +235,17 @@ def run_live(
             write_json(folder / "manifest.json", content)
     failed = any(run.program is not None and run.program.failed for run in runs.values())
     return RunResult(parent / name, numbers, bool(content["interrupted"]), tuple(notes), failed)
+
+
+def _lateness(runs: dict[str, LiveRun]) -> dict[str, dict[str, float]]:
+    """Of timers and of packets the worst of the strategies, in s."""
+    found: dict[str, dict[str, float]] = {}
+    for what in ("timers", "packets"):
+        parts = [part for run in runs.values() if (part := run.lateness.get(what, {})).get("n")]
+        if parts:
+            found[what] = {"n": sum(part["n"] for part in parts)}
+            found[what] |= {f"{name}_s": round(max(part[f"{name}_ms"] for part in parts) / 1e3, 6) for name in ("p99", "max")}
+    return found
 
 
 def _notes(runs: dict[str, LiveRun]) -> list[str]:
@@ -375,7 +394,7 @@ def _tables(planned: LivePlan, broker: str, runs: dict[str, LiveRun]) -> Tables:
     parts = []
     for choice in planned.scenario.strategies:
         run = runs[choice.name]
-        _mark_path_ends(run, planned.horizon_s)
+        _mark_path_ends(run, _horizon_s(planned, run))
         outcomes = run.record.outcomes(run.held)
         tables = _vehicle(planned, choice.name, run, outcomes)
         if not run.broker_is_ours:
@@ -390,13 +409,25 @@ def _tables(planned: LivePlan, broker: str, runs: dict[str, LiveRun]) -> Tables:
         parts.append(tables)
     # with several strategies the drive is the one that they share; what was done to one of them by hand is in the notes
     driven = next(iter(runs.values())).timeline if len(runs) == 1 else planned.timeline
+    if any(run.interrupted for run in runs.values()):
+        driven = driven_until(driven, max(run.ended_s for run in runs.values()))
     return concatenate(parts) | concatenate([drive_tables(driven, 0, 0)])
 
 
+def driven_until(timeline: LinkTimeline, ended_s: float) -> LinkTimeline:
+    """The drive up to the instant of an interruption, of which a moment is left in any case."""
+    return cut(timeline, 0.0, max(ended_s, 0.001))
+
+
+def _horizon_s(planned: LivePlan, run: LiveRun) -> float:
+    return run.ended_s if run.interrupted else planned.horizon_s
+
+
 def _vehicle(planned: LivePlan, name: str, run: LiveRun, outcomes: list[tuple[str, str]]) -> Tables:
-    timeline = run.timeline
+    """Tables of one strategy. What would have been created after an interruption never was."""
+    timeline = driven_until(run.timeline, run.ended_s) if run.interrupted else run.timeline
     last = int(timeline.address[-1])
-    return vehicle_tables(
+    tables = vehicle_tables(
         run.record,
         outcomes,
         strategy=name,
@@ -404,12 +435,15 @@ def _vehicle(planned: LivePlan, name: str, run: LiveRun, outcomes: list[tuple[st
         vehicle=0,
         start_s=-LEAD_S,
         end_s=timeline.end_s,
-        horizon_s=planned.horizon_s,
+        horizon_s=max(_horizon_s(planned, run), timeline.end_s),
         radio_active_s=math.nan,
         current_address=timeline.addresses[last] if last >= 0 else "",
         timeouts=timeouts(planned.scenario),
         parked=timeline.parked,
     )
+    if run.interrupted:
+        tables["messages"] = tables["messages"].filter(pl.col("created_s") <= run.ended_s)
+    return tables
 
 
 def _mark_path_ends(run: LiveRun, horizon_s: float) -> None:
@@ -426,6 +460,12 @@ def _mark_path_ends(run: LiveRun, horizon_s: float) -> None:
             row.path_end_s = ends
 
 
+def pings_of(trace: pl.DataFrame) -> list[float]:
+    """When the vehicle sent PINGREQ."""
+    sent = (pl.col("source") == "vehicle") & (pl.col("kind") == "send_packet") & (pl.col("detail") == "PINGREQ")
+    return trace.filter(sent)["time_s"].to_list()
+
+
 def _attributed(planned: LivePlan, run: LiveRun, config: Any, tables: Tables) -> dict[int, str]:
     setting = planned.setting
     behaviour = plain(setting.server.broker.behaviour())
@@ -434,7 +474,8 @@ def _attributed(planned: LivePlan, run: LiveRun, config: Any, tables: Tables) ->
         if run.settings.granted_qos is not None:
             behaviour["qos_max"] = min(behaviour["qos_max"], run.settings.granted_qos)
     lossy = (run.timeline.link == 2).tolist()
-    starts = [*run.timeline.start_s.tolist(), planned.horizon_s]
+    horizon_s = _horizon_s(planned, run)
+    starts = [*run.timeline.start_s.tolist(), horizon_s]
     outages = [(starts[i], starts[i + 1]) for i, lost in enumerate(lossy) if lost]
     found = attribute(
         tables["messages"],
@@ -442,7 +483,9 @@ def _attributed(planned: LivePlan, run: LiveRun, config: Any, tables: Tables) ->
         behaviour,
         plain(config),
         plain(setting.workload),
-        planned.horizon_s,
+        horizon_s,
         outages,
+        planned.scenario.drive.network.reassignment.old_path,
+        pings_of(tables["trace"]),
     )
     return dict(zip(found["message"].to_list(), found["cause"].to_list(), strict=True))

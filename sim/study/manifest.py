@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sim import compiled
+from sim.fleet import Fleet
 from sim.protocols.broker_presets import PRESETS
 from sim.scenario.mosquitto_conf import MosquittoConf, read_conf
 from sim.scenario.scenario import Scenario
@@ -92,6 +93,11 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in _PACKAGES}}
 
 
+def fleet_in_manifest(fleet: Fleet | None) -> dict[str, Any] | None:
+    """The settings of a fleet, with how many vehicles are simulated and how many each of them stands for."""
+    return None if fleet is None else {**plain(fleet), "simulated": fleet.simulated_vehicles, "scale": fleet.scale}
+
+
 def manifest(
     scenario: Scenario, *, measured: list[str], notes: list[str], command: str, keep_inputs: bool, folder: Path
 ) -> dict[str, Any]:
@@ -117,6 +123,7 @@ def manifest(
         "access": scenario.drive.network.access,
         "workload": plain(scenario.workload),
         "settings": _resolved(scenario),
+        "fleet": fleet_in_manifest(scenario.fleet),
         "strategies": [
             {
                 "name": choice.name,

@@ -6,6 +6,9 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
+from sim.drive.timeline import LinkTimeline
 from sim.measure.summary import metrics
 from sim.record.read import read_run
 from sim.record.tables import concatenate, digest, drive_tables, vehicle_tables, write
@@ -18,16 +21,31 @@ from sim.study.run import Tables, simulate_strategy, timeouts, write_json
 TICK_PHASES = tuple(number / 8 for number in range(8))
 
 
-def model_tables(planned: LivePlan, tick_phase: float | None = None, number: int = 0) -> Tables:
+#: What happens within this share of the tolerance of a change of the link may happen on either side of it: a live machine is
+#: always a little late. The model is run a second time with the changes so much earlier.
+EDGE_SHARE = 0.1
+
+
+def earlier(timeline: LinkTimeline, by_s: float) -> LinkTimeline:
+    """The drive with every change of the link earlier; the disruptions keep their names and instants."""
+    starts = timeline.start_s
+    rebinds_s = tuple(at - by_s for at in timeline.rebinds_s)
+    # what is that near to the beginning comes half as far into the drive
+    return dataclasses.replace(
+        timeline, start_s=np.where(starts > 0.0, np.maximum(starts - by_s, starts / 2.0), starts), rebinds_s=rebinds_s
+    )
+
+
+def model_tables(planned: LivePlan, tick_phase: float | None = None, number: int = 0, earlier_s: float = 0.0) -> Tables:
     """The model's run of the plan, as replication `number`.
 
-    `tick_phase` in [0, 1) places the broker's tick, None: where the live one's is set.
+    `tick_phase` in [0, 1) places the broker's tick, None: where the live one's is set. `earlier_s`: so much earlier come the
+    changes of the link.
     """
     parts = []
+    timeline = earlier(planned.timeline, earlier_s) if earlier_s else planned.timeline
     for choice in planned.scenario.strategies:
-        run = simulate_strategy(
-            planned.setting, planned.timeline, choice, planned.scenario.folder, trace=True, tick_phase=tick_phase
-        )
+        run = simulate_strategy(planned.setting, timeline, choice, planned.scenario.folder, trace=True, tick_phase=tick_phase)
         parts.append(
             vehicle_tables(
                 run.record,
@@ -44,24 +62,31 @@ def model_tables(planned: LivePlan, tick_phase: float | None = None, number: int
                 parked=planned.timeline.parked,
             )
         )
-    return concatenate(parts) | concatenate([drive_tables(planned.timeline, number, 0)])
+    return concatenate(parts) | concatenate([drive_tables(timeline, number, 0)])
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Ensemble:
-    """The model's runs of one plan: a replication for each phase of the broker's tick; one, None, where all can be set."""
+    """The model's runs of one plan: a replication for each of `edges_s` and, in it, each phase of the broker's tick.
+
+    One phase, None, where all can be set; `edges_s`: how much earlier the changes of the link come.
+    """
 
     planned: LivePlan
     phases: tuple[float | None, ...]
     tables: Tables
+    edges_s: tuple[float, ...] = (0.0,)
 
 
 def model_ensemble(planned: LivePlan, broker: str) -> Ensemble:
-    """Run the model for every phase that cannot be set on `broker`."""
+    """Run the model for every phase that cannot be set on `broker`, with the link's changes as they are and a little earlier."""
     ticks = planned.setting.server.broker.behaviour().keep_alive_rule == "tick_after"
     phases: Sequence[float | None] = TICK_PHASES if ticks and broker != "embedded" else (None,)
-    runs = [model_tables(planned, phase, number) for number, phase in enumerate(phases)]
-    return Ensemble(planned, tuple(phases), concatenate(runs))
+    changes = len(planned.timeline.start_s) > 1
+    edges_s = (0.0, EDGE_SHARE * planned.scenario.validation.absolute_s) if changes else (0.0,)
+    members = [(phase, edge_s) for edge_s in dict.fromkeys(edges_s) for phase in phases]
+    runs = [model_tables(planned, phase, number, edge_s) for number, (phase, edge_s) in enumerate(members)]
+    return Ensemble(planned, tuple(phases), concatenate(runs), tuple(dict.fromkeys(edges_s)))
 
 
 def write_model(ensemble: Ensemble, folder: Path, command: str) -> None:
@@ -78,8 +103,9 @@ def write_model(ensemble: Ensemble, folder: Path, command: str) -> None:
         folder=folder,
     )
     content |= {
-        "replications": len(ensemble.phases),
+        "replications": len(ensemble.phases) * len(ensemble.edges_s),
         "tick_phases": [phase for phase in ensemble.phases if phase is not None],
+        "edges_earlier_s": list(ensemble.edges_s),
         "drain_s": planned.setting.drain_s,
     }
     write_json(folder / "manifest.json", content)

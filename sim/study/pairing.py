@@ -96,6 +96,9 @@ def pair(base: Side, head: Side, renamed: Mapping[str, str] | None = None) -> Pa
             raise NotPaired(
                 f"BASE and HEAD cannot be paired: {word} is {one} in {base.folder} and {other} in {head.folder}{hint}"
             )
+    unlike = _unlike_fleets(base, head)
+    if unlike:
+        raise NotPaired(f"BASE and HEAD cannot be paired: {unlike}")
     drives = min(base.drives, head.drives)
     left_out = []
     if base.drives != head.drives:
@@ -110,6 +113,23 @@ def pair(base: Side, head: Side, renamed: Mapping[str, str] | None = None) -> Pa
         if missing:
             left_out.append(f"only in {side.name}: {', '.join(missing)}")
     return Paired(base, head, tuple(pairs), drives, tuple(left_out))
+
+
+#: What decides which vehicles are simulated and how they drive; of what they share the two sides may differ.
+_OF_VEHICLES = ("vehicles", "simulated", "start_over_s", "drives", "trip_m", "mix_share")
+
+
+def _unlike_fleets(base: Side, head: Side) -> str:
+    """In what the fleets of two sides differ; "" where they are the same vehicles, or there are no fleets."""
+    one, other = base.manifest.get("fleet"), head.manifest.get("fleet")
+    if not isinstance(one, Mapping) or not isinstance(other, Mapping):
+        return "" if one == other else "one is of a fleet and the other of one vehicle"
+    key = next((key for key in _OF_VEHICLES if one.get(key) != other.get(key)), None)
+    return (
+        ""
+        if key is None
+        else f"their fleets differ, {key} is {one.get(key)} in {base.folder} and {other.get(key)} in {head.folder}"
+    )
 
 
 def _parting(one: pl.DataFrame, other: pl.DataFrame) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +15,8 @@ import polars as pl
 from sim.drive.build import build_timeline
 from sim.drive.outages import Outage
 from sim.drive.timeline import Disruption, LinkTimeline
-from sim.model.simulate import ModelError, Setting, VehicleRun, simulate
+from sim.drive.trips import draw_trip
+from sim.model.simulate import ModelError, Setting, VehicleRun, collector_at_rest, simulate
 from sim.record.tables import concatenate, digest, drive_tables, vehicle_tables, write
 from sim.scenario.scenario import Scenario, StrategyChoice
 from sim.scenario.user_machine import StrategyBroken, UserStrategy
@@ -70,15 +71,27 @@ def timeouts(scenario: Scenario) -> dict[str, float]:
     return found
 
 
-def drive_of(scenario: Scenario, replication: int, vehicle: int = 0) -> LinkTimeline:
-    """The drive of one replication: the same for every strategy, in the model and live."""
+def drive_of(scenario: Scenario, replication: int, vehicle: int = 0, starts_s: float = 0.0) -> LinkTimeline:
+    """The drive of one replication: the same for every strategy, in the model and live.
+
+    Of a fleet `vehicle` is the number of the drive, and `starts_s` when it begins on the clock of the faults.
+    """
     key = _fault_key(scenario, replication)
 
     def faults(end_s: float) -> tuple[list[Outage], list[float]]:
-        outages = [Outage(*each) for each in tower_outages(scenario.faults, scenario.server.store, end_s, key)]
-        return outages, nat_rebinds(scenario.faults, end_s, key)
+        until_s = starts_s + end_s
+        outages = [
+            Outage(max(0.0, begin_s - starts_s), finish_s - starts_s, *where)
+            for begin_s, finish_s, *where in tower_outages(scenario.faults, scenario.server.store, until_s, key)
+            if finish_s > starts_s
+        ]
+        rebinds = nat_rebinds(scenario.faults, until_s, key)
+        return outages, [at_s - starts_s for at_s in rebinds if at_s > starts_s]
 
-    return build_timeline(scenario.drive, scenario.seed, replication, vehicle, scenario.folder, faults)
+    drive = scenario.drive
+    if scenario.fleet is not None and scenario.fleet.trip_m is not None and drive.route is not None:
+        drive = replace(drive, route=draw_trip(drive.route, scenario.fleet.trip_m, scenario.seed, replication, vehicle))
+    return build_timeline(drive, scenario.seed, replication, vehicle, scenario.folder, faults)
 
 
 def _fault_key(scenario: Scenario, replication: int) -> Key:
@@ -108,14 +121,21 @@ def simulate_strategy(
         StrategyBroken: whatever goes wrong with a strategy of the user's own.
     """
     user = users_own(choice, folder)
-    try:
+    with blaming(user):
         return simulate(setting, timeline, choice.use, choice.config, user=user, **options)
+
+
+@contextlib.contextmanager
+def blaming(user: UserStrategy | None) -> Iterator[None]:
+    """Whatever goes wrong in here is the fault of the user's strategy, where there is one. Raises StrategyBroken."""
+    try:
+        yield
     except (Exception, SystemExit) as error:
         if user is None or isinstance(error, StrategyBroken):
             raise
         if isinstance(error, ModelError):
             text = "of each message that was not delivered it has to hold a copy (held()) or say that it drops it (Drop)"
-            raise StrategyBroken(f"{choice.use}: its machines lost track: {error}; {text}") from error
+            raise StrategyBroken(f"{user.use}: its machines lost track: {error}; {text}") from error
         raise user.failure(error) from error
 
 
@@ -131,29 +151,30 @@ def simulate_replication(
     happens = server_timeline(scenario, replication, timeline.end_s)
     setting = model_setting(scenario)
     found: dict[str, Tables] = {}
-    for choice in scenario.strategies:
-        run = simulate_strategy(
-            setting, timeline, choice, scenario.folder, replication=replication, fold=fold, trace=trace, happens=happens
-        )
-        found[choice.name] = vehicle_tables(
-            run.record,
-            run.outcomes,
-            strategy=choice.name,
-            replication=replication,
-            vehicle=0,
-            start_s=run.start_s,
-            end_s=run.end_s,
-            horizon_s=run.horizon_s,
-            radio_active_s=run.radio_active_s,
-            current_address=run.current_address,
-            timeouts=timeouts(scenario),
-            parked=timeline.parked,
-        )
+    with collector_at_rest():
+        for choice in scenario.strategies:
+            run = simulate_strategy(
+                setting, timeline, choice, scenario.folder, replication=replication, fold=fold, trace=trace, happens=happens
+            )
+            found[choice.name] = vehicle_tables(
+                run.record,
+                run.outcomes,
+                strategy=choice.name,
+                replication=replication,
+                vehicle=0,
+                start_s=run.start_s,
+                end_s=run.end_s,
+                horizon_s=run.horizon_s,
+                radio_active_s=run.radio_active_s,
+                current_address=run.current_address,
+                timeouts=timeouts(scenario),
+                parked=timeline.parked,
+            )
     events = [Disruption(each.kind, each.start_s, each.end_s, each.before, each.after, each.cause) for each in happens.events]
     return drive_tables(timeline, replication, 0, events), found, [*timeline.measured, "", *timeline.notes]
 
 
-def _load_strategies(uses: list[tuple[str, Path]]) -> None:
+def load_strategies(uses: list[tuple[str, Path]]) -> None:
     """In a worker: a user's strategy must be known before its settings can be unpickled."""
     for use, folder in uses:
         user_class(use, folder)
@@ -169,7 +190,7 @@ def _replications(scenario: Scenario, jobs: int, fold: bool, trace: int) -> Gene
     uses = [(choice.use, scenario.folder) for choice in scenario.strategies if is_user_strategy(choice.use)]
     arguments = {number: (scenario, number, fold, number < trace) for number in numbers}
     yield from in_processes(
-        min(jobs, scenario.replications), simulate_replication, arguments, functools.partial(_load_strategies, uses)
+        min(jobs, scenario.replications), simulate_replication, arguments, functools.partial(load_strategies, uses)
     )
 
 
@@ -184,6 +205,10 @@ def run_tables(
 
     Rows stand in the order of strategy, replication, time, whatever finished first.
     """
+    if scenario.fleet is not None:
+        from sim.study.fleet import fleet_tables
+
+        return fleet_tables(scenario, jobs=jobs, fold=fold, progress=progress)
     done: dict[int, Any] = {}
     if progress is not None:
         progress(0, scenario.replications, _drives(scenario))

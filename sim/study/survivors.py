@@ -20,6 +20,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from sim.study.interrupts import undisturbed
+from sim.study.one_thread import in_one_thread
 from sim.study.workers import start_tracker
 
 #: A piece of work whose process died so often is held to be the reason.
@@ -142,7 +143,8 @@ def _in_words(code: int | None) -> str:
 def _started(context: SpawnContext, function: Callable[..., Any], first: Callable[[Any], None], argument: Any) -> _Worker:
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs, function, first, argument), daemon=True)
-    process.start()
+    with in_one_thread():
+        process.start()
     theirs.close()  # so that the end of the process is the end of the pipe
     return _Worker(process, ours)
 

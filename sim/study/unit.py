@@ -22,14 +22,16 @@ import polars as pl
 
 from sim.drive.timeline import LinkTimeline
 from sim.measure.delivery import WORKLOAD_KINDS, check_ledger, with_horizon
+from sim.measure.fleet import MIX
 from sim.measure.run_episodes import run_episodes
-from sim.measure.summary import StrategyRecords
+from sim.measure.summary import StrategyRecords, fleet_of_drive
 from sim.record.causes import KINDS
 from sim.record.read import Run
 from sim.scenario.scenario import Scenario, StrategyChoice
 from sim.scenario.user_strategy import is_user_strategy
 from sim.server.build import NETWORK_FAULTS
-from sim.study.manifest import code_hash, plain
+from sim.study.fleet import fleet_replication
+from sim.study.manifest import code_hash, fleet_in_manifest, plain
 from sim.study.run import drive_of, simulate_replication
 
 FORMAT = 1
@@ -87,6 +89,8 @@ class UnitKey:
         found = {}
         for choice in self.scenario.strategies:
             total = hashlib.sha256(f"{surroundings()}/{self._shared}/{choice.use}\n".encode())
+            if self.scenario.fleet is not None and self.scenario.fleet.mix_share:  # they meet at the same nodes
+                total.update(json.dumps(plain(self.scenario.strategies), sort_keys=True).encode())
             total.update(json.dumps(plain(choice.config), sort_keys=True).encode())
             if is_user_strategy(choice.use):
                 total.update((self.scenario.folder / choice.use.rpartition(":")[0]).read_bytes())
@@ -103,14 +107,31 @@ def run_units(
         sim.model.simulate.ModelError, sim.measure.delivery.LedgerError: a defect of the lab.
     """
     chosen = replace(scenario, strategies=tuple(choice for choice in scenario.strategies if choice.name in strategies))
+    if scenario.fleet is not None:
+        # those of a mix meet at the same nodes: all of them run
+        run_with = scenario if scenario.fleet.mix_share else chosen
+        tables = fleet_replication(run_with, replication)
+        return {choice.name: _content(scenario, choice, _of(tables, choice.name), replication) for choice in chosen.strategies}
     drive = drive_of(scenario, replication) if timeline is None else timeline
     drive_frames, found, _texts = simulate_replication(chosen, replication, fold=True, trace=False, timeline=drive)
-    return {choice.name: _content(scenario, choice, {**drive_frames, **found[choice.name]}) for choice in chosen.strategies}
+    return {
+        choice.name: _content(scenario, choice, {**drive_frames, **found[choice.name]}, replication)
+        for choice in chosen.strategies
+    }
 
 
-def _content(scenario: Scenario, choice: StrategyChoice, tables: Mapping[str, pl.DataFrame]) -> bytes:
+def _of(tables: Mapping[str, pl.DataFrame], strategy: str) -> dict[str, pl.DataFrame]:
+    """The rows of one strategy, and those that are of none or of the mix."""
+    mine = pl.col("strategy").is_in([strategy, MIX])
+    return {name: table.filter(mine) if "strategy" in table.columns else table for name, table in tables.items()}
+
+
+def _content(scenario: Scenario, choice: StrategyChoice, tables: Mapping[str, pl.DataFrame], replication: int) -> bytes:
     entry = {"name": choice.name, "use": choice.use}
-    run = Run({"strategies": [entry], "access": scenario.drive.network.access}, tables)
+    fleet = fleet_in_manifest(scenario.fleet)
+    settings = {"server": {"nodes": plain(scenario.server.nodes)}}
+    said = {"strategies": [entry], "access": scenario.drive.network.access, "fleet": fleet, "settings": settings}
+    run = Run(said, tables)
     check_ledger(run.messages)
     messages = with_horizon(run.messages, run.vehicles)
     episodes = run_episodes(run)[choice.name]
@@ -119,9 +140,12 @@ def _content(scenario: Scenario, choice: StrategyChoice, tables: Mapping[str, pl
     latencies = {kind: _latencies_us(messages.filter(pl.col("kind") == kind)) for kind in WORKLOAD_KINDS}
     ota = scenario.workload.ota
     within_s, image = probes.within_s if probes is not None else 10.0, ota.image_bytes if ota is not None else None
+    numbers = records.numbers(KINDS, within_s, image)
+    if fleet is not None:
+        numbers["fleet"] = fleet_of_drive(run, records, choice.name, replication)
     content = {
         "format": FORMAT,
-        "numbers": _safe(records.numbers(KINDS, within_s, image)),
+        "numbers": _safe(numbers),
         "latency_us": {kind: values for kind, values in latencies.items() if values},
         "recovery_us": [_NEVER_US if one.censored else round(one.length_s * 1e6) for one in episodes if not one.cut],
         "horizon_s": float(run.vehicles["horizon_s"].max()),  # type: ignore[arg-type]

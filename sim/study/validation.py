@@ -16,10 +16,11 @@ import polars as pl
 from sim.measure.agreement import Row
 from sim.measure.field_log import read_field_log
 from sim.measure.validation import LOG, MODEL, VERDICT, Validation, read_validation
-from sim.study.live import LivePlan, run_live, with_preset_of
+from sim.record.read import read_run
+from sim.study.live import LivePlan, driven_until, run_live, with_preset_of
 from sim.study.manifest import manifest
 from sim.study.model_record import Ensemble, model_ensemble, model_tables, write_model
-from sim.study.run import Progress, write_json
+from sim.study.run import Progress, RunResult, write_json
 from sim.study.run_folder import new_run_folder, results_writable
 
 
@@ -48,11 +49,19 @@ def validate(
             say(f"live run {number + 1} of {runs}")
         live = run_live(planned, broker, link, store=store, out=out, command=command, say=say, progress=progress)
         done.append(live.run_dir)
-        _place_model(ensemble, live.run_dir, command)
+        _place_model(_reached(planned, broker, live) if live.interrupted else ensemble, live.run_dir, command)
         found = _written(done)
         if live.interrupted:
             break
     return found
+
+
+def _reached(planned: LivePlan, broker: str, live: RunResult) -> Ensemble:
+    """The model's runs of so much of the drive as an interrupted live run had reached."""
+    ended_s = float(read_run(live.run_dir).manifest["ended_s"])
+    drain_s = max(ended_s - planned.timeline.end_s, 0.0)
+    setting = dataclasses.replace(planned.setting, drain_s=drain_s)
+    return model_ensemble(dataclasses.replace(planned, timeline=driven_until(planned.timeline, ended_s), setting=setting), broker)
 
 
 def validate_against(planned: LivePlan, log: Path, *, out: Path = Path("results"), command: str = "") -> Validation:
@@ -109,7 +118,7 @@ def _written(folders: Sequence[Path]) -> Validation:
         found = read_validation(folders[-1])
         for comparison in found.comparisons:
             _write_rows(comparison.rows, comparison.run_dir)
-            verdict = {"agrees": comparison.agrees, "rows": len(comparison.rows)}
+            verdict = {"agrees": comparison.agrees, "rows": len(comparison.rows), "compared": comparison.compared}
             verdict["parted"] = sum(not row.agrees for row in comparison.rows)
             write_json(comparison.run_dir / VERDICT, verdict | {"runs": [one.name for one in folders]})
     return found

@@ -16,6 +16,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from sim.study.interrupts import undisturbed
+from sim.study.one_thread import in_one_thread
 
 _GOODBYE_S = 5.0  # for a process that has nothing to do any more
 
@@ -32,11 +33,16 @@ class _InWorker(Exception):
 
 
 def in_processes(
-    n: int, function: Callable[..., Any], arguments: Mapping[int, tuple[Any, ...]], prepare: Callable[[], None]
+    n: int,
+    function: Callable[..., Any],
+    arguments: Mapping[int, tuple[Any, ...]],
+    prepare: Callable[[], None],
+    told: Callable[[int, Any], None] = lambda number, news: None,
 ) -> Generator[tuple[int, Any], None, None]:
     """Yield (number, function(*arguments[number])) as they finish, computed by `n` processes.
 
-    `prepare` is called in each of them first. Close the generator where it is not read to its end.
+    `prepare` is called in each of them first. `told(number, news)` is called with what the function says by `tell`.
+    Close the generator where it is not read to its end.
 
     Raises:
         WorkerLost: a process ended before its work did.
@@ -55,9 +61,13 @@ def in_processes(
         while busy:
             answered = wait(list(busy))
             for worker in [one for one in busy if one in answered]:
-                number = busy.pop(worker)
+                number = busy[worker]
                 try:
                     succeeded, result = worker.recv()
+                    if succeeded is None:
+                        told(number, result)
+                        continue
+                    del busy[worker]
                     if succeeded:
                         _give(worker, function, waiting, busy)
                 except (EOFError, ConnectionError) as error:
@@ -98,7 +108,8 @@ def _start(n: int, prepare: Callable[[], None], workers: dict[Connection, BasePr
     for _ in range(n):
         ours, theirs = context.Pipe()
         process = context.Process(target=_work, args=(theirs, prepare), daemon=True)
-        process.start()
+        with in_one_thread():
+            process.start()
         theirs.close()
         workers[ours] = process
 
@@ -113,8 +124,19 @@ def _give(
         return
 
 
+_starter: Connection | None = None  # in a worker
+
+
+def tell(news: Any) -> None:
+    """In a worker: tell the starter how far its work is."""
+    if _starter is not None:
+        _starter.send((None, news))
+
+
 def _work(starter: Connection, prepare: Callable[[], None]) -> None:
     """In a worker: do what is sent, until the starter is gone."""
+    global _starter
+    _starter = starter
     failure: BaseException | None = None
     try:
         prepare()

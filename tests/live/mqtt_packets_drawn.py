@@ -93,7 +93,7 @@ def publishes(draw: st.DrawFn, version: int) -> Publish:
     payload = draw(st.binary(max_size=300))
     message = Message(0, "other", topic, len(payload), qos, 0.0, uplink=True, body=payload)
     dup = draw(st.booleans()) if qos else False
-    return Publish(message, qos, draw(packet_ids) if qos else 0, dup, False, draw(st.booleans()), version, more)
+    return Publish(message, qos, draw(packet_ids) if qos else 0, dup, draw(st.booleans()), version, more)
 
 
 def _codes(packet: str) -> st.SearchStrategy[int]:

@@ -343,7 +343,7 @@ def test_random_bytes_and_mutated_packets_never_kill_it(seed):
                 encode(packet, version)
                 for packet in (
                     Connect(f"fuzz{n % 5}", rng.random() < 0.5, 60, version, session_expiry_s=expiry_s, will=will),
-                    Publish(message, rng.randint(1, 2), rng.randint(1, 9), False, False, rng.random() < 0.3, version, more),
+                    Publish(message, rng.randint(1, 2), rng.randint(1, 9), False, rng.random() < 0.3, version, more),
                     Subscribe(3, (("fuzz/#", rng.randint(0, 2)), ("$share/g/fuzz/+", 1)), version),
                     Disconnect(0, {"session_expiry_interval": 3} if version == V5 else None),
                     PingReq(),

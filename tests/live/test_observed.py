@@ -372,6 +372,18 @@ def test_payload_that_tcp_sends_again_is_repeated():
     assert record.traffic["up", "repeated"][1] == 40 + len(data)
 
 
+def test_a_message_sent_again_on_another_connection_is_repeated_only_where_the_interface_had_seen_it():
+    size = len(encode(on_wire(chunk(1), 7), V311))
+    for arrived, purpose in ((False, "payload"), (True, "repeated")):
+        old = Connection(50_000).connect(1.0).hear(2.0, on_wire(chunk(1), 7), arrives=arrived)
+        new = Connection(50_001, OTHER_ADDRESS).connect(5.0, session=True).hear(5.2, on_wire(chunk(1), 7, dup=True))
+        record, _ = seen(old, new.say(5.3, PubAck(7)), messages=[chunk(1)])
+        assert record.traffic["down", purpose][1] >= 40 + size
+        assert ("down", "repeated") in record.traffic or not arrived
+        if not arrived:
+            assert ("down", "repeated") not in record.traffic
+
+
 # --- the parts ----------------------------------------------------------------------------------------------------------------
 
 

@@ -75,6 +75,29 @@ def test_the_relay_dials_after_the_handshake_and_for_nobody_it_refused():
     asyncio.run(run())
 
 
+def test_a_short_packet_is_readable_before_the_long_one_that_was_read_with_it():
+    # CONNACK and a chunk from one read of the broker: in one record the CONNACK would wait for 16 KiB of the chunk
+    async def run() -> None:
+        _stream, end = await connect(of_vehicle(HYBRID), await broker())
+        reads: list[int] = []
+        end.data_received = lambda data: (reads.append(len(data)), end.got.extend(data))  # type: ignore[method-assign]
+        end.transport.write(b"go")
+        await until(lambda: len(end.got) == 4 + 100_000, "the chunk")
+        assert reads[0] <= 1300
+
+    async def broker() -> int:
+        class Broker(End):
+            def data_received(self, data: bytes) -> None:
+                self.transport.write(b"conn" + bytes(100_000))
+
+        server = await asyncio.get_running_loop().create_server(
+            lambda: TLSStream(of_server(HYBRID), lambda peer: Broker(peer)), "127.0.0.1", 0
+        )
+        return int(server.sockets[0].getsockname()[1])
+
+    asyncio.run(run())
+
+
 def test_the_relay_passes_the_end_on_in_both_directions():
     async def run() -> None:
         behind = Behind()

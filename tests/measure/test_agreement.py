@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from sim.measure.agreement import Row, contained, timing
+from sim.measure.agreement import Row, timing
+from sim.measure.ensemble import contained
 from sim.measure.tolerance import Tolerance
 
 TOLERANCE = Tolerance(relative_share=0.05, absolute_s=0.25)

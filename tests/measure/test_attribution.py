@@ -23,6 +23,7 @@ def causes(
     settings: dict[str, Any] | None = None,
     workload: dict[str, Any] | None = None,
     back: bool = True,
+    old_path: str = "black_hole",
     **behaviour: Any,
 ) -> dict[int, str]:
     links = [connection(0, "mqtt", 0.0, 0.5, path_end_s=100.0, noticed_s=190.0, session_present=0)]
@@ -30,8 +31,9 @@ def causes(
         links.append(connection(1, "mqtt", 199.6, 200.1, address="B", session_present=present))
     broker = dataclasses.asdict(BrokerBehaviour(**behaviour))
     found = attribute(
-        table("messages", *rows), table("connections", *links), broker, {**SETTINGS, **(settings or {})}, workload or {}, 1000.0
-    )
+        table("messages", *rows), table("connections", *links), broker, {**SETTINGS, **(settings or {})}, workload or {}, 1000.0,
+        old_path=old_path,
+    )  # fmt: skip
     return dict(found.iter_rows())
 
 
@@ -59,7 +61,8 @@ def test_qos_0_before_and_after_the_broker_noticed() -> None:
     # the last ping was at 90 s after CONNACK, so the broker gives up about 105 s after 0.4 s
     rows = [lost(0, 101.0, qos=0), lost(1, 150.0, qos=0)]
     assert causes(rows) == {0: "qos0_dead_transport", 1: "qos0_offline"}
-    assert causes(rows, queue_qos0=True)[1] == UNATTRIBUTED
+    later = message(2, 210.0, 210.1)  # on the same connection: a transport keeps the order, so that nothing is under way
+    assert causes([*rows, later], queue_qos0=True)[1] == UNATTRIBUTED
 
 
 def test_a_broker_that_redelivers_nothing_loses_what_it_wrote_to_the_dead_socket() -> None:
@@ -74,6 +77,14 @@ def test_a_broker_that_redelivers_nothing_loses_what_it_wrote_to_the_dead_socket
         ({}, {"session_expiry_default_s": 30.0}, "session_expired"),
         ({"version": "5", "session_expiry_s": 4294967295.0}, {"session_expiry_max_s": 30.0}, "session_expired"),
         ({}, {"discards_after_disconnect": True}, "session_expired"),
+        ({"version": "5", "session_expiry_s": 60.0}, {}, "session_expired"),
+        # noticed at a tick that nobody sees: the estimate is 108 s, which would be too late
+        (
+            {"version": "5", "session_expiry_s": 93.0},
+            {"keep_alive_rule": "tick_after", "keep_alive_tick_s": 6.0},
+            "session_expired",
+        ),
+        ({"version": "5", "session_expiry_s": 600.0}, {}, "broker_restart"),
         ({}, {}, "broker_restart"),
     ],
 )
@@ -110,7 +121,8 @@ def test_a_full_queue_that_drops_the_oldest() -> None:
 def test_a_request_that_expired_in_the_queue() -> None:
     workload = {"diagnostics": {"expire": True, "timeout_s": 10.0}}
     assert causes([lost(0, 120.0, kind="diagnostics")], workload=workload) == {0: "message_expired"}
-    assert causes([lost(0, 120.0, kind="diagnostics")]) == {0: UNATTRIBUTED}
+    assert causes([lost(0, 120.0, kind="diagnostics"), message(1, 210.0, 210.1)]) == {0: UNATTRIBUTED}
+    assert causes([lost(0, 120.0, kind="diagnostics")]) == {0: ""}  # nothing came after it: it may be under way
 
 
 def test_nobody_came_back_so_the_message_is_still_there() -> None:
@@ -119,6 +131,19 @@ def test_nobody_came_back_so_the_message_is_still_there() -> None:
 
 def test_a_connection_on_which_the_broker_sends_nothing() -> None:
     assert causes([lost(0, 250.0, qos=0)], keep_alive_rule="never", takeover_deaf=True) == {0: "qos0_offline"}
+
+
+def test_a_broker_that_is_told_by_a_reset_is_not_half_open_any_more() -> None:
+    rows = [lost(0, 101.0, qos=0), lost(1, 104.0, qos=0)]
+    assert causes(rows) == {0: "qos0_dead_transport", 1: "qos0_dead_transport"}
+    assert causes(rows, old_path="reset") == {0: "qos0_dead_transport", 1: "qos0_offline"}
+    assert causes(rows, old_path="icmp") == causes(rows)
+
+
+def test_what_a_deaf_connection_was_to_bring_waits_in_a_queue_that_overflows() -> None:
+    rows = [lost(number, 210.0 + number) for number in range(5)]
+    found = causes(rows, keep_alive_rule="never", takeover_deaf=True, queue_limit=3, raises_qos=True)
+    assert found == {0: "", 1: "", 2: "", 3: "queue_full", 4: "queue_full"}
 
 
 def test_uplink() -> None:

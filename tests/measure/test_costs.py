@@ -71,23 +71,26 @@ def test_the_seeds_connection_stats() -> None:
 
 def probes(good: int, bad: int):
     rows = [message(number, 0.0, 10.0, kind="probe") for number in range(good)]
-    return table("messages", *rows, *(message(good + number, 0.0, 10.1, kind="probe") for number in range(bad)))
+    rows += [message(good + number, 0.0, 10.1, kind="probe") for number in range(bad)]
+    return table("messages", *({**row, "replication": at % 2} for at, row in enumerate(rows)))
 
 
 def test_reachability_is_the_share_answered_in_time() -> None:
     assert share(probes(3, 1), 10.0) == 0.75
     assert share(probes(0, 0), 10.0) is None
-    numbers = reachability(probes(3, 1), [0.5, 1.0, 0.75, 0.75], 10.0, seed=1)
+    numbers = reachability(probes(3, 1), 10.0, seed=1)
     assert (numbers["share"], numbers["n"], numbers["answered"]) == (0.75, 4, 3)
-    assert 0.5 <= numbers["low"] < 0.75 < numbers["high"] <= 1.0
+    assert (numbers["low"], numbers["high"]) == (0.5, 1.0)  # one drive of two answered half, the other all
 
 
 def test_no_event_in_n_is_an_upper_bound() -> None:
-    numbers = reachability(probes(300, 0), [1.0, 1.0], 10.0, seed=1)
-    assert (numbers["low"], numbers["high"]) == (0.99, 1.0)
-    assert numbers["note"] == "no probe of 300 failed: unreachable for at most 1.00% of the time"
-    assert reachability(probes(0, 2), [0.0], 10.0, seed=1)["high"] == 1.0
-    assert reachability(probes(0, 0), [None], 10.0, seed=1)["note"] == "no probes"
+    numbers = reachability(probes(300, 0), 10.0, seed=1)
+    assert numbers["low"] == pytest.approx(0.05 ** (1 / 300)) == pytest.approx(1 - 3 / 300, abs=1e-4)
+    assert numbers["high"] == 1.0
+    assert numbers["note"] == "no probe of 300 failed: unreachable for at most 0.99% of the time"
+    assert reachability(probes(1, 0), 10.0, seed=1)["low"] == pytest.approx(0.05)  # a single probe says next to nothing
+    assert reachability(probes(0, 2), 10.0, seed=1)["high"] == pytest.approx(1 - 0.05**0.5)
+    assert reachability(probes(0, 0), 10.0, seed=1)["note"] == "no probes"
 
 
 def test_radio_time_that_nobody_measured_is_none_and_not_nothing() -> None:

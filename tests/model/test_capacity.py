@@ -87,6 +87,13 @@ def test_no_byte_is_booked_that_the_link_could_not_carry(name, rows, chunk, ever
     for row in seen.record.connections:
         assert row.bytes_up >= 0
         assert row.bytes_down >= 0
+    rows = seen.record.connections
+    for direction, of_rows in (("up", sum(row.bytes_up for row in rows)), ("down", sum(row.bytes_down for row in rows))):
+        lookups = carried(seen, direction) - of_rows  # DNS belongs to no connection; every other byte is booked for one purpose
+        assert lookups >= 0
+        assert lookups % (PLAIN.dns.query_bytes if direction == "up" else PLAIN.dns.answer_bytes) == 0
+    again = sum(cell[1] for (_, purpose), cell in seen.record.traffic.items() if purpose == "repeated")
+    assert again >= sum(seen.record.resent_bytes())  # the answers to requests have no rows
     for direction, rates_bps in (("up", timeline.uplink_bps), ("down", timeline.downlink_bps)):
         fits = capacity_bytes(timeline, rates_bps, seen.start_s, seen.horizon_s)
         assert math.isfinite(fits)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from sim.protocols.broker_presets import Broker
 from sim.strategies.config import Hybrid
 from sim.strategies.workload import Diagnostics, Telemetry
 from tests.model.runs import NOTHING_TO_SEND, PLAIN, Row, attempts, chunks, delivered, drive, lost, run
@@ -166,3 +167,17 @@ def test_the_pending_list_drops_its_oldest_message():
     seen = polling(drive(*CLEAR, end_s=50.0), chunks(*range(5, 15)), store_limit=4)
     assert [outcome for outcome, _ in seen.outcomes] == ["lost"] * 6 + ["pending"] * 4
     assert lost(seen) == {"queue_full": 6}
+
+
+@pytest.mark.parametrize(("again", "outcome"), [((), "pending"), ((Row(100.0, -1), Row(172.0, 0)), "delivered")])
+def test_what_the_mqtt_session_had_no_room_for_waits_in_the_pending_list_for_the_next_fallback(again, outcome):
+    """Seed, strategy 3 B: it polls in the fallback alone. Back on MQTT nothing asks for what only the list has: it is pending."""
+    full = replace(PLAIN, broker=Broker("spec", queue_limit=1))
+    rows = (Row(0.0), Row(20.0, -1), Row(45.0, 1), *again)  # the first outage is too short for a fallback
+    settings = {"keep_alive_s": 5.0, "address_watch": "off", "fallback_after_s": 60.0, "poll_s": 5.0}
+    seen = hybrid(drive(*rows, end_s=300.0), chunks(30.0, 31.0), server=full, **settings)
+    assert seen.record.via[0] == "mqtt"
+    assert seen.outcomes == [("delivered", ""), (outcome, "")]
+    if outcome == "delivered":
+        assert seen.record.via[1] == "poll"
+        assert delivered(seen)[1] > 172.0

@@ -83,7 +83,10 @@ def test_a_ping_response_waits_behind_payload_in_the_downlink():
 @pytest.mark.parametrize("size", [64 * KIB, 256 * KIB, 1024 * KIB])
 @pytest.mark.parametrize(("rate_bps", "cut_after_share"), [(64e3, 0.3), (512e3, 0.9), (2e6, 0.5)])
 def test_a_chunk_that_is_cut_is_sent_again_from_its_first_byte(size, rate_bps, cut_after_share):
-    """MQTT 3.1.1 4.4: the whole PUBLISH again; booked under `repeated`. The vehicle hears of its new address at once."""
+    """MQTT 3.1.1 4.4: the whole PUBLISH again; `repeated` is what of it had been on the air.
+
+    The vehicle hears of its new address at once.
+    """
     takes_s = 8 * on_the_wire(size, DOWN) / rate_bps
     cut_s = 5.0 + cut_after_share * takes_s
     link = {"down_bps": rate_bps, "up_bps": rate_bps}
@@ -95,7 +98,8 @@ def test_a_chunk_that_is_cut_is_sent_again_from_its_first_byte(size, rate_bps, c
     assert again.session_present == 1
     assert seen.record.sends[0] == 2
     assert seen.record.arrivals[0] == 1
-    assert seen.record.traffic["down", "repeated"][1] == on_the_wire(size, DOWN)
+    assert seen.record.traffic["down", "repeated"][1] == pytest.approx(cut_after_share * size, abs=2)
+    assert seen.record.resent_bytes() == [seen.record.traffic["down", "repeated"][1]]
     connack_wire = 4 + HEADER_BYTES
     sent_s = again.connack_s - RTT_S / 2 + 8 * on_the_wire(size, DOWN) / rate_bps
     assert delivered(seen)[0] == pytest.approx(sent_s + RTT_S / 2, abs=8 * connack_wire / rate_bps)
@@ -107,7 +111,20 @@ def test_what_arrived_before_the_cut_is_not_sent_again():
     config = MQTTPersistent(keep_alive_s=300.0, address_watch="link_event")
     seen = run(timeline, config, chunks(5.0, 15.0, 19.0, size=16 * KIB), queue_bytes=0)
     assert list(seen.record.sends) == [1, 1, 2]
-    assert seen.record.traffic["down", "repeated"][1] == on_the_wire(16 * KIB, DOWN)
+    on_air = 16 * KIB * 1.0 * 64e3 / 8 / on_the_wire(16 * KIB, DOWN)  # in the second before the cut
+    assert seen.record.traffic["down", "repeated"][1] == pytest.approx(on_air, abs=2)
+
+
+def test_what_was_written_to_a_dead_path_and_never_on_the_air_is_not_sent_again():
+    """The server writes to the old address until the vehicle is back; those bytes are on the air once, when they arrive."""
+    fast = {"down_bps": 20e6, "up_bps": 5e6}
+    timeline = drive(Row(0.0, **fast), Row(10.0, 1, **fast), end_s=90.0)
+    seen = run(timeline, MQTTPersistent(address_watch="poll", address_poll_s=25.0), chunks(5.0, 12.0, 13.0, size=16 * KIB))
+    assert list(seen.record.sends) == [1, 2, 2]
+    assert ("down", "repeated") not in seen.record.traffic
+    payload = seen.record.traffic["down", "payload"][1]
+    assert payload == 3 * on_the_wire(16 * KIB, DOWN)
+    assert seen.record.resent_bytes() == [0, 0, 0]
 
 
 def test_bytes_of_a_chunk_that_were_not_sent_before_the_cut_are_not_booked():

@@ -31,10 +31,13 @@ def folders(tmp_path_factory):
     out = tmp_path_factory.mktemp("results")
     run = run_scenario(load(SCENARIO, replications=2), out=out, report=False).run_dir
     plan = load_sweep(SCENARIO, varies=["hybrid.poll=10 s,30 s", "server.tls=classical,pqc"], replications=2)
-    return {"run": run, "sweep": run_sweep(plan, out=out, report=False).run_dir}
+    fleet = run_scenario(load(SCENARIO, sets=["fleet.vehicles=3"]), out=out, report=False).run_dir
+    return {"run": run, "fleet": fleet, "sweep": run_sweep(plan, out=out, report=False).run_dir}
 
 
-FILES = [*(("run", name) for name in TABLES), *(("sweep", name) for name in STUDY_TABLES)]
+OF_FLEETS = ("load",)
+RUN = [("fleet" if name in OF_FLEETS else "run", name) for name in TABLES]
+FILES = [*RUN, *(("sweep", name) for name in STUDY_TABLES)]
 NULLABLE = {pl.Float64(), pl.Int32(), pl.Int64()}
 
 
@@ -54,9 +57,9 @@ def test_three_readers_see_the_same_cells(folders, kind, name):
         assert [None if pandas.isna(value) else value for value in theirs[column].tolist()] == expected, column
 
 
-@pytest.mark.parametrize("name", TABLES)
-def test_the_columns_of_a_run_are_the_documented_ones(folders, name):
-    schema = pl.read_parquet_schema(folders["run"] / f"{name}.parquet")
+@pytest.mark.parametrize(("kind", "name"), RUN)
+def test_the_columns_of_a_run_are_the_documented_ones(folders, kind, name):
+    schema = pl.read_parquet_schema(folders[kind] / f"{name}.parquet")
     assert dict(schema) == {column.name: POLARS_TYPES[column.kind] for column in TABLES[name]}
 
 

@@ -17,7 +17,8 @@ Errors = Callable[..., list[str]]
 AFTER = [
     ("descripton: x", "t.yaml:4:1: descripton: unknown key, did you mean description"),
     ("zzz: x", "t.yaml:4:1: zzz: unknown key, allowed: name, description, route, towers, script, recorded, network, radio, "
-     "handover, link, server, faults, workload, strategies, replications, drain, seed, phases, objectives, validation, sweep"),
+     "handover, link, server, faults, workload, fleet, strategies, replications, drain, seed, phases, objectives, validation, "
+     "sweep"),
     ("drain: 30", "t.yaml:4:8: drain: 30 has no unit, expected a duration such as 30 s (ms, s, min, h, d)"),
     ("drain: -1 s", "t.yaml:4:8: drain: -1 s is out of range, expected at least 0 s"),
     ("drain: [1 s]", "t.yaml:4:8: drain: expected a duration such as 30 s (ms, s, min, h, d)"),

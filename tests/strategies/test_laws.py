@@ -137,7 +137,7 @@ class World:
             elif kind is SendPacket:
                 self.unanswered.append(action)
                 packet = action.packet
-                carried = packet.messages if isinstance(packet, HTTPRequest | HTTPResponse) else [packet.message]
+                carried = packet.messages if isinstance(packet, HTTPRequest | HTTPResponse) else [packet.carried]
                 self.sent |= {m.id for m in carried if m is not None}
 
     def transport(self, number: int) -> int:

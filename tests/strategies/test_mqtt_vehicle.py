@@ -182,7 +182,7 @@ def test_uplink_that_was_not_acknowledged_is_sent_again_with_dup_and_its_identif
     hand.put(PacketReceived(hand.machine.transport, PubAck(2)))
     hand.put(AddressChanged(OTHER))
     again = hand.sent(Publish)[3:]
-    assert [(packet.packet_id, packet.dup, packet.repeated) for packet in again] == [(1, True, True), (3, True, True)]
+    assert [(packet.packet_id, packet.dup) for packet in again] == [(1, True), (3, True)]
 
 
 def test_uplink_in_a_session_that_is_gone_is_sent_again_without_dup():

@@ -2,12 +2,22 @@
 
 import json
 import math
+import os
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from sim.scenario.load import load
 from sim.study import bench as home
+from sim.study import scaling
 from sim.study.bench import GROUP, bench, ceiling_events_per_s, fleet_timeline, memory, run_fleet
+from sim.study.scaling import rate
+from sim.study.survivors import each
+from sim.study.unit import UnitKey
+from sim.study.unit_store import UnitStore
 
+ROOT = Path(__file__).parents[2]
 HOUR_S = 3600.0
 
 
@@ -65,3 +75,41 @@ def test_what_is_printed(short_ceiling):
         found["vehicle_seconds_per_cpu_s"] * 2779 / 3600 / found["simpy_ceiling_events_per_s"]
     )
     assert json.loads(json.dumps(found)) == found
+
+
+def test_rate_of_a_process_does_not_count_its_first_piece():
+    assert rate([100.0, 101.0, 103.0]) == pytest.approx(2 / 3.0)
+    assert rate([100.0]) == 0.0
+
+
+def test_scaling_counts_the_units_of_every_process(tmp_path, monkeypatch):
+    """With a clock that is the number of the piece the rates are known: two processes finish four strategies a piece."""
+    scenario = replace(load(ROOT / "scenarios" / "one_handover.yaml"), replications=1)
+    names = [choice.name for choice in scenario.strategies]
+
+    def in_turns(function, pieces, n, first, argument):
+        for number, (packed,) in enumerate(pieces):
+            _process, _at, units = function(packed)
+            yield number, (number % n, float(number // n), units)
+
+    monkeypatch.setattr(scaling, "each", in_turns)
+    store = UnitStore(tmp_path)
+    assert scaling.units_per_s(scenario, 2, 2, store) == pytest.approx(2.0 * len(names))
+    key = UnitKey(scenario)
+    assert all(store.has(key.of(choice, replication)) for choice in scenario.strategies for replication in range(6))
+
+
+def test_workers_keep_to_one_thread(monkeypatch):
+    monkeypatch.delenv("POLARS_MAX_THREADS", raising=False)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "7")
+    found = [threads for _, threads in each(_threads, [()], 1, _nothing, None)]
+    assert found == [("1", "7")]
+    assert "POLARS_MAX_THREADS" not in os.environ
+
+
+def _threads():
+    return os.environ.get("POLARS_MAX_THREADS"), os.environ.get("OPENBLAS_NUM_THREADS")
+
+
+def _nothing(_argument):
+    """Workers call something first."""

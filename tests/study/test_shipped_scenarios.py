@@ -14,12 +14,15 @@ from sim.scenario.load import load
 from sim.study.run import drive_of, run_scenario, run_tables
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
+FEW = 300  # vehicles of a fleet that are simulated here
 NAMES = sorted(path.stem for path in SCENARIOS.glob("*.yaml"))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_shipped_scenario_runs_and_misses_no_objective(name, tmp_path):
     scenario = load(SCENARIOS / f"{name}.yaml")
+    if scenario.fleet is not None and scenario.fleet.simulated_vehicles > FEW:
+        scenario = dataclasses.replace(scenario, fleet=dataclasses.replace(scenario.fleet, simulated=FEW))
     result = run_scenario(dataclasses.replace(scenario, replications=min(scenario.replications, 3)), out=tmp_path)
     assert [objective for objective in result.metrics["objectives"] if objective["verdict"] == "missed"] == []
     for strategy, numbers in result.metrics["strategies"].items():

@@ -43,7 +43,8 @@ class Deliveries:
             self._connection(number, one, end_s)
         record = self._record
         for at_s, message in sorted(self._sent, key=_instant):
-            record.sent(at_s, message)
+            if record.sent(at_s, message):
+                record.on_air(message, message.size_bytes)
         for at_s, message in sorted(self._handed, key=_instant):
             record.deliver(at_s, message, "mqtt")
             if message.reply_bytes:

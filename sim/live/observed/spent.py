@@ -1,8 +1,9 @@
 """What a program's bytes were spent on, as far as packets tell. Pure.
 
 A segment counts for the MQTT packet in which its payload begins; TLS and TCP handshakes, their ends and name lookups are
-`handshake`; an acknowledgement of TCP counts for what it acknowledges. What TCP sent again counts as `repeated` where it was
-payload. What never reached the broker's side is encrypted, and so is what goes elsewhere: `unknown`.
+`handshake`; an acknowledgement of TCP counts for what it acknowledges. Payload is `repeated` where the vehicle's interface had
+seen it before: what TCP sent again, and what MQTT sent again on another connection, as far as the copy before had come. What
+never reached the broker's side is encrypted, and so is what goes elsewhere: `unknown`.
 """
 
 from __future__ import annotations
@@ -24,12 +25,14 @@ _HANDSHAKE = "handshake"
 
 def book(record: Recorder, traffic: Traffic, attempts: Sequence[Attempt], end_s: float) -> None:
     """Enter all bytes of the vehicle's interface, by direction and purpose, and the MQTT packets among them."""
+    before = _Before()
     for one in attempts:
         visit, passed = one.visit, _passed(one.visit)
+        known = {up: before.of(one, up, packets) for up, packets in passed.items()}
         for up, packets in passed.items():
             for seen in packets:
                 if seen.at_s <= end_s:
-                    record.bytes(_direction(up), _purpose(seen.packet), 1, 0)
+                    record.bytes(_direction(up), str(seen.packet.purpose), 1, 0)
         spent = {True: _HANDSHAKE, False: _HANDSHAKE}  # of the latest payload, by direction
         ends = {up: [seen.end for seen in packets] for up, packets in passed.items()}
         for segment in one.flow.segments:
@@ -38,7 +41,7 @@ def book(record: Recorder, traffic: Traffic, attempts: Sequence[Attempt], end_s:
             elif segment.first == segment.last:
                 purpose = spent[not segment.up]
             else:
-                purpose = spent[segment.up] = _of_payload(segment, visit, ends[segment.up])
+                purpose = spent[segment.up] = _of_payload(segment, visit, ends[segment.up], known[segment.up])
             record.bytes(_direction(segment.up), purpose, 0, segment.size)
     mine = {one.flow for one in attempts}
     for up in (True, False):
@@ -52,7 +55,33 @@ def _passed(visit: Visit | None) -> dict[bool, list[Seen]]:
     return {True: visit.came if visit else [], False: visit.went if visit else []}
 
 
-def _of_payload(segment: Segment, visit: Visit | None, ends: Sequence[int]) -> str:
+class _Before:
+    """How much of each message the vehicle's interface has seen, by direction, on the connections before."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[Any, ...], int] = {}
+
+    def of(self, one: Attempt, up: bool, packets: Sequence[Seen]) -> list[int]:
+        """For each packet of a connection up to which place of its stream it is a repetition; the connection is noted too."""
+        reached = (one.flow.sent if up else one.flow.got).reached
+        places, begins = [], 0
+        for seen in packets:
+            packet = seen.packet
+            place = -1
+            if isinstance(packet, Publish) and packet.qos:
+                message = packet.message
+                # the workload's own are known by their ids; of others only DUP tells a repetition from a message that is alike
+                own = message.kind != "other"
+                key = (one.client_id, up, message.kind, message.topic, message.id, message.body, 0 if own else packet.packet_id)
+                if own or packet.dup:
+                    place = begins + self._seen.get(key, 0)
+                self._seen[key] = max(self._seen.get(key, 0), min(reached, seen.end) - begins)
+            places.append(place)
+            begins = seen.end
+        return places
+
+
+def _of_payload(segment: Segment, visit: Visit | None, ends: Sequence[int], known: Sequence[int]) -> str:
     if visit is None:
         return UNKNOWN_PURPOSE if segment.up else _HANDSHAKE
     if segment.first < (visit.handshake_in if segment.up else visit.handshake_out):
@@ -61,14 +90,8 @@ def _of_payload(segment: Segment, visit: Visit | None, ends: Sequence[int]) -> s
     if number == len(ends):
         # behind the last packet: an alert or tickets of TLS; of the vehicle perhaps anything that never arrived
         return UNKNOWN_PURPOSE if segment.up and segment.first >= visit.bytes_in else _HANDSHAKE
-    purpose = _purpose(_passed(visit)[segment.up][number].packet)
-    return "repeated" if segment.again and purpose == "payload" else purpose
-
-
-def _purpose(packet: Any) -> str:
-    if isinstance(packet, Publish) and packet.dup:
-        return "repeated"
-    return str(packet.purpose)
+    purpose = str(_passed(visit)[segment.up][number].packet.purpose)
+    return "repeated" if purpose == "payload" and (segment.again or segment.first < known[number]) else purpose
 
 
 def _enter(record: Recorder, up: bool, purpose: str, n_bytes: int) -> None:

@@ -25,6 +25,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
+from sim.live.lateness import Lateness
 from sim.live.packet.capture import CaptureFile
 from sim.live.packet.namespaces import INTERFACE, ask_for_names, delete, entered, make, open_tun, set_sysctl, sysctl
 from sim.live.packet.netlink import InterfaceWatch, Netlink
@@ -37,40 +38,6 @@ _AT_ONCE = 32  # packets read from one side before the other, and what is due, h
 _LOOK_UP_S = 1.0  # the lab's end is looked for at least this often
 _CONGESTION_CONTROL = "cubic"  # the model's windows; a host may have another default, such as BBR
 _PR_SET_TIMERSLACK = 29
-
-
-class Lateness:
-    """How much later than planned packets were handed over: a histogram in steps of 20 us up to 0.2 s."""
-
-    _STEP_S = 20e-6
-
-    def __init__(self) -> None:
-        self._counts = [0] * 10_001
-        self._n = 0
-        self._most_s = 0.0
-
-    def add(self, late_s: float) -> None:
-        self._counts[min(int(late_s / self._STEP_S), 10_000)] += 1
-        self._n += 1
-        if late_s > self._most_s:
-            self._most_s = late_s
-
-    def summary(self) -> dict[str, float]:
-        if not self._n:
-            return {"n": 0}
-        return {
-            "n": self._n,
-            "p50_ms": self._quantile(0.5),
-            "p99_ms": self._quantile(0.99),
-            "max_ms": round(1e3 * self._most_s, 3),
-        }
-
-    def _quantile(self, share: float) -> float:
-        below, step = 0, -1
-        while below < share * self._n:
-            step += 1
-            below += self._counts[step]
-        return round(1e3 * min((step + 1) * self._STEP_S, self._most_s), 3)
 
 
 class Forwarder:

@@ -1,0 +1,92 @@
+"""Many vehicles on one clock: those that share the broker's nodes in one SimPy environment, the others one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import simpy
+
+from sim.drive.timeline import LinkTimeline
+from sim.model.driver import Driver
+from sim.model.load import Load
+from sim.model.shared_cells import SharedCells
+from sim.model.shared_nodes import SharedNodes
+from sim.model.simulate import (
+    START_LEAD_S,
+    START_SPREAD_S,
+    Setting,
+    VehicleRun,
+    collector_at_rest,
+    complete,
+    prepare,
+    run_until,
+    simulate,
+)
+from sim.server.timeline import ServerTimeline
+from sim.strategies.context import Context
+
+_STEPS = 50  # parts of a run after which its progress is told
+
+
+@dataclass(frozen=True, slots=True)
+class Rider:
+    """A vehicle of the fleet: its drive, when it sets out on the fleet's clock, its strategy."""
+
+    vehicle: int
+    timeline: LinkTimeline
+    starts_s: float
+    use: str
+    config: Any
+    user: Any = None
+
+
+def simulate_fleet(
+    setting: Setting, riders: Sequence[Rider], happens: ServerTimeline, scale: float, *, replication: int = 0, fold: bool = True,
+    progress: Callable[[float], None] = lambda share: None, nodes: bool = True, cells: SharedCells | None = None,
+) -> tuple[Iterator[VehicleRun], list[Load]]:  # fmt: skip
+    """Run vehicles that share something, all in one environment; their records by rider, and the work at what they shared.
+
+    They share the nodes where `nodes`, and `cells` where these are given.
+
+    `happens`: to the server side, on the fleet's clock. `scale`: simulated vehicles for each real one. `progress` is told the
+    share of the time that is over. Records are completed one after the other as the iterator is read.
+    """
+    with collector_at_rest():
+        env = simpy.Environment(initial_time=-(START_LEAD_S + START_SPREAD_S) - 1.0)
+        shared = SharedNodes(setting.server.nodes, happens, scale) if nodes else None
+        vehicles: list[tuple[Driver, Context, LinkTimeline] | None] = []
+        for rider in riders:
+            driver, context = prepare(
+                env, setting, rider.timeline, rider.use, rider.config, user=rider.user, replication=replication,
+                vehicle=rider.vehicle, fold=fold, happens=happens.shifted(-rider.starts_s), shared=shared,
+                offset_s=rider.starts_s, cells=cells,
+            )  # fmt: skip
+            vehicles.append((driver, context, rider.timeline))
+        end_s = max(rider.starts_s + rider.timeline.end_s + setting.drain_s for rider in riders)
+        for step in range(1, _STEPS + 1):
+            run_until(env, end_s * step / _STEPS)
+            progress(step / _STEPS)
+        if cells is not None:
+            cells.finish(end_s)
+    return _completed(vehicles, setting.drain_s), [part.load for part in (shared, cells) if part is not None]
+
+
+def _completed(vehicles: list[tuple[Driver, Context, LinkTimeline] | None], drain_s: float) -> Iterator[VehicleRun]:
+    for index, vehicle in enumerate(vehicles):
+        assert vehicle is not None
+        driver, context, timeline = vehicle
+        vehicles[index] = None  # so that its memory is free again
+        yield complete(driver, context, timeline, timeline.end_s + drain_s)
+
+
+def simulate_independent(
+    setting: Setting, riders: Sequence[Rider], happens: ServerTimeline, *, replication: int = 0, fold: bool = True
+) -> Iterator[VehicleRun]:
+    """Run vehicles that share nothing, each in an environment of its own, so that only one is in memory."""
+    for rider in riders:
+        yield simulate(
+            setting, rider.timeline, rider.use, rider.config, user=rider.user, replication=replication, vehicle=rider.vehicle,
+            fold=fold, happens=happens.shifted(-rider.starts_s),
+        )  # fmt: skip

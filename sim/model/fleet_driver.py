@@ -1,0 +1,103 @@
+"""The driver of a vehicle that shares nodes of the broker or cells with others (sim.model.fleet)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sim.machine import NEVER
+from sim.model.agenda import (
+    AT_SERVER,
+    AT_VEHICLE,
+    CONNECT_AT_NODE,
+    HELLO_AT_NODE,
+    IN_CELL,
+    LOST,
+    PACKET_AT_NODE,
+    SOON_S,
+    SYN_AT_NODE,
+)
+from sim.model.driver import Driver
+from sim.model.shared_cells import Carrier
+from sim.model.transport import Attempt, Transport
+from sim.protocols.mqtt_packets import Connect
+
+
+class FleetDriver(Driver):
+    """Adds the steps at which a vehicle's packets meet those of others: in the cell, and at the node."""
+
+    __slots__ = ()
+
+    def _goes_through(self, arrival: float, what: int, transport: Transport, packet: Any, now: float) -> None:
+        network = self.network
+        if what == AT_SERVER and network.is_shared(transport):
+            if type(packet) is Connect:
+                what = CONNECT_AT_NODE
+            elif network.packets_meet:
+                what = PACKET_AT_NODE
+        taken = network.enter_cell(what != AT_VEHICLE, packet, self._rank, now) if network.shares_cells else None
+        if taken is None:
+            self._post(arrival, what, transport, packet)
+        else:
+            self._post(arrival, IN_CELL, (what, transport, *taken), packet)
+
+    def _meet(self, now: float, what: int, a: Any, b: Any) -> None:
+        if what == SYN_AT_NODE:
+            self._syn_at_node(now, a, b)
+        elif what == HELLO_AT_NODE:
+            self._hello_at_node(now, a)
+        elif what == CONNECT_AT_NODE:
+            self._connect_at_node(now, a, b)
+        elif what == PACKET_AT_NODE:
+            self._packet_at_node(now, a, b)
+        else:
+            self._in_cell(now, a, b)
+
+    def _begin(self, attempt: Attempt) -> None:
+        """Nobody has answered so far: the kernel sends SYN again, and gives up in the end."""
+        for arrives_s, back_s in attempt.syns:
+            self._post(arrives_s, SYN_AT_NODE, attempt, back_s)
+            return
+        self._post(attempt.gives_up_s, LOST, (attempt.transport, 0), "timed_out")
+
+    def _syn_at_node(self, now: float, attempt: Attempt, back_s: float) -> None:
+        transport, opening = attempt.transport, attempt.opening
+        if not transport.open[0]:
+            return
+        if not self.network.syn_arrived(attempt, now, back_s):
+            self._begin(attempt)
+        elif opening.failed_s < NEVER or attempt.hello_s == NEVER:
+            self._goes(transport, opening, now)
+        else:
+            transport.row.tcp_s = opening.tcp_s
+            self._post(attempt.hello_s, HELLO_AT_NODE, attempt, None)
+
+    def _hello_at_node(self, now: float, attempt: Attempt) -> None:
+        transport, opening = attempt.transport, attempt.opening
+        if not transport.open[0] and transport.row.noticed_s < opening.tcp_s:
+            return  # it was given up before TCP stood, and no ClientHello was sent
+        self.network.hello_arrived(attempt, now)
+        if transport.open[0]:
+            self._goes(transport, opening, now)
+
+    def _connect_at_node(self, now: float, transport: Transport, packet: Any) -> None:
+        """A CONNECT is at a node that others share, which admits so many in a second and turns away what is too many."""
+        admitted_s = self.network.connect_arrived(transport, now)
+        if admitted_s < NEVER:
+            self._post(admitted_s, AT_SERVER, transport, packet)
+        elif transport.open[1]:
+            self._lost(now, (transport, 1), "refused")
+            self._tell_vehicle(now, transport)
+
+    def _packet_at_node(self, now: float, transport: Transport, packet: Any) -> None:
+        """A packet is at a node that others share, and waits for its CPU."""
+        self._post(self.network.packet_arrived(transport, now), AT_SERVER, transport, packet)
+
+    def _in_cell(self, now: float, way: tuple[int, Transport, Carrier, float], packet: Any) -> None:
+        """The vehicle's own link has carried a packet; the cell, which others share, may not have."""
+        what, transport, carrier, tag = way
+        at = self._offset_s + now
+        wait_s = carrier.through_s(tag, at) - at
+        if wait_s > SOON_S:
+            self._post(now + wait_s, IN_CELL, way, packet)
+        else:
+            self._happen(now, what, transport, packet)

@@ -1,0 +1,123 @@
+"""A cell's capacity as the vehicles of a fleet in it share it: those that have something on the way get equal parts.
+
+Processor sharing (Kleinrock, Queueing Systems II, 4.4) by virtual time: V grows by capacity / vehicles that are active, and
+what a vehicle has asked for is through when V has reached its tag. Asked in the order of time, as the nodes are; when a write
+will be through depends on who comes meanwhile, so that it is asked again when it would be there.
+
+Simplification: the vehicle's TCP takes a write for sent when its own link has carried it. Simplification: handshakes of TCP and
+TLS take nothing of a cell. Simplification: what is on the way at a handover stays with the cell it was begun in.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+
+from sim.machine import NEVER
+from sim.model.load import DOWNLINK, UPLINK, Load
+
+_ROUNDING_BYTES = 1e-6
+
+
+class Carrier:
+    """One direction of a cell."""
+
+    __slots__ = ("_busy_since_s", "_bytes_per_s", "_tag_of", "_tags", "_then_s", "_v")
+
+    def __init__(self, bytes_per_s: float) -> None:
+        self._bytes_per_s = bytes_per_s
+        self._v = 0.0
+        self._then_s = -NEVER
+        self._tags: list[float] = []  # of the active vehicles, rising
+        self._tag_of: dict[int, float] = {}  # vehicle -> its last tag
+        self._busy_since_s = 0.0
+
+    def enter(self, vehicle: int, at: float, n_bytes: int) -> tuple[float, tuple[float, float] | None]:
+        """A vehicle asks for `n_bytes`: the tag at which they are through, and the busy time that had ended before, if any."""
+        ended = self._advance(at)
+        before = self._tag_of.get(vehicle, 0.0)
+        if before > self._v:
+            del self._tags[bisect_right(self._tags, before) - 1]
+        else:
+            before = self._v
+        if not self._tags:
+            self._busy_since_s = at
+        tag = before + n_bytes
+        self._tag_of[vehicle] = tag
+        insort(self._tags, tag)
+        return tag, ended
+
+    def through_s(self, tag: float, at: float) -> float:
+        """When what bears the tag is through if nobody comes meanwhile; `at` where it is."""
+        self._advance(at)
+        if tag <= self._v + _ROUNDING_BYTES:
+            return at
+        found, v, n = at, self._v, len(self._tags)
+        for other in self._tags:
+            until = min(other, tag)
+            found += (until - v) * n / self._bytes_per_s
+            v = until
+            if other >= tag:
+                break
+            n -= 1
+        return found
+
+    def busy_until(self, at: float) -> tuple[float, float] | None:
+        """(begin, end) of the last busy time, at the end of a run at `at`."""
+        ended = self._advance(at)
+        return (self._busy_since_s, at) if self._tags else ended
+
+    def _advance(self, at: float) -> tuple[float, float] | None:
+        """Let the time go on to `at`; the (begin, end) of the busy time that ended meanwhile."""
+        gone = 0
+        ended: tuple[float, float] | None = None
+        n = len(self._tags)
+        while gone < n:
+            needs_s = (self._tags[gone] - self._v) * (n - gone) / self._bytes_per_s
+            if self._then_s + needs_s > at:
+                self._v += (at - self._then_s) * self._bytes_per_s / (n - gone)
+                break
+            self._then_s += needs_s
+            self._v = self._tags[gone]
+            gone += 1
+            if gone == n:
+                ended = (self._busy_since_s, self._then_s)
+        if gone:
+            del self._tags[:gone]
+        self._then_s = max(self._then_s, at)
+        return ended
+
+
+class SharedCells:
+    """All cells of the network, by name."""
+
+    __slots__ = ("_bytes_per_s", "_carriers", "load")
+
+    def __init__(self, downlink_bps: float, uplink_bps: float, scale: float) -> None:
+        """Capacity of each cell in bit/s. `scale`: simulated vehicles for each real one."""
+        self._bytes_per_s = (uplink_bps * scale / 8.0, downlink_bps * scale / 8.0)
+        self._carriers: dict[str, tuple[int, Carrier, Carrier]] = {}
+        self.load = Load()
+
+    def enter(self, cell: str, up: bool, vehicle: int, at: float, n_bytes: int) -> tuple[Carrier, float]:
+        """A write of a vehicle in the cell: where and with which tag it is on the way."""
+        found = self._carriers.get(cell)
+        if found is None:
+            found = self._carriers[cell] = (
+                len(self._carriers), Carrier(self._bytes_per_s[0]), Carrier(self._bytes_per_s[1]),
+            )  # fmt: skip
+            self.load.places.append(cell)
+        number, uplink, downlink = found
+        carrier = uplink if up else downlink
+        tag, busy = carrier.enter(vehicle, at, n_bytes)
+        self._note(number, up, busy)
+        return carrier, tag
+
+    def finish(self, at: float) -> None:
+        """The run is over."""
+        for number, uplink, downlink in self._carriers.values():
+            self._note(number, True, uplink.busy_until(at))
+            self._note(number, False, downlink.busy_until(at))
+
+    def _note(self, number: int, up: bool, busy: tuple[float, float] | None) -> None:
+        if busy is not None:
+            self.load.row(number, UPLINK if up else DOWNLINK, busy[0], busy[0], busy[1] - busy[0])

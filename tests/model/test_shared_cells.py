@@ -1,0 +1,79 @@
+"""A cell whose capacity vehicles share in equal parts: against processor sharing in small steps."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sim.model.shared_cells import Carrier, SharedCells
+
+BYTES_PER_S = 1000.0
+
+
+def through(writes):
+    """When each write (vehicle, at_s, bytes) is through: asked again and again, as the driver does."""
+    carrier = Carrier(BYTES_PER_S)
+    pending, found = [], {}
+    queue = sorted(enumerate(writes), key=lambda one: (one[1][1], one[0]))
+    while queue or pending:
+        at, number, tag = min(pending) if pending else (float("inf"), -1, 0.0)
+        if queue and queue[0][1][1] <= at:
+            number, (vehicle, at, n_bytes) = queue.pop(0)
+            tag, _ended = carrier.enter(vehicle, at, n_bytes)
+            pending.append((carrier.through_s(tag, at), number, tag))
+            continue
+        pending.remove((at, number, tag))
+        until = carrier.through_s(tag, at)
+        if until > at + 1e-9:
+            pending.append((until, number, tag))
+        else:
+            found[number] = at
+    return [found[number] for number in range(len(writes))]
+
+
+def in_steps(writes, step_s=0.001):
+    """The same by simulating each millisecond: every vehicle with something on the way gets an equal part."""
+    left = {}
+    done = [0.0] * len(writes)
+    order = sorted(range(len(writes)), key=lambda number: (writes[number][1], number))
+    now = 0.0
+    while order or any(left.values()):
+        while order and writes[order[0]][1] <= now + step_s / 2:
+            number = order.pop(0)
+            left.setdefault(writes[number][0], []).append([number, float(writes[number][2])])
+        active = [queue for queue in left.values() if queue]
+        for queue in active:
+            budget = BYTES_PER_S * step_s / len(active)
+            while queue and budget > 0.0:
+                taken = min(budget, queue[0][1])
+                queue[0][1] -= taken
+                budget -= taken
+                if queue[0][1] <= 1e-9:
+                    done[queue.pop(0)[0]] = now + step_s
+        now += step_s
+    return done
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 40).map(lambda n: n / 10), st.integers(1, 1500)), min_size=1, max_size=9)
+)
+def test_equal_parts(writes):
+    assert through(writes) == pytest.approx(in_steps(writes), abs=0.02)
+
+
+def test_a_short_write_does_not_wait_for_a_long_one():
+    """1 kB beside 10 kB on 1 kB/s: at half the rate, not after 10 s."""
+    assert through([(0, 0.0, 10_000), (1, 0.0, 1000)]) == pytest.approx([11.0, 2.0])
+
+
+def test_the_writes_of_a_vehicle_stay_in_order():
+    assert through([(0, 0.0, 500), (0, 0.0, 500), (1, 0.0, 500)]) == pytest.approx([1.0, 1.5, 1.0])
+
+
+def test_busy_times_are_in_the_load():
+    cells = SharedCells(8000.0, 8000.0, 1.0)
+    cells.enter("A", False, 0, 1.0, 500)
+    cells.enter("A", False, 0, 3.0, 1000)
+    cells.finish(10.0)
+    assert list(cells.load.came_s) == [1.0, 3.0]
+    assert list(cells.load.work_s) == pytest.approx([0.5, 1.0])
