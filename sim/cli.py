@@ -19,7 +19,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sim import cli_search, cli_studies
+from sim import cli_files, cli_search, cli_studies
 from sim.cli_codes import BAD_USAGE, INTERRUPTED, MISSED, OK, BadUsage, verdict
 from sim.study import interrupts
 
@@ -221,63 +221,7 @@ def run(
     return MISSED if any_missed(result.metrics, strict) else OK
 
 
-@app.command()
-@_command
-def check(files: Annotated[list[str], typer.Argument(metavar="FILE...", help="scenario files")]) -> int:
-    """Check scenario files: print every mistake and every warning, run nothing."""
-    from sim.scenario.document import ScenarioErrors, printable
-    from sim.scenario.load import load_with_warnings
-    from sim.terminal import say
-
-    code = OK
-    for file in files:
-        try:
-            _scenario, warnings = load_with_warnings(file)
-        except ScenarioErrors as errors:
-            code = BAD_USAGE
-            for line in errors.lines:
-                say(printable(line))
-            continue
-        for line in warnings:
-            say(f"warning: {line}")
-        say(f"ok: {file}")
-    return code
-
-
-@app.command()
-@_command
-def schema() -> None:
-    """Print the JSON Schema of the scenario file."""
-    from sim.scenario.schema import schema_text
-    from sim.terminal import say
-
-    say(schema_text().rstrip())
-
-
-@app.command("list")
-@_command
-def list_(
-    what: Annotated[
-        str | None, typer.Argument(metavar="[scenarios|strategies|presets|backoff|metrics]", help="all of them where not given")
-    ] = None,
-) -> None:
-    """List what there is, one line each."""
-    from sim.scenario.listing import listing
-    from sim.terminal import say
-
-    for line in listing(what):
-        say(line)
-
-
-@app.command()
-@_command
-def init(name: Annotated[str, typer.Argument(metavar="NAME", help="name of the scenario; NAME.yaml is written")]) -> None:
-    """Write a commented starter file."""
-    from sim.scenario.starter import write_starter
-    from sim.terminal import say
-
-    path = write_starter(name)
-    say(f"wrote {path}; next: python -m sim run {path}")
+cli_files.register(app, _command)
 
 
 @app.command()
@@ -559,8 +503,10 @@ def api(
         if store != "memory":
             require(REDIS, "--store")
         ttl_s = parse_quantity(ttl, "duration")
-    except (PackagesMissing, ValueError) as error:
+    except PackagesMissing as error:
         raise BadUsage(str(error)) from None
+    except ValueError as error:
+        raise BadUsage(f"--ttl: {error}") from None
     vins = list(dict.fromkeys(vin or ["VIN123"]))
     options = APIOptions(host, port, vins, name, certificates, profile.value, store, keys, dns_port, dns_key, ttl_s)
     with _live_errors():

@@ -174,14 +174,18 @@ def _check_step_gateways(script: Script, config: DriveConfig) -> Errors:
 
 
 def _check_recorded(recorded: Recorded, folder: Path) -> Errors:
+    yield _check_part(recorded)
     path = folder / recorded.file
     if not path.exists() and not path.is_symlink():  # said whatever else is wrong
         yield DriveError("recorded.file", f"no such file: {recorded.file}")
-    elif recorded.until_s is not None and recorded.until_s <= recorded.from_s:
+    elif recorded.until_s is None or recorded.until_s > recorded.from_s:
+        yield from read_log(recorded, folder)[1]
+
+
+def _check_part(recorded: Recorded) -> Errors:
+    if recorded.until_s is not None and recorded.until_s <= recorded.from_s:
         text = f"{recorded.until_s:g} s is not after recorded.from, expected more than {recorded.from_s:g} s"
         yield DriveError("recorded.until", text)
-    else:
-        yield from read_log(recorded, folder)[1]
 
 
 def _check_rtt(config: DriveConfig) -> Errors:

@@ -25,6 +25,7 @@ from sim.live.names.name_server import KEY_NAME, NamesUnavailable, new_key
 from sim.live.server_side import RedisPlace, ServerSide
 from sim.live.store.place import StorePlace, read_place, with_database
 from sim.live.store.redis_server import OwnRedis
+from sim.live.vin import VIN
 from sim.protocols.dns import DNS
 from sim.protocols.server import Server
 from sim.protocols.tls import TLS, Profile
@@ -69,6 +70,9 @@ def serve(options: APIOptions, say: Callable[[str], None]) -> None:
         address = str(IPv4Address(options.host))
     except AddressValueError:
         raise APIRefused(f"--host: {options.host!r} is no IPv4 address") from None
+    for vin in options.vins:
+        if not VIN.fullmatch(vin):
+            raise APIRefused(f"--vin: {vin!r} is no VIN: letters, digits and hyphens, 50 at most")
     place = read_place(options.store)
     key = _key(options.dns_key) if options.dns_key is not None else new_key()
     profile: Profile = options.profile if options.certificates is not None else "none"
@@ -188,9 +192,15 @@ def _key(path: Path) -> dns.tsig.Key:
             made = new_key()
             secret = base64.b64encode(made.secret).decode()
             opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(opened, "w") as file:
-                file.write(f'key "{KEY_NAME}" {{\n    algorithm hmac-sha256;\n    secret "{secret}";\n}};\n')
+            try:
+                with os.fdopen(opened, "w") as file:
+                    file.write(f'key "{KEY_NAME}" {{\n    algorithm hmac-sha256;\n    secret "{secret}";\n}};\n')
+            except OSError:
+                path.unlink()  # half a key would be in the way of the next attempt
+                raise
             return made
+        if not path.is_file():  # nobody may fill a pipe
+            raise ValueError("is no regular file")
         words = path.read_text().replace("{", " ").replace("}", " ").replace(";", " ").replace('"', " ").split()
         fields = dict(zip(words[::2], words[1::2], strict=False))
         return dns.tsig.Key(fields["key"], fields["secret"], fields["algorithm"])

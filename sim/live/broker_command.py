@@ -52,6 +52,9 @@ def tls_of(certificate: Path | None, key: Path | None, authority: Path | None) -
         if (certificate, key, authority) != (None, None, None):
             raise UnusableCertificate("TLS wants both --cert and --key")
         return None
+    for path in (certificate, key, authority):
+        if path is not None and path.exists() and not path.is_file():  # nobody may fill a pipe
+            raise UnusableCertificate(f"{path}: is no regular file")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:

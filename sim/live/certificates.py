@@ -23,13 +23,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, mldsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from sim.live.vin import VIN
+
 Profile = Literal["classical", "hybrid", "pqc"]
 Signature = Literal["ml-dsa-44", "ml-dsa-65"]
 Key = ec.EllipticCurvePrivateKey | mldsa.MLDSA44PrivateKey | mldsa.MLDSA65PrivateKey
 
 _VALID_FOR = timedelta(days=365)
 _CLOCKS_DIFFER_BY = timedelta(hours=1)
-_VIN = re.compile(r"[A-Za-z0-9-]{1,50}")
 _HOST = re.compile(r"(?=.{1,253}\Z)([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\Z")
 _ORGANISATION = (
     x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Handover Lab"),
@@ -102,6 +103,8 @@ def write(made: Certificates, folder: Path) -> list[Path]:
         files |= {f"{stem}.crt": issued.certificate, f"{stem}.key": issued.key}
     made_here = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
+        if folder.exists() and not folder.is_dir():
+            raise CertificatesRefused(f"{folder}: is no folder")
         _refuse_overwriting(folder, files)
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".certificates-", dir=folder) as unseen:
@@ -178,7 +181,7 @@ def _check(server_names: Sequence[str], vins: Sequence[str]) -> None:
     if len(server_names[0]) > 64:
         raise CertificatesRefused(f"{server_names[0]!r} is longer than a common name may be, 64 characters")
     for vin in vins:
-        if not _VIN.fullmatch(vin):
+        if not VIN.fullmatch(vin):
             raise CertificatesRefused(f"{vin!r} is no VIN: letters, digits and hyphens, 50 at most")
     if len({vin.lower() for vin in vins}) < len(vins):
         raise CertificatesRefused("two vehicles have the same VIN")

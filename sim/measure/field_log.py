@@ -18,6 +18,7 @@ from sim.measure.tolerance import Tolerance
 
 LogEvent = tuple[float, str, str]  # time in s, event, message
 
+_MOST_S = 1e8
 _MOST_BYTES = 64 * 2**20
 EVENTS = ("connected", "disconnected", "delivered")
 
@@ -48,9 +49,14 @@ def read_field_log(path: Path) -> list[LogEvent]:
         if event not in EVENTS:
             raise FieldLogError(f"{path}:{number}: event: {event!r} is not one of {', '.join(EVENTS)}")
         try:
-            found.append((float(line["time_s"]), event, (line.get("message") or "").strip()))
+            at_s = float(line["time_s"])
         except (TypeError, ValueError):
             raise FieldLogError(f"{path}:{number}: time_s: {line['time_s']!r} is not a number") from None
+        if not abs(at_s) <= _MOST_S:
+            raise FieldLogError(f"{path}:{number}: time_s: {line['time_s']!r} is out of range, expected seconds of the drive")
+        found.append((at_s, event, (line.get("message") or "").strip()))
+    if not found:
+        raise FieldLogError(f"{path}: has no events below its header, expected some of {', '.join(EVENTS)}")
     return sorted(found, key=lambda row: row[0])
 
 

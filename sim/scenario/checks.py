@@ -98,7 +98,7 @@ def _why_no_log(recorded: Recorded, folder: FilePath) -> str:
         wrong = no_file(folder / recorded.file)
     except NeedsWrong:
         return ""
-    return f"{recorded.file} {wrong}" if wrong else ""
+    return f"{recorded.file or repr('')} {wrong}" if wrong else ""
 
 
 def _check_server(server: Server) -> Check[Problem]:

@@ -74,7 +74,8 @@ def build_strategies(raw: Any, folder: FilePath, refused: Sequence[Path] = ()) -
                 text = f"the name {label!r} is taken by strategies.{labels[label]}, {hint}"
                 # an unknown strategy twice is one mistake twice, and no name is taken
                 problems += [Problem(label_path, text)] if choice.name is not WRONG else []
-            problems += [Problem(label_path, text) for text in _wrong_label(label)]
+            known = choice.name is not WRONG
+            problems += [Problem(label_path, text) for text in _wrong_label(label) if named or known]
             labels.setdefault(label, index)
     return choices, problems
 
@@ -92,6 +93,13 @@ def _build_strategy(raw: Any, at: Path, folder: FilePath, refused: Sequence[Path
         if (*at, "<<") in refused and "use" not in item:  # it may be in what would have been merged
             return wrong, problems
         what = "required, " if "use" not in item else ""
+        keyed = next((key for key in item if key in STRATEGIES or is_user_strategy(key)), None)
+        if keyed is not None and len(item) == 1:  # `- hybrid: {poll: 5 s}`
+            text = f"the name of a strategy is no key, expected {{use: {keyed}, ...}} with its settings beside it"
+            return wrong, [*problems, Problem((*at, keyed), text, at_key=True)]
+        meant = next((key for key in item if "use" not in item and nearest(key, ("use", "name")) == "use"), None)
+        if meant is not None:
+            return wrong, [*problems, Problem((*at, meant), "unknown key, did you mean use", at_key=True)]
         return wrong, [*problems, Problem((*at, "use"), f"{what}expected the name of a strategy or file.py:Class")]
     try:
         cls = settings_class(use, folder)
@@ -99,7 +107,10 @@ def _build_strategy(raw: Any, at: Path, folder: FilePath, refused: Sequence[Path
     except (UserStrategyError, TypeError) as error:
         name = name if "name" in item else WRONG
         return StrategyChoice(use, name, WRONG), [*problems, Problem((*at, "use") if isinstance(raw, dict) else at, str(error))]
-    return StrategyChoice(use, name, config), problems + [_with_own_keys(problem, item) for problem in found]
+    found = [_with_own_keys(problem, item) for problem in found]
+    if "name" not in item and any(problem.at_key and problem.text.endswith(" did you mean name") for problem in found):
+        name = WRONG
+    return StrategyChoice(use, name, config), problems + found
 
 
 def _with_own_keys(problem: Problem, item: Mapping[str, Any]) -> Problem:

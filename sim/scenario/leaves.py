@@ -6,6 +6,7 @@ One place decides all three, so that the error text, the schema and the check ca
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
@@ -13,6 +14,7 @@ from typing import Any, Literal, get_args, get_origin
 from sim.scenario.document import nearest
 from sim.scenario.quantities import QuantityError, expected, format_number, format_quantity, parse_quantity, pattern
 
+_DIGITS = re.compile(r"[-+]?[0-9]+(\.[0-9]+)?")
 _LARGEST_INT = 2**53  # what survives JSON and a float
 _LARGEST_FLOAT = 1e15
 #: Kinds that cannot be negative where a field says nothing else; a position or a ratio can.
@@ -84,6 +86,8 @@ def _number(whole: bool, bounds: Mapping[str, Any]) -> Leaf:
     phrase = _range_phrase(bounds, None)
 
     def check(value: Any) -> float:
+        if isinstance(value, str) and _DIGITS.fullmatch(value):
+            raise ValueError(f"{_shown(value)} is text, write it without quotes, expected {what}{phrase}")
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(f"expected {what}{phrase}")
         if not math.isfinite(value) or abs(value) > (_LARGEST_INT if whole else _LARGEST_FLOAT):

@@ -207,6 +207,8 @@ def _select(document: Document, names: Sequence[str], problems: list[Problem]) -
             text = unknown("strategy", name, list(dict.fromkeys([*labels, *STRATEGIES])))
             problems.append(Problem((), text, place=Place(option=f"--strategy {name}")))
         kept = [keep or matched == name for keep, matched in zip(kept, matching, strict=True)]
+    if any(name not in labels and name not in uses for name in names):  # what is left out nobody knows
+        kept = [True] * len(items)
     return Selection(labels, kept)
 
 

@@ -12,6 +12,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 _NUMBER = r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?"
+_COMMA = re.compile(r",[0-9]")
 _QUANTITY = re.compile(rf"({_NUMBER})\s*(\S.*)?", re.DOTALL)
 _LONGEST_TEXT = 60  # a number with a million digits would take minutes to convert
 
@@ -89,6 +90,8 @@ def parse_quantity(value: Any, kind: str) -> float:
             return _bounded(float(number), kind, number)
         raise QuantityError(f"{number} has no unit, expected {expected(kind)}")
     factor = KINDS[kind].units.get(unit)
+    if factor is None and _COMMA.match(unit):
+        raise QuantityError(f"{_short(value)} has a comma, write a point: {value.strip().replace(',', '.', 1)[:40]}")
     if factor is None:
         near = _nearest_unit(unit, kind)
         hint = f", did you mean {number} {near}" if near else ""

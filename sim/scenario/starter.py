@@ -65,6 +65,8 @@ def write_starter(target: str) -> Path:
     An existing file is never overwritten, and none is left half-written. Raises ScenarioErrors.
     """
     path = Path(target)
+    if not target.strip():
+        raise ScenarioErrors(["the name is empty, expected a name, or a path such as my_drive.yaml"])
     if target.endswith("/") or path.is_dir():
         raise ScenarioErrors([f"{target}: is a folder, expected a name, or a path such as {path / 'my_drive.yaml'}"])
     if path.suffix not in ("", ".yaml", ".yml"):

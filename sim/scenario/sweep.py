@@ -104,7 +104,13 @@ def load_sweep(
     for text in varies:
         vary(block, text)
     selection, problems = apply_options(document, sets, (), strategies, replications, seed)
-    folder = FilePath(path).parent
+    return _plan(document, block, selection, problems, FilePath(path).parent)
+
+
+def _plan(
+    document: Document, block: Block, selection: Selection, problems: list[Problem], folder: FilePath, most: int | None = None
+) -> SweepPlan:
+    """The points, no more than `most` of them; `problems`: what is known to be wrong. Raises ScenarioErrors."""
     base, warnings, wrong = build_scenario(document, selection, folder)
     problems = [*problems, *wrong, *block.problems]
     if not block.steps and not block.problems:
@@ -113,10 +119,23 @@ def load_sweep(
     axes = tuple(_axis(key, [step for steps in block.steps for step in steps]) for key in block.varied())
     chosen, left_out, wrong = _chosen(block, axes)
     problems += wrong
-    points, more, lines = _points(document, selection, folder, chosen, problems)
+    points, more, lines = _points(document, selection, folder, chosen[:most], problems)
     if base is None or lines:
         raise ScenarioErrors(document.in_order(lines))
     return SweepPlan(base, axes, points, left_out, tuple(dict.fromkeys([*document.lines(warnings), *more])))
+
+
+def warnings_in(path: str | FilePath) -> list[str]:
+    """Judge a file, its `sweep:` block too, by the first of its points; return the warnings. Raises ScenarioErrors."""
+    document = read_yaml(read_text(path), str(path))
+    folder = FilePath(path).parent
+    selection, _problems = apply_options(document)
+    if document.value.get("sweep") is not None:
+        return list(_plan(document, read_block(document, document.value["sweep"]), selection, [], folder, _MOST_TRIED).warnings)
+    scenario, warnings, problems = build_scenario(document, selection, folder)
+    if scenario is None:
+        raise ScenarioErrors(document.lines(problems))
+    return document.lines(warnings)
 
 
 @dataclass(frozen=True, slots=True)

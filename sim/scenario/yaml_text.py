@@ -21,6 +21,7 @@ MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 40
 MAX_NODES = 100_000  # after aliases are expanded
 
+_NO_SPACE = re.compile(r"[a-z]+:\S")
 _NULL = re.compile(r"null|Null|NULL|~|")
 _BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
 _INT = re.compile(r"[-+]?[0-9]+")
@@ -147,6 +148,8 @@ def read_yaml(text: str, file: str) -> Document:
         root, mistakes = _root(text)
         if not root.is_mapping:
             what = "empty" if root.scalar is None and root.items is None else "not a mapping"
+            if isinstance(root.scalar, str) and _NO_SPACE.match(root.scalar):
+                what += ", a key needs a space after its colon"
             raise _Refused(root.mark, f"the file is {what}, expected keys such as name, route, strategies")
         document.value = _Expander(document).expand(root, ())
     except _Refused as refused:
@@ -186,7 +189,8 @@ def _root(text: str) -> tuple[_Node, list[_Mistake]]:
         if not isinstance(event, yaml.StreamEndEvent):
             raise _Refused(event.start_mark, "a second document begins here, a scenario file has one")
     except yaml.MarkedYAMLError as error:
-        what = ", ".join(part for part in (error.context, error.problem) if part)
+        what = next((said for found, said in _IN_WORDS if found in str(error.problem)), None)
+        what = what or ", ".join(part for part in (error.context, error.problem) if part)
         raise _Refused(error.problem_mark or error.context_mark, one_line(f"not valid YAML: {what}")) from None
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
@@ -236,6 +240,16 @@ def _scalar(event: Any) -> Any:
     raise ValueError(f"{_shown(event)} is not of the type its tag {_short_tag(tag)} says")
 
 
+#: What PyYAML says of common slips -> what to do about them.
+_IN_WORDS = (
+    ("'\\t' that cannot start", "a tab, expected spaces: YAML knows no tabs as indentation"),
+    ("that cannot start any token", "a text that begins with this character needs quotes"),
+    (
+        "mapping values are not allowed here",
+        "a `key: value` where a value is expected: quote a text with a colon, or indent less",
+    ),
+    ("expected '<document start>'", "text after the end of the document, a scenario file has one"),
+)
 _KINDS = {type(None): "null", bool: "bool", int: "int", float: "float", str: "str"}
 
 

@@ -52,6 +52,10 @@ class Target:
     def _context(self) -> ssl.SSLContext | None:
         if not self.authority:
             return None
+        files = [Path(self.authority)] if self.authority != "system" else []
+        for path in (*files, self.certificate, self.key):
+            if path is not None and not path.is_file():  # a pipe too, which nobody may fill
+                raise ProbeFailed(f"TLS: {path}: {'is no regular file' if path.exists() else 'No such file or directory'}")
         try:
             context = ssl.create_default_context(cafile=None if self.authority == "system" else self.authority)
             if self.certificate is not None:

@@ -73,3 +73,16 @@ def test_a_mistake_in_the_log_is_one_line_with_its_place(tmp_path, text, error):
     with pytest.raises(FieldLogError) as caught:
         read_field_log(path)
     assert str(caught.value) == f"{path}{error}"
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["nan,connected,"], ":2: time_s: 'nan' is out of range"),
+        (["5,connected,", "1e400,delivered,"], ":3: time_s: '1e400' is out of range"),
+        ([], ": has no events below its header"),
+    ],
+)
+def test_times_that_are_none_and_a_log_of_nothing(tmp_path, lines, said):
+    with pytest.raises(FieldLogError, match=said):
+        log_of(tmp_path, *lines)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sim.checking import WRONG, NeedsWrong, found
+from sim.cli import main
 from sim.scenario.document import ScenarioErrors
 from sim.scenario.load import load
 from sim.scenario.sweep import load_sweep
@@ -142,10 +143,19 @@ def test_a_wrong_strategy_is_not_missed_by_the_objectives(errors: Errors, minima
     )
 
 
+def test_a_name_that_is_misspelt_is_not_missed(errors: Errors, minimal: str) -> None:
+    text = minimal.replace("hybrid]", "hybrid, {use: hybrid, nam: x}, {usse: hybrid, name: y}]")
+    objectives = "objectives: [{strategy: x, metric: ota.lost, at_most: 0}, {strategy: y, metric: ota.lost, at_most: 0}]\n"
+    assert errors(text + objectives) == [
+        "t.yaml:3:53: strategies.2.nam: unknown key, did you mean name",
+        "t.yaml:3:63: strategies.3.usse: unknown key, did you mean use",
+    ]
+
+
 def test_a_recorded_drive(tmp_path: Path) -> None:
     path = tmp_path / "t.yaml"
     head = "name: t\nstrategies: [hybrid]\n"
-    path.write_text(head + "recorded: {file: no.csv, gap: 5, columns: {tiem: t}}\n")
+    path.write_text(head + "recorded: {file: no.csv, gap: 5, columns: {tiem: t}, from: 5 s, until: 3 s}\n")
     with pytest.raises(ScenarioErrors) as raised:
         load(path)
     assert_said(
@@ -153,6 +163,7 @@ def test_a_recorded_drive(tmp_path: Path) -> None:
         [
             ("recorded.file", "no such file: no.csv"),
             ("recorded.gap", "5 has no unit"),
+            ("recorded.until", "3 s is not after recorded.from"),
             ("recorded.columns.tiem", "unknown key, did you mean time"),
         ],
     )
@@ -185,6 +196,18 @@ def test_a_sweep_is_judged_with_its_file(tmp_path: Path, minimal: str) -> None:
         "t.yaml:10:11: sweep.where: unknown key of this sweep",
         "--vary link.downlink: 3 has no unit",
     ]
+
+
+def test_check_judges_the_sweep_too(tmp_path: Path, minimal: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "t.yaml"
+    path.write_text(minimal + "sweep: {product: {hybrid.poll: [10 s, -5 s], hybrid.pol: [1 s]}}\n")
+    assert main(["check", str(path)]) == 2
+    assert [line.replace(f"{tmp_path}/", "") for line in capsys.readouterr().out.splitlines()] == [
+        "t.yaml:4:39: strategies.1.poll: -5 s is out of range, expected more than 0 s",
+        "t.yaml:4:59: strategies.1.pol: unknown key, did you mean poll",
+    ]
+    path.write_text(minimal + "sweep: {product: {hybrid.poll: [10 s, 5 s]}}\n")
+    assert main(["check", str(path)]) == 0
 
 
 def test_what_is_wrong_cannot_be_used() -> None:
