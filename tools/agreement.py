@@ -144,7 +144,7 @@ def _commit() -> str:
 
 
 def record(recorded: dict[str, Any], todo: Sequence[Cell]) -> None:
-    """Run them, each kept as soon as it is there."""
+    """Run them; each is kept, and in the table, as soon as it is there."""
     left_s = sum(cell.takes_s() for cell in todo)
     for number, cell in enumerate(todo, 1):
         print(f"{number} of {len(todo)}, {left_s / 60:.0f} min left: {cell.name}", flush=True)
@@ -153,6 +153,7 @@ def record(recorded: dict[str, Any], todo: Sequence[Cell]) -> None:
         left_s -= cell.takes_s()
         ordered = {one.name: recorded[one.name] for one in cells() if one.name in recorded}
         SEEN.write_text(json.dumps(ordered, indent=1) + "\n", encoding="utf-8")
+        PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), ordered), encoding="utf-8")
         print(f"  {in_words(recorded[cell.name])}, {time.monotonic() - begun_s:.0f} s", flush=True)
 
 
