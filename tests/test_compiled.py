@@ -93,6 +93,14 @@ def test_constructors_are_written_out_without_moving_a_line():
             assert before == after or (not before and "def __init__(self" in after)
 
 
+@pytest.mark.parametrize("module", ["sim.machine", "sim.protocols.mqtt_packets"])
+def test_no_record_of_the_contract_is_left_to_the_interpreter(module):
+    """A base class in another module would do that: the tool cannot see whether it has fields."""
+    source = compiled.source_of(module).read_text()
+    written = compile_tool().with_constructors(source).count("def __init__(") - source.count("def __init__(")
+    assert written == source.count("@dataclass(slots=True)")
+
+
 def test_a_constructor_that_is_written_out_is_that_of_the_dataclass():
     source = "class A:\n    x: int\n    y: str = 'b'\n\n"
     written = compile_tool().with_constructors("@dataclass(slots=True)\n" + source)

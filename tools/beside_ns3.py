@@ -57,13 +57,14 @@ def ns3_rate(name: str, vehicles: int, seconds: int) -> float:
     return vehicles * seconds / json.loads(output)["cpu_s"]
 
 
-def lab_rate(vehicles: int) -> float:
-    """The same of the lab, in a process of its own."""
+def lab_rate(vehicles: int) -> tuple[float, bool]:
+    """The same of the lab, in a process of its own, and whether it is compiled."""
     done = subprocess.run(
         [sys.executable, str(Path(__file__).resolve()), "--lab", str(vehicles)],
         stdout=subprocess.PIPE, cwd=ROOT, text=True, check=True,
     )  # fmt: skip
-    return float(json.loads(done.stdout)["rate"])
+    found = json.loads(done.stdout)
+    return float(found["rate"]), bool(found["compiled"])
 
 
 def run_lab(vehicles: int) -> None:
@@ -79,7 +80,7 @@ def run_lab(vehicles: int) -> None:
         fleet = run_fleet(vehicles, 3600.0)
         vehicle_s += fleet.vehicle_s
         cpu_s += fleet.drive_cpu_s + fleet.model_cpu_s
-    print(json.dumps({"rate": vehicle_s / cpu_s}))
+    print(json.dumps({"rate": vehicle_s / cpu_s, "compiled": compiled.in_use()}))
 
 
 def main() -> int:
@@ -99,15 +100,21 @@ def main() -> int:
         build(name)
     theirs: dict[tuple[str, int], list[float]] = {(name, vehicles): [] for name, vehicles, _ in RUNS}
     ours: dict[int, list[float]] = {vehicles: [] for _, vehicles, _ in RUNS}
+    is_compiled = False
     for number in range(arguments.rounds):
         for vehicles, rates in ours.items():
-            rates.append(lab_rate(vehicles))
+            rate, is_compiled = lab_rate(vehicles)
+            rates.append(rate)
         for name, vehicles, seconds in RUNS:
             theirs[name, vehicles].append(ns3_rate(name, vehicles, seconds))
         print(f"round {number + 1} of {arguments.rounds}", file=sys.stderr, flush=True)
     version = subprocess.run(["pkg-config", "--modversion", "ns3-core"], capture_output=True, text=True, check=True)
     load = os.getloadavg()[0]
-    print(f"ns-3 {version.stdout.strip()}, Python {sys.version.split()[0]}, {arguments.rounds} rounds, load average {load:.1f}\n")
+    form = "compiled" if is_compiled else "not compiled"
+    print(
+        f"ns-3 {version.stdout.strip()}; the lab {form}, Python {sys.version.split()[0]}; "
+        f"{arguments.rounds} rounds, load average {load:.1f}\n"
+    )
     print("| ns-3 | vehicles | ns-3, vehicle-s per CPU-s | lab, the same | ratio (lowest to highest round) |")
     print("| --- | --- | --- | --- | --- |")
     for (name, vehicles), rates in theirs.items():

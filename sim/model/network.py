@@ -23,7 +23,7 @@ from sim.protocols.http import BodyPart, batch_bytes
 from sim.protocols.server import Server
 from sim.protocols.tcp import HEADER_BYTES, syn_gives_up_s
 from sim.protocols.tls import RECORD_BYTES, RECORD_OVERHEAD_BYTES, Handshake, can_resume, handshake
-from sim.record.recorder import Connection, Recorder
+from sim.record.recorder import Booked, Connection, Recorder
 
 RRC_TAIL_S: Final = 10.0  # RRC inactivity timer (docs/sources.md, real-world 3: 10 s, sweep 5 to 30 s)
 _SYN_BYTES: Final = 60  # IPv4 20 + TCP 20 + options 20
@@ -108,8 +108,8 @@ class Network:
         self._ticket_s = -NEVER
         self._ticket_died = False
         self._ticket_node = NO_NODE
-        self._up_cells: dict[str, list[int]] = {}
-        self._down_cells: dict[str, list[int]] = {}
+        self._up_cells: dict[str, Booked] = {}
+        self._down_cells: dict[str, Booked] = {}
         # whether an address that was left for another one ever comes back
         held = [address for _, address in self.link.address_changes() if address >= 0]
         left = [address for address, later in itertools.pairwise(held) if address != later]
@@ -129,8 +129,8 @@ class Network:
 
     def _book(self, up: bool, purpose: str, packets: int, n_bytes: int, row: Connection | None) -> None:
         cell = self._cell(up, purpose)
-        cell[0] += packets
-        cell[1] += n_bytes
+        cell.packets += packets
+        cell.n_bytes += n_bytes
         if row is not None:
             if up:
                 row.bytes_up += n_bytes
@@ -171,17 +171,17 @@ class Network:
             row.bytes_down += wire
             cell = self._down_cells.get(purpose) or self._cell(False, purpose)
             user_timeout_s = 0.0
-        cell[0] += 1
-        cell[1] += wire
+        cell.packets += 1
+        cell.n_bytes += wire
         if wire > self._two_segments:
             # pure acknowledgements, one for two segments; that of a short packet rides on its answer
             # Simplification: they take no place in the link's queue
             acks = HEADER_BYTES * (wire // self._two_segments)
             if up:
-                (self._down_cells.get(purpose) or self._cell(False, purpose))[1] += acks
+                (self._down_cells.get(purpose) or self._cell(False, purpose)).n_bytes += acks
                 row.bytes_down += acks
             else:
-                (self._up_cells.get(purpose) or self._cell(True, purpose))[1] += acks
+                (self._up_cells.get(purpose) or self._cell(True, purpose)).n_bytes += acks
                 row.bytes_up += acks
         # _radio(), inlined
         until = now + RRC_TAIL_S
@@ -217,8 +217,8 @@ class Network:
         assert self._cells is not None
         return self._cells.enter(cell, up, vehicle, self.offset_s + now, self.wire_bytes(packet.encoded_size))
 
-    def _cell(self, up: bool, purpose: str) -> list[int]:
-        cell = self.record.traffic.setdefault(("up" if up else "down", purpose), [0, 0])
+    def _cell(self, up: bool, purpose: str) -> Booked:
+        cell = self.record.booked("up" if up else "down", purpose)
         (self._up_cells if up else self._down_cells)[purpose] = cell
         return cell
 

@@ -70,6 +70,16 @@ class Connection:
                 self.outcome = "failed"
 
 
+class Booked:
+    """IP packets and bytes of one purpose in one direction."""
+
+    __slots__ = ("n_bytes", "packets")
+
+    def __init__(self) -> None:
+        self.packets = 0
+        self.n_bytes = 0
+
+
 class Recorder:
     """Records of one vehicle under one strategy in one replication."""
 
@@ -78,6 +88,7 @@ class Recorder:
         "_parts",
         "_replies",
         "_rows",
+        "_traffic",
         "arrivals",
         "cause",
         "connections",
@@ -91,7 +102,6 @@ class Recorder:
         "sends",
         "states",
         "trace",
-        "traffic",
         "via",
     )
 
@@ -112,7 +122,7 @@ class Recorder:
         self.cause: list[str] = []
         self.connections: list[Connection] = []
         self.states: list[tuple[float, str, str, str]] = []
-        self.traffic: dict[tuple[str, str], list[int]] = {}
+        self._traffic: dict[tuple[str, str], Booked] = {}
         self.trace: list[tuple[float, str, str, int, int, str]] | None = [] if trace else None
         self.messages_sent = 0
         self.messages_received = 0
@@ -249,11 +259,21 @@ class Recorder:
 
     def bytes(self, direction: str, purpose: str, packets: int, n_bytes: int) -> None:
         """Book IP bytes."""
-        cell = self.traffic.get((direction, purpose))
+        cell = self.booked(direction, purpose)
+        cell.packets += packets
+        cell.n_bytes += n_bytes
+
+    def booked(self, direction: str, purpose: str) -> Booked:
+        """What is booked under a purpose, to be added to."""
+        cell = self._traffic.get((direction, purpose))
         if cell is None:
-            cell = self.traffic[direction, purpose] = [0, 0]
-        cell[0] += packets
-        cell[1] += n_bytes
+            cell = self._traffic[direction, purpose] = Booked()
+        return cell
+
+    @property
+    def traffic(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """(direction, purpose) -> packets, bytes."""
+        return {key: (cell.packets, cell.n_bytes) for key, cell in self._traffic.items()}
 
     def outcomes(self, held: Iterable[Message]) -> list[tuple[str, str]]:
         """(outcome, cause) for each message, given the copies that somebody still holds at the end.
