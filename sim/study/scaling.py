@@ -67,11 +67,10 @@ def scaling(jobs: int, *, pieces: int = PIECES, rounds: int = ROUNDS) -> dict[st
     load_before = os.getloadavg()[0]
     alone: list[float] = []
     together: list[float] = []
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        store = UnitStore(Path(folder))
-        for _ in range(rounds):
-            alone.append(units_per_s(scenario, 1, pieces, store))
-            together.append(units_per_s(scenario, jobs, pieces, store))
+    for _ in range(rounds):
+        for n, rates in ((1, alone), (jobs, together)):
+            with tempfile.TemporaryDirectory(prefix="bench-") as folder:  # what a store has already costs nothing to put there
+                rates.append(units_per_s(scenario, n, pieces, UnitStore(Path(folder))))
     found: dict[str, Any] = {
         "jobs": jobs,
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
