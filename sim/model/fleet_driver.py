@@ -6,6 +6,7 @@ from typing import Any
 
 from sim.machine import NEVER
 from sim.model.agenda import (
+    ANSWERED,
     AT_SERVER,
     AT_VEHICLE,
     CONNECT_AT_NODE,
@@ -51,6 +52,8 @@ class FleetDriver(Driver):
             self._connect_at_node(now, a, b)
         elif what == PACKET_AT_NODE:
             self._packet_at_node(now, a, b)
+        elif what == ANSWERED:
+            self._answered(now, a)
         else:
             self._in_cell(now, a, b)
 
@@ -71,28 +74,45 @@ class FleetDriver(Driver):
             self._goes(transport, opening, now)
         else:
             transport.row.tcp_s = opening.tcp_s
-            self._post(attempt.hello_s, HELLO_AT_NODE, attempt, None)
+            self._post(max(attempt.hello_s, attempt.ready_s), HELLO_AT_NODE, attempt, None)
 
     def _hello_at_node(self, now: float, attempt: Attempt) -> None:
         transport, opening = attempt.transport, attempt.opening
         if not transport.open[0] and transport.row.noticed_s < opening.tcp_s:
             return  # it was given up before TCP stood, and no ClientHello was sent
-        self.network.hello_arrived(attempt, now)
-        if transport.open[0]:
+        self.network.hello_read(attempt, now)
+        if not transport.open[0]:
+            return
+        if attempt.costs is None or opening.opened_s == NEVER:
             self._goes(transport, opening, now)
+        else:
+            self._post(opening.opened_s, ANSWERED, attempt, None)
+
+    def _answered(self, now: float, attempt: Attempt) -> None:
+        """The node's answer is at the vehicle; what comes of it if that is still there."""
+        if attempt.transport.open[0]:
+            self.network.answer_read(attempt)
+            self._goes(attempt.transport, attempt.opening, now)
 
     def _connect_at_node(self, now: float, transport: Transport, packet: Any) -> None:
         """A CONNECT is at a node that others share, which admits so many in a second and turns away what is too many."""
+        if not transport.open[1]:
+            self._at_server(now, transport, packet)  # the node knows nothing of it any more
+            return
         admitted_s = self.network.connect_arrived(transport, now)
         if admitted_s < NEVER:
             self._post(admitted_s, AT_SERVER, transport, packet)
-        elif transport.open[1]:
+        else:
             self._lost(now, (transport, 1), "refused")
             self._tell_vehicle(now, transport)
 
     def _packet_at_node(self, now: float, transport: Transport, packet: Any) -> None:
-        """A packet is at a node that others share, and waits for its CPU."""
-        self._post(self.network.packet_arrived(transport, now), AT_SERVER, transport, packet)
+        """A packet is at a node that others share, and waits for its CPU; what ends the transport comes behind it."""
+        if not transport.open[1]:
+            self._at_server(now, transport, packet)
+            return
+        transport.busy_until_s = self.network.packet_arrived(transport, now)
+        self._post(transport.busy_until_s, AT_SERVER, transport, packet)
 
     def _in_cell(self, now: float, way: tuple[int, Transport, Flow, Carrier, float], packet: Any) -> None:
         """The vehicle's own link has carried a packet; the cell, which others share, may not have."""
@@ -101,5 +121,7 @@ class FleetDriver(Driver):
         wait_s = carrier.through_s(flow, tag, at) - at
         if wait_s > SOON_S:
             self._post(now + wait_s, IN_CELL, way, packet)
+        elif now >= transport.path_end_s:
+            self._journal.lost(now, packet)  # the address has gone while it waited
         else:
             self._happen(now, what, transport, packet)

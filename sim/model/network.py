@@ -482,16 +482,27 @@ class Network:
         attempt.costs, attempt.hello_s = self._greet(transport, opening, vehicle_is_client=True)
         return True
 
-    def hello_arrived(self, attempt: Attempt, now: float) -> None:
-        """The ClientHello is at the node: `opening` is known. Without TLS it is TCP's last ACK."""
-        shared, transport, opening = self._shared, attempt.transport, attempt.opening
+    def hello_read(self, attempt: Attempt, now: float) -> None:
+        """The node has accepted the connection and has its ClientHello (without TLS: TCP's last ACK): when it answers."""
+        shared, transport, opening, costs = self._shared, attempt.transport, attempt.opening, attempt.costs
         assert shared is not None
-        wait_s = max(0.0, attempt.ready_s - now)
-        if attempt.costs is not None:
-            at, ready_s = self.offset_s + now, self.offset_s + attempt.ready_s
-            wait_s = shared.compute(transport.node, at, ready_s, attempt.costs.server_cpu_s)
-        self._answer(transport, opening, attempt.costs, now, wait_s, vehicle_is_client=True)
-        self._cut_off(transport, opening)
+        if costs is None:
+            self._answer(transport, opening, None, attempt.hello_s, now - attempt.hello_s, vehicle_is_client=True)
+            self._cut_off(transport, opening)
+            return
+        starts_s = now + shared.compute(transport.node, self.offset_s + now, costs.server_cpu_s)
+        gone_s = min(transport.ends_s, transport.mapping_end_s)
+        if starts_s >= gone_s:  # it is gone before it comes to this one
+            if transport.ends_s == gone_s:
+                opening.lost_s = self.link.once(transport.address, False, gone_s)
+            return
+        opening.opened_s = self._answered_s(transport, costs, starts_s, vehicle_is_client=True)
+
+    def answer_read(self, attempt: Attempt) -> None:
+        """The vehicle has the node's answer: the rest of the handshake is known."""
+        assert attempt.costs is not None
+        self._complete(attempt.transport, attempt.opening, attempt.costs, vehicle_is_client=True)
+        self._cut_off(attempt.transport, attempt.opening)
 
     def connect_arrived(self, transport: Transport, now: float) -> float:
         """When the node admits a CONNECT that is there; inf: it turns it away."""
@@ -503,7 +514,7 @@ class Network:
         shared = self._shared
         assert shared is not None
         at = self.offset_s + now
-        return now + shared.compute(transport.node, at, at, shared.message_cpu_s)
+        return now + shared.compute(transport.node, at, shared.message_cpu_s)
 
     def _answers(self, side: ServerSide, transport: Transport, index: int) -> Callable[[float], bool]:
         """Whether somebody answers a SYN of this transport that arrives at an instant."""
@@ -600,25 +611,36 @@ class Network:
         *, vehicle_is_client: bool,
     ) -> None:  # fmt: skip
         """The rest of the handshake, from the ClientHello on; it waits for `wait_s` first."""
+        if costs is not None:
+            opening.opened_s = self._answered_s(transport, costs, hello_s + wait_s, vehicle_is_client=vehicle_is_client)
+            self._complete(transport, opening, costs, vehicle_is_client=vehicle_is_client)
+            return
+        link, asked_s, up = self.link, opening.tcp_s, vehicle_is_client
+        client_flow = transport.up if up else transport.down
+        opening.opened_s = asked_s
+        opening.accepted_s = link.once(transport.address, up, asked_s)
+        if opening.accepted_s == NEVER:  # the handshake's ACK is lost; the first data carries it
+            opening.accepted_s = link.carry(client_flow, transport.address, up, HEADER_BYTES, asked_s, reserve=False)
+        opening.accepted_s += wait_s
+        client_flow.last_arrival_s = max(client_flow.last_arrival_s, opening.accepted_s)
+
+    def _answered_s(self, transport: Transport, costs: Handshake, starts_s: float, *, vehicle_is_client: bool) -> float:
+        """When the client has read the answer of a server that turns to its ClientHello at `starts_s`."""
+        slow = self._server.tls.vehicle_slowdown
+        client_cpu = costs.client_cpu_s * (slow if vehicle_is_client else 1.0)
+        server_cpu = costs.server_cpu_s * (1.0 if vehicle_is_client else slow)
+        server_flow = transport.down if vehicle_is_client else transport.up
+        sent_s = starts_s + 0.5 * server_cpu
+        answer_s = self._flight(server_flow, transport, not vehicle_is_client, costs.server_flight_bytes, sent_s)
+        return answer_s + 0.5 * client_cpu
+
+    def _complete(self, transport: Transport, opening: Opening, costs: Handshake, *, vehicle_is_client: bool) -> None:
+        """The end of the handshake, from `opened_s` on."""
         link, tls, side = self.link, self._server.tls, self._side
-        asked_s = opening.tcp_s
         up = vehicle_is_client
         client_flow, server_flow = (transport.up, transport.down) if up else (transport.down, transport.up)
         # who resumes sees no certificate (RFC 8446 2.2)
-        expired = side is not None and not opening.resumed and (vehicle_is_client or tls.mutual) and side.expired(asked_s)
-        if costs is None:
-            opening.opened_s = asked_s
-            opening.accepted_s = link.once(transport.address, up, asked_s)
-            if opening.accepted_s == NEVER:  # the handshake's ACK is lost; the first data carries it
-                opening.accepted_s = link.carry(client_flow, transport.address, up, HEADER_BYTES, asked_s, reserve=False)
-            opening.accepted_s += wait_s
-            client_flow.last_arrival_s = max(client_flow.last_arrival_s, opening.accepted_s)
-            return
-        slow = tls.vehicle_slowdown
-        client_cpu = costs.client_cpu_s * (slow if up else 1.0)
-        server_cpu = costs.server_cpu_s * (1.0 if up else slow)
-        answer = self._flight(server_flow, transport, not up, costs.server_flight_bytes, hello_s + wait_s + 0.5 * server_cpu)
-        opening.opened_s = answer + 0.5 * client_cpu
+        expired = side is not None and not opening.resumed and (vehicle_is_client or tls.mutual) and side.expired(opening.tcp_s)
         if expired and vehicle_is_client:
             opening.failed_s, opening.reason = opening.opened_s, "tls_failed"
             return
@@ -626,7 +648,7 @@ class Network:
         if expired:  # it is the server's that the vehicle refuses
             opening.failed_s, opening.reason = link.once(transport.address, True, finished), "tls_failed"
             return
-        opening.accepted_s = finished + 0.5 * server_cpu
+        opening.accepted_s = finished + 0.5 * costs.server_cpu_s * (1.0 if up else tls.vehicle_slowdown)
         client_flow.last_arrival_s = max(client_flow.last_arrival_s, opening.accepted_s)
         if opening.accepted_s < NEVER and vehicle_is_client:
             tickets = self._flight(server_flow, transport, not up, costs.tickets_bytes, opening.accepted_s)

@@ -139,7 +139,8 @@ def prepare(
     if getattr(backend, "uses_broker", True):
         limits = NO_LIMITS
         if server.nodes.memory_bytes is not None:
-            limits = BrokerLimits(stored_bytes=server.nodes.memory_bytes // (server.nodes.others + 1))
+            clients = server.nodes.others + 1 if shared is None else shared.clients
+            limits = BrokerLimits(stored_bytes=int(server.nodes.memory_bytes // clients))
         phase = context.phase("broker_tick") if tick_phase is None else tick_phase
         broker = MQTTBroker(server.broker.behaviour(), phase, limits)
         if side is None:

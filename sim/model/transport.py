@@ -16,8 +16,8 @@ class Transport:
     """A TCP(+TLS) connection between the vehicle and a machine of the server. Index 0 is the vehicle's end, 1 the server's."""
 
     __slots__ = (
-        "address", "down", "ends_s", "ids", "last_used_s", "mapping_end_s", "node", "open", "opener", "path_end_s", "port",
-        "refused_s", "refuses_from_s", "row", "told_gone", "told_reset", "up", "user_timeout_s",
+        "address", "busy_until_s", "down", "ends_s", "ids", "last_used_s", "mapping_end_s", "node", "open", "opener",
+        "path_end_s", "port", "refused_s", "refuses_from_s", "row", "told_gone", "told_reset", "up", "user_timeout_s",
     )  # fmt: skip
 
     def __init__(
@@ -35,6 +35,7 @@ class Transport:
         self.told_gone = [False, False]
         self.told_reset = 0  # of the two ends those with a reset under way: 1 the vehicle's, 2 the server's
         self.last_used_s = -NEVER
+        self.busy_until_s = -NEVER  # when a shared node has read all that has come
         self.node = NO_NODE  # of the broker
         self.ends_s = NEVER  # when its node, or the balancer, ends it
         self.mapping_end_s = NEVER  # when the NAT, the balancer or its node forgets it without a word
