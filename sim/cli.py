@@ -389,7 +389,7 @@ def live(
 
     with nothing_else_on_stdout(json):
         planned = _plan(file, strategy, set_, from_, until)
-        with _live_errors():
+        with _live_errors(file):
             if client is not None:
                 if link != "packet":
                     raise BadUsage("--client needs --link packet: the program runs in the vehicle's own network namespace")
@@ -453,7 +453,7 @@ def validate(
             except FieldLogError as error:
                 raise BadUsage(str(error)) from None
         else:
-            with _live_errors(), progress(planned.scenario.name) as show:
+            with _live_errors(file), progress(planned.scenario.name) as show:
                 found = run_validation(
                     planned,
                     broker,
@@ -481,7 +481,7 @@ def _plan(file: str, strategy: list[str] | None, sets: list[str] | None, from_: 
     """The scenario's first drive, cut to the window that was asked for."""
     from sim.scenario.load import load_with_warnings
     from sim.scenario.quantities import parse_quantity
-    from sim.study.live import ModelOnly, plan
+    from sim.study.live import plan
     from sim.terminal import say
 
     scenario, warnings = load_with_warnings(file, sets=sets or (), strategies=strategy or ())
@@ -493,13 +493,11 @@ def _plan(file: str, strategy: list[str] | None, sets: list[str] | None, from_: 
         return plan(scenario, from_s=start_s, until_s=end_s, sets=sets or ())
     except ValueError as error:
         raise BadUsage(f"--from, --until: {error}") from None
-    except ModelOnly as error:
-        raise BadUsage(f"{file}: {error}") from None
 
 
 @contextlib.contextmanager
-def _live_errors() -> Iterator[None]:
-    """What is not to be had on this machine is said in one line."""
+def _live_errors(file: str = "") -> Iterator[None]:
+    """What is not to be had on this machine, or of what is in `file`, is said in one line."""
     from sim.live.brokers import BrokerUnavailable
     from sim.live.client_command import CommandRefused
     from sim.live.names.name_server import NamesUnavailable
@@ -507,10 +505,13 @@ def _live_errors() -> Iterator[None]:
     from sim.live.run_certificates import CertificatesUnusable
     from sim.live.session import LiveFailed
     from sim.live.store.place import StoreUnavailable
+    from sim.study.live import ModelOnly
 
     refusals = (BrokerUnavailable, CertificatesUnusable, CommandRefused, LiveFailed, NamesUnavailable, PackagesMissing)
     try:
         yield
+    except ModelOnly as error:
+        raise BadUsage(f"{file}: {error}") from None
     except (*refusals, StoreUnavailable) as error:
         raise BadUsage(str(error)) from None
 

@@ -385,6 +385,9 @@ class Driver:
     def _answer_late(self, now: float, transport: Transport, end: int) -> None:
         """Data reached a closed end: its kernel answers with RST (RFC 9293 3.10.7.1)."""
         other = 1 - end
+        if transport.crashed and transport.spared:
+            transport.spared = False
+            return
         if transport.open[other] and not transport.told_reset & (1 << other):
             at = self.network.reset_reply(transport, other == 0, now)
             if at < NEVER:
@@ -400,6 +403,8 @@ class Driver:
         side = SERVER if end else VEHICLE
         del self._by_id[side][transport.ids[end]]
         unsent = self.network.release(transport, end == 0, now)
+        if transport.crashed:
+            self.network.release(transport, False, now)  # the vehicle's kernel tells the other one
         if unsent and end == 1 and transport.row.purpose == "download":
             self.record.part_unsent(unsent)
         self._end_row(transport, end, now, reason)
@@ -478,6 +483,8 @@ class Driver:
         self._end_row(transport, end, now, action.reason)
         if not transport.open[1 - end]:
             self.network.release(transport, end == 0, now)
+            if transport.crashed:
+                self.network.release(transport, False, now)
         else:
             told_s = self.network.close(transport, end == 0, now, abort=action.abort)
             if told_s < NEVER:
@@ -553,9 +560,10 @@ class Driver:
                 transport.open[1] = False
                 del self._by_id[SERVER][transport.ids[1]]
                 self._end_row(transport, 1, now, "node")
-                self.network.release(transport, False, now)
-                if transport.mapping_end_s > now:
-                    self._tell_vehicle(now, transport)
+                if transport.mapping_end_s <= now or not transport.open[0]:
+                    self.network.release(transport, False, now)  # the host is gone, or nobody is there to be told
+                else:
+                    self._post(self.network.crash(transport, now), _LOST, (transport, 0), "closed")
             self._input(SERVER, now, ServerChanged("node_failed", node, tuple(transport.ids[1] for transport in gone)))
         else:
             self._input(SERVER, now, ServerChanged(_TOLD[what], node))

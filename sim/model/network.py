@@ -30,8 +30,8 @@ class Transport:
     """A TCP(+TLS) connection between the vehicle and a machine of the server. Index 0 is the vehicle's end, 1 the server's."""
 
     __slots__ = (
-        "address", "down", "ends_s", "ids", "last_used_s", "mapping_end_s", "node", "open", "opener", "path_end_s", "port",
-        "refused_s", "refuses_from_s", "row", "told_gone", "told_reset", "up", "user_timeout_s",
+        "address", "crashed", "down", "ends_s", "ids", "last_used_s", "mapping_end_s", "node", "open", "opener", "path_end_s", "port",
+        "refused_s", "refuses_from_s", "row", "spared", "told_gone", "told_reset", "up", "user_timeout_s",
     )  # fmt: skip
 
     def __init__(
@@ -50,6 +50,8 @@ class Transport:
         self.told_reset = 0  # of the two ends those with a reset under way: 1 the vehicle's, 2 the server's
         self.last_used_s = -NEVER
         self.node = NO_NODE  # of the broker
+        self.crashed = False  # its process is gone, and its kernel still sends what it was given
+        self.spared = False  # the next packet to it is not answered: a proxy takes it, and finds the process gone
         self.ends_s = NEVER  # when its node, or the balancer, ends it
         self.mapping_end_s = NEVER  # when the NAT, the balancer or its node forgets it without a word
         self.refuses_from_s = NEVER  # from when whoever forgot it answers with RST
@@ -316,6 +318,21 @@ class Network:
             return self.link.once(transport.address, up, now)  # RST does not wait for what the buffer held
         return self._carry_besides(transport.up if up else transport.down, transport, up, wire, now)
 
+    def crash(self, transport: Transport, now: float) -> float:
+        """The server's process is gone; returns when the vehicle is told, inf where never.
+
+        Its kernel, and a balancer, send what they were given, and FIN behind it, unless a packet of the vehicle comes before
+        that and meets RST (`reset_reply`). Simplification: they had been given all that the process had written.
+        """
+        if self._mapping_gone(transport, now) or transport.path_end_s <= now:
+            return self.close(transport, False, now, abort=False)
+        transport.crashed = True
+        balancer = self._server.balancer
+        transport.spared = balancer is not None and balancer.proxy
+        self._radio(now)
+        self._book(False, "handshake", 0, HEADER_BYTES, transport.row)
+        return self._carry_besides(transport.down, transport, False, HEADER_BYTES, now)
+
     def release(self, transport: Transport, up: bool, now: float) -> int:
         """An end is over: the link's time and the bytes of what it had not sent are given back. Returns those of payload."""
         flow = transport.up if up else transport.down
@@ -348,7 +365,15 @@ class Network:
         return link.once(transport.address, up, at + 0.5 * link.rtt_at(at))
 
     def reset_reply(self, transport: Transport, to_vehicle: bool, now: float) -> float:
-        """A packet reached an end that is closed: its kernel answers with RST. When that is at the other end."""
+        """A packet reached an end that is closed: its kernel answers with RST. When that is at the other end.
+
+        RST takes the place of what a kernel had not sent yet, and stays behind what is on its way in the link's queue.
+        """
+        if to_vehicle and transport.crashed:
+            queue_s = self.link.queue_s(now)
+            now = max(now, min(transport.down.last_finish_s, now + queue_s))
+            self.release(transport, False, now)
+            transport.crashed = False
         return self.link.once(transport.address, not to_vehicle, now)
 
     # --- opening --------------------------------------------------------------------------------------------------------------

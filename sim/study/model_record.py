@@ -11,7 +11,7 @@ from sim.record.read import read_run
 from sim.record.tables import concatenate, digest, drive_tables, vehicle_tables, write
 from sim.study.live import LivePlan
 from sim.study.manifest import manifest
-from sim.study.run import Tables, simulate_strategy, timeouts, write_json
+from sim.study.run import Tables, disruptions_of, simulate_strategy, timeouts, write_json
 
 #: Phases of a broker's tick that the model is run with where a live broker's cannot be set: an interval of the tick's length
 #: is then known to within an eighth of it.
@@ -26,7 +26,13 @@ def model_tables(planned: LivePlan, tick_phase: float | None = None, number: int
     parts = []
     for choice in planned.scenario.strategies:
         run = simulate_strategy(
-            planned.setting, planned.timeline, choice, planned.scenario.folder, trace=True, tick_phase=tick_phase
+            planned.setting,
+            planned.timeline,
+            choice,
+            planned.scenario.folder,
+            trace=True,
+            tick_phase=tick_phase,
+            happens=planned.happens,
         )
         parts.append(
             vehicle_tables(
@@ -44,7 +50,7 @@ def model_tables(planned: LivePlan, tick_phase: float | None = None, number: int
                 parked=planned.timeline.parked,
             )
         )
-    return concatenate(parts) | concatenate([drive_tables(planned.timeline, number, 0)])
+    return concatenate(parts) | concatenate([drive_tables(planned.timeline, number, 0, disruptions_of(planned.happens))])
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import json
 from collections.abc import Generator
@@ -72,7 +73,7 @@ def timeouts(scenario: Scenario) -> dict[str, float]:
 
 def drive_of(scenario: Scenario, replication: int, vehicle: int = 0) -> LinkTimeline:
     """The drive of one replication: the same for every strategy, in the model and live."""
-    key = _fault_key(scenario, replication)
+    key = fault_key(scenario, replication)
 
     def faults(end_s: float) -> tuple[list[Outage], list[float]]:
         outages = [Outage(*each) for each in tower_outages(scenario.faults, scenario.server.store, end_s, key)]
@@ -81,17 +82,28 @@ def drive_of(scenario: Scenario, replication: int, vehicle: int = 0) -> LinkTime
     return build_timeline(scenario.drive, scenario.seed, replication, vehicle, scenario.folder, faults)
 
 
-def _fault_key(scenario: Scenario, replication: int) -> Key:
+def fault_key(scenario: Scenario, replication: int) -> Key:
+    """Of the draws of the faults."""
     return Key(scenario.seed, replication, scenario.phases == "fixed")
 
 
-def server_timeline(scenario: Scenario, replication: int, end_s: float) -> ServerTimeline:
-    """What happens to the server side in one replication: the same for every vehicle and every strategy."""
+def server_timeline(
+    scenario: Scenario, replication: int, end_s: float, *, started_s: float | None = None
+) -> ServerTimeline:
+    """What happens to the server side in one replication: the same for every vehicle and every strategy.
+
+    `started_s`: when the nodes were started, where that is known (live).
+    """
     if not scenario.faults:
         return NOTHING
     server = scenario.server
-    key = _fault_key(scenario, replication)
+    key = dataclasses.replace(fault_key(scenario, replication), started_s=started_s)
     return build_server_timeline(server.nodes, server.balancer, server.store, scenario.faults, end_s, key)
+
+
+def disruptions_of(happens: ServerTimeline) -> list[Disruption]:
+    """The rows of disruptions that the server side makes."""
+    return [Disruption(each.kind, each.start_s, each.end_s, each.before, each.after, each.cause) for each in happens.events]
 
 
 def users_own(choice: StrategyChoice, folder: Path) -> UserStrategy | None:
@@ -149,8 +161,7 @@ def simulate_replication(
             timeouts=timeouts(scenario),
             parked=timeline.parked,
         )
-    events = [Disruption(each.kind, each.start_s, each.end_s, each.before, each.after, each.cause) for each in happens.events]
-    return drive_tables(timeline, replication, 0, events), found, [*timeline.measured, "", *timeline.notes]
+    return drive_tables(timeline, replication, 0, disruptions_of(happens)), found, [*timeline.measured, "", *timeline.notes]
 
 
 def _load_strategies(uses: list[tuple[str, Path]]) -> None:

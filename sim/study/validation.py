@@ -16,7 +16,7 @@ import polars as pl
 from sim.measure.agreement import Row
 from sim.measure.field_log import read_field_log
 from sim.measure.validation import LOG, MODEL, VERDICT, Validation, read_validation
-from sim.study.live import LivePlan, run_live, with_preset_of
+from sim.study.live import LivePlan, check_playable, run_live, with_preset_of
 from sim.study.manifest import manifest
 from sim.study.model_record import Ensemble, model_ensemble, model_tables, write_model
 from sim.study.run import Progress, write_json
@@ -41,6 +41,7 @@ def validate(
     run is the last one.
     """
     planned = with_preset_of(planned, broker)
+    check_playable(planned, broker)
     ensemble = model_ensemble(planned, broker)
     done: list[Path] = []
     for number in range(runs):
