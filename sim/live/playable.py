@@ -41,8 +41,9 @@ def _parts(server: Server, broker: str, *, faulty: bool) -> str | None:
         return f"--broker {broker}: {what} need a broker whose processes are the lab's own: {', '.join(BROKERS)}"
     if nodes > 1 and broker != CLUSTERED:
         return f"server.nodes.names: live, --broker {CLUSTERED} alone runs several nodes, not {broker}"
-    if nodes > 1 and server.store.kind != "redis":
-        return f"server.store: nodes of {CLUSTERED} share their sessions in Redis, expected redis, not {server.store.kind}"
+    kind = server.session_store().kind
+    if nodes > 1 and kind != "redis":
+        return f"server.store: nodes of {CLUSTERED} share their sessions in Redis, expected redis, not {kind}"
     if server.nodes.others:
         return f"server.nodes.others: other clients are {_MODEL_ALONE}"
     if nodes > 1 and not server.nodes.tickets_shared:

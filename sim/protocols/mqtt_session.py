@@ -92,7 +92,7 @@ class MQTTSession:
 
     __slots__ = (
         "_again", "_behaviour", "_blocked", "_bounded", "_connected_at", "_deaf", "_incoming_qos2", "_inflight",
-        "_keep_alive_s", "_last_packet_at", "_later", "_limits", "_next_id", "_queue", "_route", "_session_expiry_s",
+        "_keep_alive_s", "_last_packet_at", "_later", "_limits", "_marked", "_next_id", "_queue", "_route", "_session_expiry_s",
         "_stored", "_taken_over", "_tick_phase", "_v5", "_window", "armed", "clean", "client_id", "deadlines", "options",
         "retained_wanted", "routing", "serial", "state", "subscriptions", "subscriptions_changed", "transport", "version",
         "will",
@@ -146,6 +146,7 @@ class MQTTSession:
         self._deaf = False
         self._taken_over = False  # the connection took over from one that was believed alive
         self._v5: MQTT5Connection | None = None  # None: connected with 3.1.1
+        self._marked: dict[int, bool] = {}  # messages in the queue that bear DUP -> whether they were sent before
         self._again: deque[int] | None = None  # identifiers in flight that are still to be sent again on this connection
         self._later: deque[tuple[Message, int, bool]] | None = None  # older than the queue; left for the next connection
 
@@ -554,10 +555,14 @@ class MQTTSession:
             packet_id = packet_id % 65535 + 1
         self._next_id = packet_id % 65535 + 1
         self._inflight[packet_id] = Inflight(message, qos, retain)
+        dup = repeated = False
+        if self._marked and message.id in self._marked:
+            dup, repeated = True, self._marked.pop(message.id)
         if v5 is None:
-            out.append(SendPacket(self.transport, Publish(message, qos, packet_id, False, False, retain, self.version)))
+            out.append(SendPacket(self.transport, Publish(message, qos, packet_id, dup, repeated, retain, self.version)))
         else:
-            out.append(SendPacket(self.transport, v5.outgoing(now, message, qos, packet_id, retain)))
+            packet = v5.outgoing(now, message, qos, packet_id, retain, dup=dup, repeated=repeated)
+            out.append(SendPacket(self.transport, packet))
 
     def _does_not_fit(self, now: float, message: Message, qos: int, out: Out) -> bool:
         """Whether the client takes no packet as large, or the broker can keep no copy until it is acknowledged."""

@@ -55,7 +55,7 @@ def drive_problems(drive: DriveConfig, folder: FilePath) -> list[Problem]:
 
 
 def server_problems(server: Server) -> list[Problem]:
-    found = [Problem(("server", *path), text) for path, text in check_server(server.nodes, server.balancer, server.store)]
+    found = [Problem(("server", *path), text) for path, text in check_server(server.nodes, server.balancer, server.session_store())]
     if not _is_address(server.address):
         found.append(Problem(("server", "address"), "is not an IP address, such as 52.78.123.45"))
     return found
@@ -69,7 +69,7 @@ def fault_problems(faults: Sequence[Fault], server: Server, drive: DriveConfig, 
     surroundings = Surroundings(
         server.nodes,
         server.balancer,
-        server.store,
+        server.session_store(),
         server.tls.profile != "none",
         drive.network.access == "cgnat",
         towers,

@@ -228,7 +228,7 @@ def _changes(
     for down in downs:
         if store.kind == "disk":
             saved_s = down.start_s if down.orderly else _last_save_s(store, down, key)
-            if (key.started_s is None or saved_s > key.started_s or down.orderly) and all(other.end_s <= saved_s for other in downs if other.node == down.node and other.start_s < down.start_s):
+            if (key.started_s is None or saved_s > key.started_s) and all(other.end_s <= saved_s for other in downs if other.node == down.node and other.start_s < down.start_s):
                 found.append((saved_s, Change.SAVED, down.node))
         found.append((down.start_s, Change.NODE_FAILED, down.node))
         if down.end_s < math.inf:
@@ -244,7 +244,7 @@ def _changes(
 
 def _last_save_s(store: Store, down: Down, key: Key) -> float:
     """The last save before a crash: every `save_interval_s`, or at every change."""
-    period_s = store.save_interval_s
+    period_s = store.save_interval_s or 0.0
     if period_s <= 0.0:
         return down.start_s
     phase_s = period_s * key.phase("save", down.node) if key.started_s is None else key.started_s

@@ -96,11 +96,11 @@ class Store:
     outlive nodes, nothing is lost.
     """
 
-    kind: Literal["memory", "disk", "redis", "replicated"] = setting(
-        "memory", "memory, disk (of each node), redis, replicated (among the nodes)", "failure-modes F23: mosquitto's default"
+    kind: Literal["memory", "disk", "redis", "replicated"] | None = setting(
+        None, "memory, disk (of each node), redis, replicated (among the nodes); null: as the broker's preset keeps them"
     )
-    save_interval_s: float = setting(
-        1800.0, "disk: time between saves; 0: at every change", "failure-modes F23: mosquitto, 1800 s", at_least=0.0
+    save_interval_s: float | None = setting(
+        None, "disk: time between saves; 0: at every change; null: as the broker's preset saves", at_least=0.0
     )
     hand_over_s: float | None = setting(
         0.005,

@@ -98,7 +98,7 @@ def server_timeline(
         return NOTHING
     server = scenario.server
     key = dataclasses.replace(fault_key(scenario, replication), started_s=started_s)
-    return build_server_timeline(server.nodes, server.balancer, server.store, scenario.faults, end_s, key)
+    return build_server_timeline(server.nodes, server.balancer, server.session_store(), scenario.faults, end_s, key)
 
 
 def disruptions_of(happens: ServerTimeline) -> list[Disruption]:
