@@ -199,15 +199,15 @@ async def live_strategy(
         if broker is not None:
             version = broker.version
             # the server knows the nodes themselves
-            ports = [node.port for node in broker.nodes] or [broker.port]
+            node_ports = [node.port for node in broker.nodes] or [broker.port]
             wire = server_host.wire(0)
             try:
                 async with asyncio.timeout(10.0):
-                    await loop.create_connection(lambda: wire, broker.host, ports[0])
+                    await loop.create_connection(lambda: wire, broker.host, node_ports[0])
             except (OSError, TimeoutError) as error:
-                raise LiveFailed(f"no connection to {broker.host}:{ports[0]}: {error or 'timed out'}") from None
+                raise LiveFailed(f"no connection to {broker.host}:{node_ports[0]}: {error or 'timed out'}") from None
             if publisher is not None:
-                line = ServerLine(server_host, broker.host, ports)
+                line = ServerLine(server_host, broker.host, node_ports)
                 publisher.lost = line.lose
             server_host.adopt(LAN, wire)
             if packet is not None:
@@ -342,9 +342,7 @@ def _packet(setting: LiveSetting, link: LoopbackLink | PacketLink) -> PacketLink
     return link
 
 
-async def _open_door(
-    link: PacketLink, setting: LiveSetting, tls: Parties | None, clock: Clock, broker: RunningBroker
-) -> Door:
+async def _open_door(link: PacketLink, setting: LiveSetting, tls: Parties | None, clock: Clock, broker: RunningBroker) -> Door:
     """Let the vehicle's connections to the MQTT port through to the broker, with TLS ended and MQTT looked at."""
     from sim.live.packet.door import Door
 

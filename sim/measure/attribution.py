@@ -41,16 +41,19 @@ def attribute(
     workload: Mapping[str, Any],
     horizon_s: float,
     outages: Sequence[tuple[float, float]] = (),
+    restarts_s: Sequence[float] = (),
+    forgets_s: Sequence[float] = (),
 ) -> pl.DataFrame:
     """Causes of the messages that did not arrive, for one vehicle in one drive under a strategy with MQTT.
 
     `behaviour` are the fields of the broker's BrokerBehaviour, `settings` those of the strategy's MQTTConnection, `workload`
-    the manifest's, `outages` the spans in s in which the link lost every packet (`DrivePath.unusable_spans`). Returns a row
+    the manifest's, `outages` the spans in s in which the link lost every packet (`DrivePath.unusable_spans`), `restarts_s` when
+    the broker's node was killed, `forgets_s` those of them after which it knew no session. Returns a row
     per undelivered message, by id: message (i8), cause (text): one of BROKER_CAUSES, "" where somebody still holds it
     (pending), `unattributed` where the rules do not tell. `outcome`, `cause` and `gone_s` of `messages` are not looked at.
     """
     rows = messages.sort("created_s", "message").to_dicts()
-    sessions = sessions_of(connections, rows, behaviour, settings, outages)
+    sessions = sessions_of(connections, rows, behaviour, settings, outages, forgets_s)
     downlink = [row for row in rows if not row["uplink"]]
     found = []
     for row in rows:
@@ -59,7 +62,7 @@ def attribute(
         if row["uplink"] or row["handed_s"] is not None:
             cause = _of_uplink(row, behaviour)
         else:
-            cause = _of_downlink(row, downlink, sessions, behaviour, settings, workload, horizon_s)
+            cause = _of_downlink(row, downlink, sessions, behaviour, settings, workload, horizon_s, restarts_s)
         found.append((row["message"], cause))
     return pl.DataFrame(sorted(found), schema={"message": pl.Int64, "cause": pl.String}, orient="row")
 
@@ -79,6 +82,7 @@ def _of_downlink(
     settings: Mapping[str, Any],
     workload: Mapping[str, Any],
     horizon_s: float,
+    restarts_s: Sequence[float],
 ) -> str:
     created_s = row["created_s"]
     session = next((each for each in reversed(sessions) if each.subscribed_s <= created_s), None)
@@ -92,6 +96,8 @@ def _of_downlink(
             return "qos0_dead_transport"
         if not behaviour["queue_qos0"]:
             return "qos0_offline"
+        if any(created_s < at < session.next_ready_after(created_s) for at in restarts_s):
+            return "broker_restart"  # no disk gets QoS 0
     if not behaviour["redeliver_inflight"] and session.half_open_at(created_s):
         return "qos0_dead_transport"
     if _queue_was_full(row, downlink, session, behaviour):

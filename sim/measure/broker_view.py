@@ -68,10 +68,12 @@ def sessions_of(
     behaviour: Mapping[str, Any],
     settings: Mapping[str, Any],
     outages: Sequence[tuple[float, float]] = (),
+    forgets_s: Sequence[float] = (),
 ) -> list[Session]:
     """The sessions of one client in the order of time; a CONNACK without session present begins a new one.
 
-    `outages` are the spans in s in which the link lost every packet.
+    `outages` are the spans in s in which the link lost every packet, `forgets_s` the instants at which the broker was killed
+    and forgot all sessions.
     """
     accepted = [attempt for attempt in attempts_of(connections) if attempt.purpose == "mqtt" and attempt.connack_s is not None]
     sessions: list[Session] = []
@@ -86,16 +88,23 @@ def sessions_of(
         attached = Attached(connack_s, ready_s, _dead_from(attempt, outages), noticed_s, deaf, other_s)
         if not sessions or attempt.session_present != 1:
             if sessions:
-                _end(sessions[-1], connack_s, behaviour, settings)
+                _end(sessions[-1], connack_s, behaviour, settings, forgets_s)
             sessions.append(Session(ready_s))
         sessions[-1].attached.append(attached)
     if sessions:
-        _end(sessions[-1], math.inf, behaviour, settings)
+        _end(sessions[-1], math.inf, behaviour, settings, forgets_s)
     return sessions
 
 
-def _end(session: Session, successor_s: float, behaviour: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+def _end(
+    session: Session,
+    successor_s: float,
+    behaviour: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    forgets_s: Sequence[float],
+) -> None:
     """When and why a session ended that has a successor at `successor_s` (inf: none was seen)."""
+    forgotten_s = next((at for at in forgets_s if session.attached[-1].connack_s <= at < successor_s), math.inf)
     gone_s = session.attached[-1].noticed_by_broker_s
     expiry_s = _expiry_s(behaviour, settings)
     if settings.get("clean_session") or expiry_s <= 0.0:
@@ -109,6 +118,8 @@ def _end(session: Session, successor_s: float, behaviour: Mapping[str, Any], set
     elif math.isfinite(successor_s):
         # neither clean nor expired, and yet the broker knew nothing of it
         session.ended_s, session.end_cause = successor_s, "broker_restart"
+    if forgotten_s < session.ended_s:
+        session.ended_s, session.end_cause = forgotten_s, "broker_restart"
     if math.isinf(session.ended_s):
         session.end_cause = ""
 

@@ -30,8 +30,8 @@ class Transport:
     """A TCP(+TLS) connection between the vehicle and a machine of the server. Index 0 is the vehicle's end, 1 the server's."""
 
     __slots__ = (
-        "address", "crashed", "down", "ends_s", "ids", "last_used_s", "mapping_end_s", "node", "open", "opener", "path_end_s", "port",
-        "refused_s", "refuses_from_s", "row", "spared", "told_gone", "told_reset", "up", "user_timeout_s",
+        "address", "crashed", "down", "ends_s", "ids", "last_used_s", "mapping_end_s", "node", "open", "opener", "path_end_s",
+        "port", "refused_s", "refuses_from_s", "row", "spared", "told_gone", "told_reset", "up", "user_timeout_s",
     )  # fmt: skip
 
     def __init__(

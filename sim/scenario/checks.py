@@ -55,7 +55,9 @@ def drive_problems(drive: DriveConfig, folder: FilePath) -> list[Problem]:
 
 
 def server_problems(server: Server) -> list[Problem]:
-    found = [Problem(("server", *path), text) for path, text in check_server(server.nodes, server.balancer, server.session_store())]
+    found = [
+        Problem(("server", *path), text) for path, text in check_server(server.nodes, server.balancer, server.session_store())
+    ]
     if not _is_address(server.address):
         found.append(Problem(("server", "address"), "is not an IP address, such as 52.78.123.45"))
     return found

@@ -228,7 +228,9 @@ def _changes(
     for down in downs:
         if store.kind == "disk":
             saved_s = down.start_s if down.orderly else _last_save_s(store, down, key)
-            if (key.started_s is None or saved_s > key.started_s) and all(other.end_s <= saved_s for other in downs if other.node == down.node and other.start_s < down.start_s):
+            if (key.started_s is None or saved_s > key.started_s) and all(
+                other.end_s <= saved_s for other in downs if other.node == down.node and other.start_s < down.start_s
+            ):
                 found.append((saved_s, Change.SAVED, down.node))
         found.append((down.start_s, Change.NODE_FAILED, down.node))
         if down.end_s < math.inf:

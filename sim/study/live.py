@@ -492,5 +492,14 @@ def _attributed(planned: LivePlan, run: LiveRun, config: Any, tables: Tables) ->
         plain(setting.workload),
         planned.horizon_s,
         outages,
+        *_restarts(planned),
     )
     return dict(zip(found["message"].to_list(), found["cause"].to_list(), strict=True))
+
+
+def _restarts(planned: LivePlan) -> tuple[list[float], list[float]]:
+    """When the broker's nodes were killed, and those instants at which the sessions were lost with them."""
+    store = planned.scenario.server.session_store()
+    killed_s = [down.start_s for down in planned.happens.downs]
+    lost = store.kind == "memory" or (store.kind == "disk" and (store.save_interval_s or 0.0) > 0.0)
+    return killed_s, killed_s if lost and len(planned.scenario.server.nodes.names) == 1 else []

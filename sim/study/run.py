@@ -87,9 +87,7 @@ def fault_key(scenario: Scenario, replication: int) -> Key:
     return Key(scenario.seed, replication, scenario.phases == "fixed")
 
 
-def server_timeline(
-    scenario: Scenario, replication: int, end_s: float, *, started_s: float | None = None
-) -> ServerTimeline:
+def server_timeline(scenario: Scenario, replication: int, end_s: float, *, started_s: float | None = None) -> ServerTimeline:
     """What happens to the server side in one replication: the same for every vehicle and every strategy.
 
     `started_s`: when the nodes were started, where that is known (live).

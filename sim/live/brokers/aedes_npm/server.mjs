@@ -11,8 +11,9 @@ if (redisPort) {
   options.persistence = persistence(redis)
   options.mq = mqemitter(redis)
   // without a listener the process ends when Redis is out of reach; ioredis itself connects again
-  options.mq.on('error', (error) => console.error(`redis: ${error.message}`))
+  options.mq.state.on('error', (error) => console.error(`redis: ${error.message}`))
 }
 const broker = await Aedes.createBroker(options)
+broker.on('error', (error) => console.error(`aedes: ${error.message}`))
 createServer(broker.handle).listen(port, '127.0.0.1')
 process.on('SIGTERM', () => process.exit(0))
