@@ -49,7 +49,7 @@ def test_the_next_acknowledgement_meets_rst_which_stays_behind_what_is_in_the_qu
     seen = killed(store=Store("redis"))
     second = attempts(seen)[1]
     assert (second.reason, second.peer_ended_s) == ("reset", KILLED_S)
-    arrived = [at for at in delivered(seen) if at + RTT_S / 2 > KILLED_S][0]
+    arrived = next(at for at in delivered(seen) if at + RTT_S / 2 > KILLED_S)
     expected_s = arrived + RTT_S / 2 + 262_144 * 8.0 / DOWN_BPS + RTT_S / 2
     assert second.noticed_s == pytest.approx(expected_s, abs=0.01)
 
