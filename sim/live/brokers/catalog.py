@@ -30,11 +30,11 @@ class RealBroker:
 
 
 BROKERS: dict[str, RealBroker] = {
-    "mosquitto": RealBroker(mosquitto.start_mosquitto, mosquitto.missing, "mosquitto", 0.05),
+    "mosquitto": RealBroker(mosquitto.start_mosquitto, mosquitto.missing, "mosquitto", 0.04),
     "rabbitmq": RealBroker(rabbitmq.start_rabbitmq, rabbitmq.missing, "rabbitmq", 12.0),
-    "aedes": RealBroker(aedes.start_aedes, aedes.missing, "aedes_redis", 0.7),
-    "aedes_memory": RealBroker(aedes.start_aedes_memory, aedes.missing_in_memory, "aedes", 0.7),
-    "amqtt": RealBroker(amqtt.start_amqtt, amqtt.missing, "amqtt", 0.7),
+    "aedes": RealBroker(aedes.start_aedes, aedes.missing, "aedes_redis", 0.4),
+    "aedes_memory": RealBroker(aedes.start_aedes_memory, aedes.missing_in_memory, "aedes", 0.5),
+    "amqtt": RealBroker(amqtt.start_amqtt, amqtt.missing, "amqtt", 0.2),
 }
 
 
