@@ -21,6 +21,7 @@ SINGLE = (
     "sim.machine",
     "sim.parking",
     "sim.model.agenda",
+    "sim.model.carried",
     "sim.model.driver",
     "sim.model.fleet_driver",
     "sim.model.link",

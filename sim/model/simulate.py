@@ -145,7 +145,7 @@ def prepare(
         if side is None:
             backend = DataCentre(backend, broker, server.mqtt_port)
         else:
-            store = SessionStore(server.store, len(server.nodes.names), broker)
+            store = SessionStore(server.session_store(), len(server.nodes.names), broker)
             backend = Cluster(backend, broker, server.mqtt_port, store)
         listeners.add((server.address, server.mqtt_port))
     told = _told(happens, backend)
