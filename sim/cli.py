@@ -593,17 +593,11 @@ def bench(
     import json as json_module
 
     from sim.study.bench import bench as run_bench
-    from sim.study.scaling import QUIET_LOAD, ScenarioMissing, scaling
+    from sim.study.scaling import scaling
     from sim.terminal import nothing_else_on_stdout, say
 
     with nothing_else_on_stdout(json):
-        try:
-            figures = run_bench(vehicles, hours, fold=not no_fold) if jobs is None else scaling(jobs)
-        except ScenarioMissing as error:
-            raise BadUsage(str(error)) from None
-    load = figures.get("load_average_before", 0.0)
-    if load > QUIET_LOAD:
-        say(f"the machine is busy (load average {load:.1f}): the ratio says little", error=True)
+        figures = run_bench(vehicles, hours, fold=not no_fold) if jobs is None else scaling(jobs)
     if json:
         say(json_module.dumps(figures, indent=2))
         return

@@ -40,6 +40,8 @@ class Row:
     comparable: bool = True
 
 
+_SAME_EXCHANGE_S = 1.0  # polls, pushes and the like that were asked for within this of each other are the same one
+
 #: Purposes of attempts. The first of them that a strategy has is its channel, whose attempts are called just so.
 PURPOSES = ("mqtt", "heartbeat", "push", "poll", "post", "download")
 
@@ -112,8 +114,12 @@ def _connections(strategy: str, model: pl.DataFrame, live: pl.DataFrame, toleran
             Row(strategy, "all", f"attempts ({purpose})", len(mine), len(theirs), float(difference), not difference, math.inf)
         )
         before = 0.0
-        for name in (name for name in mine if name in sides[1]):
-            a, b = sides[0][name], sides[1][name]
+        pairs = list(zip(mine, theirs, strict=False)) if purpose == channel else _matched(sides, mine, theirs)
+        for name, other_name in pairs:
+            if not name or not other_name:  # of exchanges: one more or less does not move all that follow
+                rows.append(_alone(strategy, name, other_name, sides, tolerance))
+                continue
+            a, b = sides[0][name], sides[1][other_name]
             at = a["asked_s"]
             rows.append(timing(strategy, name, "asked", at, b["asked_s"], at, tolerance, at - before))
             rows.append(timing(strategy, name, "ready", a["ready_s"], b["ready_s"], at, tolerance, (a["ready_s"] or at) - at))
@@ -124,6 +130,27 @@ def _connections(strategy: str, model: pl.DataFrame, live: pl.DataFrame, toleran
             rows += [Row(strategy, name, what, one, other, None, one == other, at) for what, one, other in told]
             before = a["noticed_s"] or at
     return rows
+
+
+def _matched(sides: Sequence[Mapping[str, Any]], mine: Sequence[str], theirs: Sequence[str]) -> list[tuple[str, str]]:
+    """Exchanges of both sides that belong together, by when they were asked for; "" where one side has none."""
+    found = []
+    i = j = 0
+    while i < len(mine) or j < len(theirs):
+        a = sides[0][mine[i]]["asked_s"] if i < len(mine) else math.inf
+        b = sides[1][theirs[j]]["asked_s"] if j < len(theirs) else math.inf
+        together = abs(a - b) <= _SAME_EXCHANGE_S
+        found.append((mine[i] if together or a < b else "", theirs[j] if together or b < a else ""))
+        i += bool(found[-1][0])
+        j += bool(found[-1][1])
+    return found
+
+
+def _alone(strategy: str, name: str, other_name: str, sides: Sequence[Mapping[str, Any]], tolerance: Tolerance) -> Row:
+    """An exchange that one side alone has."""
+    at: float = sides[0][name]["asked_s"] if name else sides[1][other_name]["asked_s"]
+    model, live = (at, None) if name else (None, at)
+    return timing(strategy, name or f"{other_name} (live)", "asked", model, live, at, tolerance, 0.0)
 
 
 def _end(attempt: Mapping[str, Any]) -> str:

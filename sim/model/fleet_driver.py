@@ -17,6 +17,7 @@ from sim.model.agenda import (
     SYN_AT_NODE,
 )
 from sim.model.driver import Driver
+from sim.model.link import Flow
 from sim.model.shared_cells import Carrier
 from sim.model.transport import Attempt, Transport
 from sim.protocols.mqtt_packets import Connect
@@ -34,11 +35,12 @@ class FleetDriver(Driver):
                 what = CONNECT_AT_NODE
             elif network.packets_meet:
                 what = PACKET_AT_NODE
-        taken = network.enter_cell(what != AT_VEHICLE, packet, self._rank, now) if network.shares_cells else None
+        flow = transport.down if what == AT_VEHICLE else transport.up
+        taken = network.enter_cell(what != AT_VEHICLE, packet, flow, now) if network.shares_cells else None
         if taken is None:
             self._post(arrival, what, transport, packet)
         else:
-            self._post(arrival, IN_CELL, (what, transport, *taken), packet)
+            self._post(arrival, IN_CELL, (what, transport, flow, *taken), packet)
 
     def _meet(self, now: float, what: int, a: Any, b: Any) -> None:
         if what == SYN_AT_NODE:
@@ -92,11 +94,11 @@ class FleetDriver(Driver):
         """A packet is at a node that others share, and waits for its CPU."""
         self._post(self.network.packet_arrived(transport, now), AT_SERVER, transport, packet)
 
-    def _in_cell(self, now: float, way: tuple[int, Transport, Carrier, float], packet: Any) -> None:
+    def _in_cell(self, now: float, way: tuple[int, Transport, Flow, Carrier, float], packet: Any) -> None:
         """The vehicle's own link has carried a packet; the cell, which others share, may not have."""
-        what, transport, carrier, tag = way
+        what, transport, flow, carrier, tag = way
         at = self._offset_s + now
-        wait_s = carrier.through_s(tag, at) - at
+        wait_s = carrier.through_s(flow, tag, at) - at
         if wait_s > SOON_S:
             self._post(now + wait_s, IN_CELL, way, packet)
         else:

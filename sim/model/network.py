@@ -200,13 +200,13 @@ class Network:
             self._take_back(up, purpose, self.link.unsent_bytes, row)  # never on the air
         return arrival
 
-    def enter_cell(self, up: bool, packet: Packet, vehicle: int, now: float) -> tuple[Carrier, float] | None:
+    def enter_cell(self, up: bool, packet: Packet, flow: Flow, now: float) -> tuple[Carrier, float] | None:
         """Where a packet that is sent at `now` takes part of a cell that is shared; None: of none."""
         cell = self.timeline.cell_at(now) if self._cells is not None else ""
         if not cell:
             return None
         assert self._cells is not None
-        return self._cells.enter(cell, up, vehicle, self.offset_s + now, self.wire_bytes(packet.encoded_size))
+        return self._cells.enter(cell, up, flow, self.offset_s + now, self.wire_bytes(packet.encoded_size))
 
     def _cell(self, up: bool, purpose: str) -> Booked:
         cell = self.record.booked("up" if up else "down", purpose)
@@ -328,6 +328,8 @@ class Network:
         Returns the bytes of packet `but`, the one that is being written, of which the caller gives account.
         """
         flow = transport.up if up else transport.down
+        if self._cells is not None:
+            self._cells.leave(flow, up, self.offset_s + now)
         unsent: dict[int, list[Any]] = {}  # a write with an interruption in it has two parts
         for packet, n_bytes in self.link.release(flow, up, now):
             self._take_back(up, "handshake" if packet is None else packet.purpose, n_bytes, transport.row)
@@ -409,8 +411,8 @@ class Network:
             if transport.spared:
                 transport.spared = False
                 return NEVER
-            queue_s = self.link.queue_s(now)
-            now = max(now, min(transport.down.last_finish_s, now + queue_s))
+            if self._cells is None:  # Simplification: in a cell that a fleet shares it is ahead of what is on the way
+                now = max(now, min(transport.down.last_finish_s, now + self.link.queue_s(now)))
             self.release(transport, False, now)
             transport.crashed = False
         return self.link.once(transport.address, not to_vehicle, now)

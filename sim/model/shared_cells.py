@@ -1,7 +1,7 @@
-"""A cell's capacity as the vehicles of a fleet in it share it: those that have something on the way get equal parts.
+"""A cell's capacity as the vehicles of a fleet share it: flows (directions of transports) that are active get equal parts.
 
-Processor sharing (Kleinrock, Queueing Systems II, 4.4) by virtual time: V grows by capacity / vehicles that are active, and
-what a vehicle has asked for is through when V has reached its tag. Asked in the order of time, as the nodes are; when a write
+Processor sharing (Kleinrock, Queueing Systems II, 4.4) by virtual time: V grows by capacity / flows that are active, and what
+a flow has asked for is through when V has reached its tag. Asked in the order of time, as the nodes are; when a write
 will be through depends on who comes meanwhile, so that it is asked again when it would be there.
 
 Simplification: the vehicle's TCP takes a write for sent when its own link has carried it. Simplification: handshakes of TCP and
@@ -13,6 +13,7 @@ from __future__ import annotations
 from bisect import bisect_right, insort
 
 from sim.machine import NEVER
+from sim.model.link import Flow
 from sim.model.load import DOWNLINK, UPLINK, Load
 
 _ROUNDING_BYTES = 1e-6
@@ -27,14 +28,14 @@ class Carrier:
         self._bytes_per_s = bytes_per_s
         self._v = 0.0
         self._then_s = -NEVER
-        self._tags: list[float] = []  # of the active vehicles, rising
-        self._tag_of: dict[int, float] = {}  # vehicle -> its last tag
+        self._tags: list[float] = []  # of the active flows, rising
+        self._tag_of: dict[object, float] = {}  # flow -> its last tag
         self._busy_since_s = 0.0
 
-    def enter(self, vehicle: int, at: float, n_bytes: int) -> tuple[float, tuple[float, float] | None]:
-        """A vehicle asks for `n_bytes`: the tag at which they are through, and the busy time that had ended before, if any."""
+    def enter(self, flow: object, at: float, n_bytes: int) -> tuple[float, tuple[float, float] | None]:
+        """A flow asks for `n_bytes`: the tag at which they are through, and the busy time that had ended before, if any."""
         ended = self._advance(at)
-        before = self._tag_of.get(vehicle, 0.0)
+        before = self._tag_of.get(flow, 0.0)
         if before > self._v:
             del self._tags[bisect_right(self._tags, before) - 1]
         else:
@@ -42,14 +43,21 @@ class Carrier:
         if not self._tags:
             self._busy_since_s = at
         tag = before + n_bytes
-        self._tag_of[vehicle] = tag
+        self._tag_of[flow] = tag
         insort(self._tags, tag)
         return tag, ended
 
-    def through_s(self, tag: float, at: float) -> float:
-        """When what bears the tag is through if nobody comes meanwhile; `at` where it is."""
+    def leave(self, flow: object, at: float) -> None:
+        """A flow is over: it asks for nothing any more."""
         self._advance(at)
-        if tag <= self._v + _ROUNDING_BYTES:
+        tag = self._tag_of.pop(flow, 0.0)
+        if tag > self._v:
+            del self._tags[bisect_right(self._tags, tag) - 1]
+
+    def through_s(self, flow: object, tag: float, at: float) -> float:
+        """When what a flow has on the way with this tag is through if nobody comes or goes meanwhile; `at` where it is."""
+        self._advance(at)
+        if tag <= self._v + _ROUNDING_BYTES or flow not in self._tag_of:
             return at
         found, v, n = at, self._v, len(self._tags)
         for other in self._tags:
@@ -98,8 +106,8 @@ class SharedCells:
         self._carriers: dict[str, tuple[int, Carrier, Carrier]] = {}
         self.load = Load()
 
-    def enter(self, cell: str, up: bool, vehicle: int, at: float, n_bytes: int) -> tuple[Carrier, float]:
-        """A write of a vehicle in the cell: where and with which tag it is on the way."""
+    def enter(self, cell: str, up: bool, flow: Flow, at: float, n_bytes: int) -> tuple[Carrier, float]:
+        """A write of a flow in the cell: where and with which tag it is on the way."""
         found = self._carriers.get(cell)
         if found is None:
             found = self._carriers[cell] = (
@@ -108,9 +116,14 @@ class SharedCells:
             self.load.places.append(cell)
         number, uplink, downlink = found
         carrier = uplink if up else downlink
-        tag, busy = carrier.enter(vehicle, at, n_bytes)
+        tag, busy = carrier.enter(flow, at, n_bytes)
         self._note(number, up, busy)
         return carrier, tag
+
+    def leave(self, flow: Flow, up: bool, at: float) -> None:
+        """A flow is over, in whatever cell it has something on the way."""
+        for _number, uplink, downlink in self._carriers.values():
+            (uplink if up else downlink).leave(flow, at)
 
     def finish(self, at: float) -> None:
         """The run is over."""

@@ -184,17 +184,14 @@ class MQTTBroker(Publishing):
         if session.transport != event.transport:
             return  # the session was taken over; what the old connection still says does not count
         kind = type(packet)
-        if kind is PubAck:
-            session.receive(now, packet, out)
-            return  # changes neither subscriptions nor deadlines
-        if kind is Publish:
-            self._publisher = session.client_id if packet.retain else ""
+        if kind is Publish and packet.retain:
+            self._publisher = session.client_id
             session.receive(now, packet, out)
             self._publisher = ""
-            if session.transport >= 0:
-                return  # neither does this
         else:
             session.receive(now, packet, out)
+        if kind is PubAck or (kind is Publish and session.transport >= 0):
+            return  # neither changes subscriptions nor deadlines
         if session.retained_wanted is not None:
             self._send_retained(now, session, out)
         if session.transport < 0:

@@ -179,10 +179,10 @@ def _exchanges(rows: _Rows, places: Sequence[str]) -> tuple[list[Line], str]:
     lines: list[Line] = []
     agreeing, off = 0, 0.0
     for where in places:
-        mine = [rows.worst[where, what] for what in ("asked", "ready", "outcome")]
+        mine = [rows.worst[where, what] for what in ("asked", "ready", "outcome") if (where, what) in rows.worst]
         parted = [row for row in mine if not row.agrees]
         agreeing += not parted
-        off = max(off, *(abs(row.difference or 0.0) for row in mine if row.agrees))
+        off = max([off, *(abs(row.difference or 0.0) for row in mine if row.agrees)])
         lines += [rows.line(where, row.what, f"{where} {row.what}") for row in parted[: max(MOST_PARTING - len(lines), 0)]]
     more = (
         f"{agreeing:,} of {len(places):,} agree in begin, end and outcome, the largest difference {seconds(off)}."

@@ -160,8 +160,15 @@ def _mark_refused(cls: type, data: Any, path: Path) -> None:
     if path and path[-1] == "<<" and isinstance(here, dict):
         for key in _keys_at(cls, path[:-1]):
             here.setdefault(key, WRONG)
-    elif path and isinstance(here, dict | list) and not isinstance(_at(data, path), dict | list):
-        _put_wrong(data, path)
+    elif path and _is_in(here, path[-1]) and not isinstance(here[path[-1]], dict | list):
+        here[path[-1]] = WRONG
+
+
+def _is_in(here: Any, key: str | int) -> bool:
+    """Of a key that is written twice the first one counts: what was wrong in the other is not there."""
+    if isinstance(here, list):
+        return isinstance(key, int) and key < len(here)
+    return isinstance(here, dict) and key in here
 
 
 def _at(data: Any, path: Sequence[str | int]) -> Any:
@@ -358,8 +365,9 @@ def _has_numbers(hint: Any) -> bool:
 
 def _schema_extra(key: Key) -> Any:
     default = key.field.default
-    if default is None and not _without_none(key.hint)[1]:
-        # the class fills it in from its other settings: null is not what stands in its place
+    made = key.field.default_factory is not dataclasses.MISSING
+    if (default is None or made) and not _without_none(key.hint)[1]:
+        # made by the class, perhaps from its other settings: null is not what stands in its place
         return lambda schema: schema.pop("default", None)
     if default is dataclasses.MISSING or default is None or isinstance(default, bool):
         return {"default": default} if isinstance(default, bool) else {}

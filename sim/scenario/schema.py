@@ -129,9 +129,15 @@ def _sweep() -> dict[str, Any]:
 def _allow_shorthands(definitions: dict[str, Any]) -> None:
     """A section that may be given as a name alone: the values of the key that the name stands for."""
     server = keys_of(Server)
-    for section, cls in (("broker", server["broker"].hint), ("tls", server["tls"].hint), ("backoff", Backoff)):
+    for section, cls in (
+        ("broker", server["broker"].hint),
+        ("tls", server["tls"].hint),
+        ("store", server["store"].hint),
+        ("backoff", Backoff),
+    ):
         full = definitions[cls.__name__]
-        names = full["properties"][SHORTHANDS[section]]["enum"]
+        key = full["properties"][SHORTHANDS[section]]
+        names = next(way["enum"] for way in (key, *key.get("anyOf", ())) if "enum" in way)
         definitions[cls.__name__] = {
             "anyOf": [{"enum": names}, full],
             "description": f"a name alone, or a mapping with {SHORTHANDS[section]}",

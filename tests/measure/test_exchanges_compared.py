@@ -34,15 +34,21 @@ PUSH = connection(1, "push", 10.0, 10.5, opener="server")
     [
         ((BEAT, PUSH), []),
         ((BEAT, {**PUSH, "asked_s": 10.2}), []),
-        ((BEAT, {**PUSH, "asked_s": 12.0, "ready_s": 12.5}), [("push 0", "asked"), ("push 0", "ready")]),
+        ((BEAT, {**PUSH, "asked_s": 10.9, "ready_s": 11.5}), [("push 0", "asked"), ("push 0", "ready")]),
+        ((BEAT, {**PUSH, "asked_s": 12.0, "ready_s": 12.5}), [("push 0", "asked"), ("push 0 (live)", "asked")]),
         ((BEAT, connection(1, "push", 10.0, reason="connect_timeout")), [("push 0", "ready"), ("push 0", "outcome")]),
-        ((BEAT,), [("all", "attempts (push)")]),
-        ((BEAT, PUSH, connection(2, "push", 20.0, 20.5)), [("all", "attempts (push)")]),
-        ((BEAT, PUSH, connection(2, "poll", 20.0, 20.5)), [("all", "attempts (poll)")]),
+        ((BEAT,), [("all", "attempts (push)"), ("push 0", "asked")]),
+        ((BEAT, PUSH, connection(2, "push", 20.0, 20.5)), [("all", "attempts (push)"), ("push 1 (live)", "asked")]),
+        ((BEAT, PUSH, connection(2, "poll", 20.0, 20.5)), [("all", "attempts (poll)"), ("poll 0 (live)", "asked")]),
     ],
 )
 def test_exchanges_beside_the_channel_are_compared(live, where):
     assert parted(side(BEAT, PUSH), side(*live)) == where
+
+
+def test_one_exchange_less_does_not_move_those_that_follow():
+    pushes = [connection(number, "push", 10.0 * number, 10.0 * number + 0.5) for number in range(1, 9)]
+    assert parted(side(BEAT, *pushes), side(BEAT, *pushes[:2], *pushes[3:])) == [("all", "attempts (push)"), ("push 2", "asked")]
 
 
 def test_a_failed_push_agrees_where_it_failed_alike():

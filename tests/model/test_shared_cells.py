@@ -1,28 +1,29 @@
-"""A cell whose capacity vehicles share in equal parts: against processor sharing in small steps."""
+"""A cell whose capacity flows share in equal parts: against processor sharing in small steps."""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sim.model.link import Flow
 from sim.model.shared_cells import Carrier, SharedCells
 
 BYTES_PER_S = 1000.0
 
 
 def through(writes):
-    """When each write (vehicle, at_s, bytes) is through: asked again and again, as the driver does."""
+    """When each write (flow, at_s, bytes) is through: asked again and again, as the driver does."""
     carrier = Carrier(BYTES_PER_S)
     pending, found = [], {}
     queue = sorted(enumerate(writes), key=lambda one: (one[1][1], one[0]))
     while queue or pending:
         at, number, tag = min(pending) if pending else (float("inf"), -1, 0.0)
         if queue and queue[0][1][1] <= at:
-            number, (vehicle, at, n_bytes) = queue.pop(0)
-            tag, _ended = carrier.enter(vehicle, at, n_bytes)
-            pending.append((carrier.through_s(tag, at), number, tag))
+            number, (flow, at, n_bytes) = queue.pop(0)
+            tag, _ended = carrier.enter(flow, at, n_bytes)
+            pending.append((carrier.through_s(writes[number][0], tag, at), number, tag))
             continue
         pending.remove((at, number, tag))
-        until = carrier.through_s(tag, at)
+        until = carrier.through_s(writes[number][0], tag, at)
         if until > at + 1e-9:
             pending.append((until, number, tag))
         else:
@@ -31,7 +32,7 @@ def through(writes):
 
 
 def in_steps(writes, step_s=0.001):
-    """The same by simulating each millisecond: every vehicle with something on the way gets an equal part."""
+    """The same by simulating each millisecond: every flow with something on the way gets an equal part."""
     left = {}
     done = [0.0] * len(writes)
     order = sorted(range(len(writes)), key=lambda number: (writes[number][1], number))
@@ -66,14 +67,24 @@ def test_a_short_write_does_not_wait_for_a_long_one():
     assert through([(0, 0.0, 10_000), (1, 0.0, 1000)]) == pytest.approx([11.0, 2.0])
 
 
-def test_the_writes_of_a_vehicle_stay_in_order():
+def test_the_writes_of_a_flow_stay_in_order():
     assert through([(0, 0.0, 500), (0, 0.0, 500), (1, 0.0, 500)]) == pytest.approx([1.0, 1.5, 1.0])
 
 
 def test_busy_times_are_in_the_load():
-    cells = SharedCells(8000.0, 8000.0, 1.0)
-    cells.enter("A", False, 0, 1.0, 500)
-    cells.enter("A", False, 0, 3.0, 1000)
+    cells, flow = SharedCells(8000.0, 8000.0, 1.0), Flow(0, 0.0)
+    cells.enter("A", False, flow, 1.0, 500)
+    cells.enter("A", False, flow, 3.0, 1000)
     cells.finish(10.0)
     assert list(cells.load.came_s) == [1.0, 3.0]
     assert list(cells.load.work_s) == pytest.approx([0.5, 1.0])
+
+
+def test_a_flow_that_is_over_leaves_its_part_to_the_others():
+    carrier = Carrier(BYTES_PER_S)
+    carrier.enter("a", 0.0, 10_000)
+    tag, _ended = carrier.enter("b", 0.0, 1000)
+    assert carrier.through_s("b", tag, 1.0) == pytest.approx(2.0)
+    carrier.leave("a", 1.0)  # of b 500 bytes are left
+    assert carrier.through_s("b", tag, 1.0) == pytest.approx(1.5)
+    assert carrier.through_s("a", 10_000.0, 1.0) == 1.0

@@ -303,6 +303,22 @@ def test_what_rests_on_a_timer_of_tcp_is_marked_on_the_loopback_link(plan_: Live
         assert ("TCP's own timers" in page.replace("&#39;", "'")) is marked
 
 
+def test_exchanges_that_part_in_every_value_are_shown(tmp_path: Path) -> None:
+    def refused(found: Tables) -> Tables:
+        pushes = pl.col("purpose") == "push"
+        changed = {"outcome": pl.lit("failed"), "reason": pl.lit("refused"), "ready_s": pl.lit(None, pl.Float64)}
+        changes = [pl.when(pushes).then(value).otherwise(pl.col(name)).alias(name) for name, value in changed.items()]
+        moved = later(found, 0.9, pushes, connections=("asked_s",))
+        return {**moved, "connections": moved["connections"].with_columns(changes)}
+
+    plan_ = planned(tmp_path, strategies=["ddns_heartbeat"])
+    folder = validation_of(plan_, tmp_path / "run", refused)[0]
+    page = page_of(folder)
+    assert "push 0 outcome" in page
+    assert "failed (refused)" in page
+    assert re.search(r"0 of \d+ agree in begin, end and outcome", page)
+
+
 def test_the_counts_of_the_sets_are_those_of_the_records(parting: Path) -> None:
     found = read_validation(parting)
     hybrid = next(one for one in tables(ValidationEvidence(found)) if one.strategy == "hybrid")

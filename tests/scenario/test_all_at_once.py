@@ -152,6 +152,14 @@ def test_a_name_that_is_misspelt_is_not_missed(errors: Errors, minimal: str) -> 
     ]
 
 
+def test_a_mistake_in_the_second_of_two_equal_keys(errors: Errors) -> None:
+    """The first one counts, and what the second one holds is not looked for in it."""
+    text = "name: t\ntowers: [{id: A}]\ntowers: {x: .inf}\nroute: 5\nroute: [.inf]\nstrategies: [hybrid]\n"
+    assert [line.split(": ")[1] for line in errors(text)] == [
+        "towers.0.at", "towers.0.gateway", "towers", "towers.x", "route", "route.0",
+    ]  # fmt: skip
+
+
 def test_a_recorded_drive(tmp_path: Path) -> None:
     path = tmp_path / "t.yaml"
     head = "name: t\nstrategies: [hybrid]\n"

@@ -99,6 +99,16 @@ def test_scaling_counts_the_units_of_every_process(tmp_path, monkeypatch):
     assert all(store.has(key.of(choice, replication)) for choice in scenario.strategies for replication in range(6))
 
 
+@pytest.mark.parametrize(("load_average", "said"), [(0.1, False), (2.0, True)])
+def test_scaling_says_where_the_machine_is_busy(monkeypatch, load_average, said):
+    rates = {1: iter([10.0, 11.0, 30.0]), 2: iter([19.0, 22.0, 3.0])}
+    monkeypatch.setattr(scaling, "units_per_s", lambda scenario, jobs, pieces, store: next(rates[jobs]))
+    monkeypatch.setattr(scaling.os, "getloadavg", lambda: (load_average, 0.0, 0.0))
+    found = scaling.scaling(2)
+    assert found["ratio"] == pytest.approx(1.9)  # the median of the turns: one that something came into does not count
+    assert ("caveat" in found) == said
+
+
 def test_workers_keep_to_one_thread(monkeypatch):
     monkeypatch.delenv("POLARS_MAX_THREADS", raising=False)
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "7")
