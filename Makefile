@@ -40,8 +40,8 @@ ns3: $(VENV)/.installed ## the fleet workload here and in ns-3, in turns (needs 
 brokers: $(VENV)/.installed-dev ## the tests with every real broker that is installed (five minutes)
 	@HANDOVER_LAB_BROKERS=all $(BIN)/python -m pytest -q -m broker -rs tests/live
 
-deps: ## Debian programs that some tests use: real brokers, Redis, dig (needs root)
-	sh tools/debian_programs.sh mosquitto mosquitto-clients rabbitmq-server redis-server bind9-dnsutils
+deps: ## Debian programs that some tests use: real brokers, haproxy, Redis, dig (needs root)
+	sh tools/debian_programs.sh mosquitto mosquitto-clients rabbitmq-server haproxy redis-server bind9-dnsutils
 
 clean: ## remove virtual environments, caches and builds; results/ stays
 	rm -rf .venv .venv-second build .mypy_cache .ruff_cache .pytest_cache .hypothesis

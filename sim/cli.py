@@ -298,7 +298,7 @@ def live(
     with nothing_else_on_stdout(json):
         planned = _plan(file, strategy, set_, from_, until)
         require_writable(out / planned.scenario.name)
-        with _live_errors():
+        with _live_errors(file):
             if client is not None:
                 if link != "packet":
                     raise BadUsage("--client needs --link packet: the program runs in the vehicle's own network namespace")
@@ -366,7 +366,7 @@ def validate(
             except FieldLogError as error:
                 raise BadUsage(str(error)) from None
         else:
-            with _live_errors(), progress(planned.scenario.name) as show:
+            with _live_errors(file), progress(planned.scenario.name) as show:
                 found = run_validation(
                     planned,
                     broker,
@@ -411,8 +411,8 @@ def _plan(file: str, strategy: list[str] | None, sets: list[str] | None, from_: 
 
 
 @contextlib.contextmanager
-def _live_errors() -> Iterator[None]:
-    """What is not to be had on this machine is said in one line."""
+def _live_errors(file: str = "") -> Iterator[None]:
+    """What is not to be had on this machine, or of what is in `file`, is said in one line."""
     from sim.live.brokers import BrokerUnavailable
     from sim.live.client_command import CommandRefused
     from sim.live.names.name_server import NamesUnavailable
@@ -420,10 +420,13 @@ def _live_errors() -> Iterator[None]:
     from sim.live.run_certificates import CertificatesUnusable
     from sim.live.session import LiveFailed
     from sim.live.store.place import StoreUnavailable
+    from sim.study.live import ModelOnly
 
     refusals = (BrokerUnavailable, CertificatesUnusable, CommandRefused, LiveFailed, NamesUnavailable, PackagesMissing)
     try:
         yield
+    except ModelOnly as error:
+        raise BadUsage(f"{file}: {error}") from None
     except (*refusals, StoreUnavailable) as error:
         raise BadUsage(str(error)) from None
 

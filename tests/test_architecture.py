@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "record": {"machine", "parking", "drive"},  # drive: for LinkTimeline alone, see below
     "drive": {"checking", "parking", "settings", "streams"},
     "model": {"drive", "server", "strategies", "protocols", "record", *PURE},
-    "live": {"drive", "strategies", "protocols", "record", *PURE},
+    "live": {"drive", "server", "strategies", "protocols", "record", *PURE},
     "measure": {"record", "drive", "parking", "settings", "streams"},
     "report": {"measure", "record"},
     "scenario": {"drive", "server", "strategies", "protocols", "measure", "record", *PURE},

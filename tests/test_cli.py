@@ -335,7 +335,9 @@ def test_interrupt_is_130_without_a_traceback(tmp_path: Path) -> None:
 def test_what_only_the_model_plays_is_not_run_live(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     file = str(Path(__file__).resolve().parents[1] / "scenarios" / "production.yaml")
     assert main([command, file]) == 2
-    assert capsys.readouterr().err == f"{file}: faults: node_crash, store_failover: played by the model alone, not live\n"
+    assert capsys.readouterr().err == (
+        f"{file}: faults: store_failover: played by the model alone, not live; node_crash, store_crash are\n"
+    )
 
 
 def test_a_validation_that_compared_nothing_is_no_agreement(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ apt-get install -y -qq --no-install-recommends $new
 for package in $new; do
   case "$package" in
     rabbitmq-server) services="rabbitmq-server epmd.socket epmd" ;;
-    mosquitto | redis-server) services=$package ;;
+    haproxy | mosquitto | redis-server) services=$package ;;
     *) continue ;;
   esac
   for service in $services; do

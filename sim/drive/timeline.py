@@ -7,6 +7,7 @@ traffic (cell sharing, NAT idle expiry, RRC inactivity) lives in `sim.model`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -76,6 +77,19 @@ class LinkTimeline:
         row = max(0, int(np.searchsorted(self.start_s, at_s, "right")) - 1)
         number = int(self.cell[row])
         return self.cells[number] if number >= 0 else ""
+
+    def left_at(self, address: int, now: float) -> float:
+        """When address number `address` was last given up before `now`; inf where it was never held."""
+        left = math.inf
+        had = False
+        for start_s, held in zip(self.start_s.tolist(), self.address.tolist(), strict=True):
+            if start_s > now:
+                break
+            if held == address:
+                had = True
+            elif had:
+                left, had = start_s, False
+        return left
 
     def __post_init__(self) -> None:
         n = len(self.start_s)

@@ -60,6 +60,7 @@ class LoopbackLink:
         self.link = Link(timeline, server.tcp, queue_bytes=queue_bytes)
         self._listeners: list[asyncio.Server] = []
         self._relay_ports: dict[int, int] = {}  # server port -> port of its relay
+        self._refused: set[int] = set()  # server ports at which nobody listens now
         self._vehicle_port: dict[int, int] = {}  # port of the vehicle -> where it really listens
         self._pairs: set[_Pair] = set()
         self._cache = Cache()  # of the vehicle's resolver
@@ -78,6 +79,13 @@ class LoopbackLink:
         listener = await loop.create_server(lambda: _Pair(self, real_host, real_port, up=True).near, LOOPBACK, 0)
         self._listeners.append(listener)
         self._relay_ports[port] = listener.sockets[0].getsockname()[1]
+
+    def refuse(self, port: int) -> None:
+        """What listens at the server's `port` is gone: connections are refused until `admit`."""
+        self._refused.add(port)
+
+    def admit(self, port: int) -> None:
+        self._refused.discard(port)
 
     async def serve_vehicle(self, port: int, real_port: int) -> None:
         """Let the server reach the vehicle's `port`, which really is `real_port`."""
@@ -106,7 +114,7 @@ class LoopbackLink:
             await asyncio.sleep(131.0)
             raise TimeoutError
         await asyncio.sleep(max(0.0, opened_s - self._clock.now()))
-        if address != self._server.address or relay_port is None:
+        if address != self._server.address or relay_port is None or port in self._refused:
             raise ConnectionRefusedError
         local = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         local.setblocking(False)

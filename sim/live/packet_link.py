@@ -97,6 +97,9 @@ class PacketLink:
         self._hearing: asyncio.Task[None] | None = None
         self._doors: dict[str, namespaces.Doorway] = {}
         self._listeners: list[asyncio.Server] = []
+        self._accepts: dict[int, Callable[[], asyncio.Protocol]] = {}  # by port of the server
+        self._refusable: dict[int, asyncio.Server] = {}
+        self._admitting: set[asyncio.Task[None]] = set()
         self._relays: set[Relay] = set()
         self._names = NameSockets(NameServer(server, clock.now, new_key()))
         self._clients: list[asyncio.subprocess.Process] = []
@@ -291,12 +294,28 @@ class PacketLink:
 
     async def serve_through(self, port: int, accept: Callable[[], asyncio.Protocol]) -> None:
         """Give connections to `port` of the server to protocols that `accept` makes."""
-        await self._listen_with(self.server_namespace, self._server.address, port, accept)
+        self._accepts[port] = accept
+        self._refusable[port] = await self._listen_with(self.server_namespace, self._server.address, port, accept)
+
+    def refuse(self, port: int) -> None:
+        """What listens at the server's `port` (`serve_through`) is gone: the kernel answers with RST, until `admit`."""
+        listener = self._refusable.pop(port, None)
+        if listener is not None:
+            listener.close()
+            self._listeners.remove(listener)
+
+    def admit(self, port: int) -> None:
+        if port not in self._refusable:
+            task = asyncio.ensure_future(self.serve_through(port, self._accepts[port]))
+            self._admitting.add(task)
+            task.add_done_callback(self._admitting.discard)
 
     async def _listen(self, namespace: str, address: str, port: int, real_host: str, real_port: int) -> None:
         await self._listen_with(namespace, address, port, lambda: Relay(self._relays, real_host, real_port).near)
 
-    async def _listen_with(self, namespace: str, address: str, port: int, accept: Callable[[], asyncio.Protocol]) -> None:
+    async def _listen_with(
+        self, namespace: str, address: str, port: int, accept: Callable[[], asyncio.Protocol]
+    ) -> asyncio.Server:
         opened = self._socket(namespace, socket.SOCK_STREAM)
         try:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -306,6 +325,7 @@ class PacketLink:
             opened.close()
             raise
         self._listeners.append(listener)
+        return listener
 
     async def connect_from_vehicle(
         self, address: str, port: int, protocol: Callable[[], asyncio.Protocol], user_timeout_s: float = 0.0

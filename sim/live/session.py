@@ -18,6 +18,7 @@ from sim.drive.config import Network
 from sim.drive.timeline import LinkTimeline
 from sim.live.as_driven import as_driven, in_words
 from sim.live.brokers import RunningBroker, start_broker
+from sim.live.brokers.haproxy import told
 from sim.live.client_command import CommandRefused
 from sim.live.client_host import Client, ClientHost, ProgramEnd
 from sim.live.clock import Clock
@@ -26,6 +27,9 @@ from sim.live.host import Host
 from sim.live.listening import listen, port_of
 from sim.live.loopback import LOOPBACK, LoopbackLink
 from sim.live.observed.observe import ClientSettings
+from sim.live.played_faults import PlayedFaults
+from sim.live.publisher import LastingPublisher
+from sim.live.server_line import ServerLine
 from sim.live.server_side import RedisPlace, ServerSide
 from sim.live.strangers import Strangers
 from sim.live.vehicle_log import VehicleLog, replay
@@ -33,6 +37,7 @@ from sim.machine import AddressChanged, IgnitionChanged, Message, MessageCreated
 from sim.protocols.mqtt_broker import MQTTBroker
 from sim.record.journal import VEHICLE, Journal
 from sim.record.recorder import Recorder
+from sim.server.timeline import NOTHING, ServerTimeline
 from sim.strategies.backend import MQTTBackend
 from sim.strategies.build import build_machines
 from sim.strategies.config import DDNSHeartbeat
@@ -97,6 +102,8 @@ class LiveSetting:
     log: Callable[[datetime, float, str], None] = lambda _at, _now, _text: None  # the vehicle's log
     say: Callable[[str], None] = lambda _text: None  # to who started the run
     at: Callable[[float], None] = lambda _now: None  # told twice a second where on the drive it is
+    happens: ServerTimeline = NOTHING  # to the broker's nodes and their store; killed and started for real
+    starts_in_s: float = 0.0  # from the start of a node's process until it serves
 
 
 async def live_strategy(
@@ -128,6 +135,9 @@ async def live_strategy(
             backend, MQTTBroker(setting.server.broker.behaviour(), context.phase("broker_tick")), setting.server.mqtt_port
         )
     tls = _parties(setting, context.vin)
+    publisher: LastingPublisher | None = None
+    if setting.happens.changes and uses_broker and not embedded:
+        machine = publisher = LastingPublisher(machine, setting.server.store.publisher_limit)
     # a broker may take seconds to start; the drive's clock runs from when it stands
     broker = await _standing(setting, wanted=uses_broker and not embedded)
     ports.login = broker.login if broker is not None else None
@@ -179,6 +189,8 @@ async def live_strategy(
     door: Door | None = None
     relay: TLSRelay | None = None
     version = f"embedded, preset {setting.server.broker.preset}"
+    line: ServerLine | None = None
+    faults: PlayedFaults | None = None
     listeners: list[asyncio.Server] = []
     interrupted = False
     try:
@@ -188,23 +200,30 @@ async def live_strategy(
         await side.open()
         if broker is not None:
             version = broker.version
+            # the server knows the nodes themselves
+            node_ports = [node.port for node in broker.nodes] or [broker.port]
             wire = server_host.wire(0)
             try:
                 async with asyncio.timeout(10.0):
-                    await loop.create_connection(lambda: wire, broker.host, broker.port)
+                    await loop.create_connection(lambda: wire, broker.host, node_ports[0])
             except (OSError, TimeoutError) as error:
-                raise LiveFailed(f"no connection to {broker.host}:{broker.port}: {error or 'timed out'}") from None
+                raise LiveFailed(f"no connection to {broker.host}:{node_ports[0]}: {error or 'timed out'}") from None
+            if publisher is not None:
+                line = ServerLine(server_host, broker.host, node_ports)
+                publisher.lost = line.lose
             server_host.adopt(LAN, wire)
             if packet is not None:
-                door = await _open_door(packet, setting, tls, clock, broker.host, broker.port)
-            elif tls is None:
+                door = await _open_door(packet, setting, tls, clock, broker)
+            elif tls is None and broker.told_port is None:
                 await link.serve(setting.server.mqtt_port, broker.host, broker.port)
             else:
-                relay = _relay(tls, broker)
+                relay = _relay(tls, broker, link)
                 await link.serve(setting.server.mqtt_port, LOOPBACK, await relay.start())
+            faults = _faults(setting, broker, clock, link, log)
         elif uses_broker and packet is not None:
             listeners.append(await listen(server_host, setting.server.mqtt_port, None))
-            door = await _open_door(packet, setting, tls, clock, LOOPBACK, port_of(listeners[-1]))
+            ours = RunningBroker("embedded", LOOPBACK, port_of(listeners[-1]), "")
+            door = await _open_door(packet, setting, tls, clock, ours)
         elif uses_broker:
             listeners.append(await listen(server_host, setting.server.mqtt_port, tls.server_accepts if tls else None))
             await link.serve(setting.server.mqtt_port, LOOPBACK, port_of(listeners[-1]))
@@ -223,6 +242,8 @@ async def live_strategy(
             packet.address_by_hand = lambda address: vehicle_host.input(AddressChanged(address or None))
 
         _schedule(clock, timeline, context, vehicle_host, server_host, record, link)
+        if faults is not None:
+            faults.schedule(setting.happens)
         vehicle_host.start()
         server_host.start()
         interrupted = await _until(clock, setting, stop, vehicle_host, server_host)
@@ -231,8 +252,12 @@ async def live_strategy(
     finally:
         end_s = min(clock.now(), setting.horizon_s)
         held = [message for m in (vehicle, machine) if m is not None and hasattr(m, "held") for message in m.held()]
+        if faults is not None:
+            await faults.stop()
         await vehicle_host.stop()
         await side.stop()
+        if line is not None:
+            await line.stop()
         if door is not None:
             door.stop()
         await link.stop()
@@ -247,10 +272,12 @@ async def live_strategy(
             raise host.failure
     run = LiveRun(record, held, version, embedded or not uses_broker, interrupted, timeline, end_s, side.store_version)
     run.lateness = {"timers": clock.late.summary()}
+    played = faults.notes if faults is not None else []
+    run.notes = list(played)
     if packet is not None:
         run.lateness["packets"] = packet.report.get("lateness", {})
         run.timeline = as_driven(timeline, packet.outages)
-        run.notes = [*in_words(packet.outages), *(stranger.in_words() for stranger in strangers.came)]
+        run.notes = [*played, *in_words(packet.outages), *(stranger.in_words() for stranger in strangers.came)]
         run.congestion_control = packet.congestion_control
     if isinstance(vehicle_host, ClientHost) and door is not None:
         # our own broker's drops are on record; what else became of messages is attributed, as with any broker
@@ -270,7 +297,7 @@ async def _standing(setting: LiveSetting, *, wanted: bool) -> RunningBroker | No
     broker: RunningBroker | None = None
     try:
         if wanted:
-            broker = await start_broker(setting.broker, setting.folder)
+            broker = await start_broker(setting.broker, setting.folder, setting.server)
         if setting.together is not None:
             await setting.together.wait()
     except BaseException as error:
@@ -319,11 +346,13 @@ def _packet(setting: LiveSetting, link: LoopbackLink | PacketLink) -> PacketLink
     return link
 
 
-async def _open_door(link: PacketLink, setting: LiveSetting, tls: Parties | None, clock: Clock, host: str, port: int) -> Door:
+async def _open_door(link: PacketLink, setting: LiveSetting, tls: Parties | None, clock: Clock, broker: RunningBroker) -> Door:
     """Let the vehicle's connections to the MQTT port through to the broker, with TLS ended and MQTT looked at."""
     from sim.live.packet.door import Door
 
-    door = Door(clock, host, port, tls.broker_accepts if tls else None, whole=setting.client is not None)
+    port, first = _way_in(broker, link)
+    secure = tls.broker_accepts if tls else None
+    door = Door(clock, broker.host, port, secure, whole=setting.client is not None, first=first)
     await link.serve_through(setting.server.mqtt_port, door.accept)
     return door
 
@@ -340,10 +369,37 @@ def _parties(setting: LiveSetting, vin: str) -> Parties | None:
         raise LiveFailed(str(error)) from None
 
 
-def _relay(tls: Parties, broker: RunningBroker) -> TLSRelay:
+def _relay(tls: Parties | None, broker: RunningBroker, link: LoopbackLink | PacketLink) -> TLSRelay:
     from sim.live.tls_relay import TLSRelay
 
-    return TLSRelay(tls.server, broker.host, broker.port)
+    port, first = _way_in(broker, link)
+    return TLSRelay(tls.server if tls is not None else None, broker.host, port, first=first)
+
+
+def _way_in(broker: RunningBroker, link: LoopbackLink | PacketLink) -> tuple[int, Callable[[], bytes] | None]:
+    """The port for the vehicle's connections, and what is said first: to a balancer, the vehicle's address."""
+    port = broker.told_port
+    if port is None:
+        return broker.port, None
+    return port, lambda: told(link.address() or LOOPBACK, port)
+
+
+def _faults(
+    setting: LiveSetting, broker: RunningBroker, clock: Clock, link: LoopbackLink | PacketLink,
+    log: Callable[[float, str], None],
+) -> PlayedFaults | None:  # fmt: skip
+    """What plays the faults of the broker; None where none happen."""
+    if not setting.happens.changes:
+        return None
+    port = setting.server.mqtt_port
+
+    def away(is_away: bool) -> None:
+        if is_away:
+            link.refuse(port)
+        else:
+            link.admit(port)
+
+    return PlayedFaults(broker, clock, setting.server.nodes.names, starts_in_s=setting.starts_in_s, away=away, log=log)
 
 
 def _schedule(

@@ -18,8 +18,20 @@ from sim.live.tls_context import Contexts
 class TLSRelay:
     """Listens with TLS, relays to `host`:`port`. `start` before use, `stop` always."""
 
-    def __init__(self, contexts: Contexts, host: str, port: int, *, seen: Callable[[TLSStream], None] | None = None) -> None:
-        """`seen` is told of each connection that comes in, before its handshake."""
+    def __init__(
+        self,
+        contexts: Contexts | None,
+        host: str,
+        port: int,
+        *,
+        seen: Callable[[TLSStream], None] | None = None,
+        first: Callable[[], bytes] | None = None,
+    ) -> None:
+        """`contexts` None: it is plain TCP in front, too. `first`: as Relay's.
+
+        `seen` is told of each connection that comes in, before its handshake.
+        """
+        self._first = first
         self._contexts = contexts
         self._host, self._port = host, port
         self._seen = seen
@@ -28,11 +40,16 @@ class TLSRelay:
 
     async def start(self, address: str = "127.0.0.1", port: int = 0) -> int:
         """Listen; returns the port."""
-        self._listener = await asyncio.get_running_loop().create_server(self._stream, address, port)
+        made = self._plain if self._contexts is None else self._stream
+        self._listener = await asyncio.get_running_loop().create_server(made, address, port)
         return int(self._listener.sockets[0].getsockname()[1])
 
+    def _plain(self) -> asyncio.Protocol:
+        return Relay(self._relays, self._host, self._port, first=self._first).near
+
     def _stream(self) -> TLSStream:
-        stream = TLSStream(self._contexts, lambda _peer: Relay(self._relays, self._host, self._port).near)
+        assert self._contexts is not None
+        stream = TLSStream(self._contexts, lambda _peer: self._plain())
         if self._seen is not None:
             self._seen(stream)
         return stream

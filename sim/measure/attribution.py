@@ -43,19 +43,22 @@ def attribute(
     outages: Sequence[tuple[float, float]] = (),
     old_path: str = "black_hole",
     pings_s: Sequence[float] = (),
+    restarts_s: Sequence[float] = (),
+    forgets_s: Sequence[float] = (),
 ) -> pl.DataFrame:
     """Causes of the messages that did not arrive, for one vehicle in one drive under a strategy with MQTT.
 
     `behaviour` are the fields of the broker's BrokerBehaviour, `settings` those of the strategy's MQTTConnection, `workload`
     the manifest's, `outages` the spans in s in which the link lost every packet (`DrivePath.unusable_spans`), `old_path` what
-    packets to an address that was left meet, `pings_s` when the vehicle sent PINGREQ, where that was seen. Returns a row per
-    undelivered message, by id: message (i8), cause (text): one of BROKER_CAUSES, "" where somebody still holds it (pending),
+    packets to an address that was left meet, `pings_s` when the vehicle sent PINGREQ, where that was seen, `restarts_s` when
+    the broker's node was killed, `forgets_s` those of them after which it knew no session. Returns a row per undelivered
+    message, by id: message (i8), cause (text): one of BROKER_CAUSES, "" where somebody still holds it (pending),
     `unattributed` where the rules do not tell. `outcome`, `cause` and `gone_s` of `messages` are not looked at.
     """
     rows = messages.sort("created_s", "message").to_dicts()
-    sessions = sessions_of(connections, rows, behaviour, settings, outages, old_path, pings_s)
+    sessions = sessions_of(connections, rows, behaviour, settings, outages, old_path, pings_s, forgets_s)
     downlink = [row for row in rows if not row["uplink"]]
-    causes = BrokerReplay(downlink, sessions, behaviour, settings, workload, horizon_s).causes
+    causes = BrokerReplay(downlink, sessions, behaviour, settings, workload, horizon_s, restarts_s).causes
     found = []
     for row in rows:
         if row["delivered_s"] is not None:

@@ -18,7 +18,7 @@ from sim.record.causes import UNATTRIBUTED
 
 Row = Mapping[str, Any]
 # order of what happens at one instant
-_END, _DETACH, _ATTACH, _HANDED, _CREATED = range(5)
+_RESTART, _END, _DETACH, _ATTACH, _HANDED, _CREATED = range(6)
 
 
 @dataclass(slots=True)
@@ -46,7 +46,9 @@ class BrokerReplay:
         settings: Mapping[str, Any],
         workload: Mapping[str, Any],
         horizon_s: float,
+        restarts_s: Sequence[float] = (),
     ) -> None:
+        """`restarts_s`: when the broker was killed. What it had of QoS 0 in a queue is then gone: no disk gets that."""
         self.causes: dict[int, str] = {}
         self._behaviour = behaviour
         self._window = int(behaviour["inflight_limit"])
@@ -61,7 +63,7 @@ class BrokerReplay:
         self._session: Session | None = None
         self._on: Attached | None = None
         self._qos0: list[_Entry] = []  # sent on the connection that stands
-        for time_s, _, what, about in _events(downlink, sessions):
+        for time_s, _, what, about in _events(downlink, sessions, restarts_s):
             if time_s >= horizon_s:
                 break
             if what == _CREATED:
@@ -72,6 +74,8 @@ class BrokerReplay:
                 self._attach(time_s, *about)
             elif what == _DETACH:
                 self._on = None
+            elif what == _RESTART:
+                self._restart()
             else:
                 self._discard(about)
         self._still_held(downlink)
@@ -101,6 +105,11 @@ class BrokerReplay:
         self._inflight.clear()
         self._queue.clear()
         self._session = self._on = None
+
+    def _restart(self) -> None:
+        for entry in [one for one in self._queue if one.qos == 0 and not one.arrives]:
+            self._queue.remove(entry)
+            self._lost(entry, "broker_restart")
 
     # --- messages -----------------------------------------------------------------------------------------------------------
 
@@ -200,8 +209,10 @@ def _lives_s(workload: Mapping[str, Any]) -> dict[str, float]:
     return found | ({"probe": float(probes["within_s"])} if "within_s" in probes else {})
 
 
-def _events(downlink: Sequence[Row], sessions: Sequence[Session]) -> list[tuple[float, int, int, Any]]:
-    found: list[tuple[float, int, int, Any]] = []
+def _events(
+    downlink: Sequence[Row], sessions: Sequence[Session], restarts_s: Sequence[float]
+) -> list[tuple[float, int, int, Any]]:
+    found: list[tuple[float, int, int, Any]] = [(at_s, number, _RESTART, None) for number, at_s in enumerate(restarts_s)]
     for session in sessions:
         for each in session.attached:
             found.append((each.at_broker_s, len(found), _ATTACH, (session, each)))

@@ -50,11 +50,13 @@ def sessions_of(
     outages: Sequence[tuple[float, float]] = (),
     old_path: str = "black_hole",
     pings_s: Sequence[float] = (),
+    forgets_s: Sequence[float] = (),
 ) -> list[Session]:
     """The sessions of one client in the order of time; a CONNACK without session present begins a new one.
 
     `outages` are the spans in s in which the link lost every packet, `old_path` what packets to an address that the vehicle
-    has left meet (`network.reassignment`), `pings_s` when the vehicle sent PINGREQ, where that was seen.
+    has left meet (`network.reassignment`), `pings_s` when the vehicle sent PINGREQ, where that was seen, `forgets_s` the
+    instants at which the broker was killed and forgot all sessions.
     """
     accepted = [attempt for attempt in attempts_of(connections) if attempt.purpose == "mqtt" and attempt.connack_s is not None]
     notices = _Notices(messages, behaviour, settings, outages, old_path, pings_s)
@@ -75,18 +77,25 @@ def sessions_of(
         )
         if not sessions or attempt.session_present != 1:
             if sessions:
-                _end(sessions[-1], at_broker_s, behaviour, settings)
+                _end(sessions[-1], at_broker_s, behaviour, settings, forgets_s)
             subscribed_s = connack_s if attempt.ready_s is None else (connack_s + attempt.ready_s) / 2.0
             sessions.append(Session(subscribed_s))
         sessions[-1].attached.append(before)
     if sessions:
-        _end(sessions[-1], math.inf, behaviour, settings)
+        _end(sessions[-1], math.inf, behaviour, settings, forgets_s)
     return sessions
 
 
-def _end(session: Session, successor_s: float, behaviour: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+def _end(
+    session: Session,
+    successor_s: float,
+    behaviour: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    forgets_s: Sequence[float],
+) -> None:
     """When and why a session ended that has a successor at `successor_s` (inf: none was seen)."""
     last = session.attached[-1]
+    forgotten_s = next((at for at in forgets_s if last.at_broker_s <= at < successor_s), math.inf)
     gone_s = last.noticed_by_broker_s
     expiry_s = _expiry_s(behaviour, settings)
     if settings.get("clean_session") or expiry_s <= 0.0:
@@ -103,6 +112,8 @@ def _end(session: Session, successor_s: float, behaviour: Mapping[str, Any], set
     elif math.isfinite(successor_s):
         # neither clean nor expired, and yet the broker knew nothing of it
         session.ended_s, session.end_cause = successor_s, "broker_restart"
+    if forgotten_s < session.ended_s:
+        session.ended_s, session.end_cause = forgotten_s, "broker_restart"
     if math.isinf(session.ended_s):
         session.end_cause = ""
 

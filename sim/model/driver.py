@@ -443,13 +443,10 @@ class Driver:
         transport, end = who
         if not transport.open[end]:
             return
-        if end and transport.busy_until_s > now:
-            self._post(transport.busy_until_s, LOST, who, reason)
-            return
         transport.open[end] = False
         side = SERVER if end else VEHICLE
         del self._by_id[side][transport.ids[end]]
-        self.network.release(transport, end == 0, now)
+        self.network.let_go(transport, end == 0, now)
         self._end_row(transport, end, now, reason)
         self._input(side, now, TransportLost(transport.ids[end], reason))
 
@@ -542,7 +539,7 @@ class Driver:
         transport.open[end] = False
         self._end_row(transport, end, now, action.reason)
         if not transport.open[1 - end]:
-            self.network.release(transport, end == 0, now)
+            self.network.let_go(transport, end == 0, now)
         else:
             told_s = self.network.close(transport, end == 0, now, abort=action.abort)
             if told_s < NEVER:
@@ -618,9 +615,7 @@ class Driver:
                 transport.open[1] = False
                 del self._by_id[SERVER][transport.ids[1]]
                 self._end_row(transport, 1, now, "node")
-                self.network.release(transport, False, now)
-                if transport.mapping_end_s > now:
-                    self._tell_vehicle(now, transport)
+                self._post(self.network.crash(transport, now), LOST, (transport, 0), "closed")
             self._input(SERVER, now, ServerChanged("node_failed", node, tuple(transport.ids[1] for transport in gone)))
         else:
             self._input(SERVER, now, ServerChanged(TOLD[what], node))
@@ -636,7 +631,7 @@ class Driver:
         """Complete the rows of connections that nobody has given up; what is not on the air by now was not sent."""
         for side, transports in enumerate(self._by_id):
             for transport in transports.values():
-                self.network.release(transport, side == VEHICLE, self._horizon_s)
+                self.network.let_go(transport, side == VEHICLE, self._horizon_s)
                 path_end_s = min(transport.path_end_s, self.network.idle_end(transport, self._horizon_s))
                 if transport.open[transport.opener] and path_end_s < self._horizon_s:
                     transport.row.path_end_s = path_end_s

@@ -18,6 +18,7 @@ from sim.model.agenda import (
     SYN_AT_NODE,
 )
 from sim.model.driver import Driver
+from sim.model.fleet_network import FleetNetwork
 from sim.model.link import Flow
 from sim.model.shared_cells import Carrier
 from sim.model.transport import Attempt, Transport
@@ -25,12 +26,17 @@ from sim.protocols.mqtt_packets import Connect
 
 
 class FleetDriver(Driver):
-    """Adds the steps at which a vehicle's packets meet those of others: in the cell, and at the node."""
+    """Adds the steps at which a vehicle's packets meet those of others: in the cell, and at the node. Its network is one too."""
 
     __slots__ = ()
 
-    def _goes_through(self, arrival: float, what: int, transport: Transport, packet: Any, now: float) -> None:
+    def _meeting(self) -> FleetNetwork:
         network = self.network
+        assert isinstance(network, FleetNetwork)
+        return network
+
+    def _goes_through(self, arrival: float, what: int, transport: Transport, packet: Any, now: float) -> None:
+        network = self._meeting()
         if what == AT_SERVER and network.is_shared(transport):
             if type(packet) is Connect:
                 what = CONNECT_AT_NODE
@@ -42,6 +48,12 @@ class FleetDriver(Driver):
             self._post(arrival, what, transport, packet)
         else:
             self._post(arrival, IN_CELL, (what, transport, flow, *taken), packet)
+
+    def _happen(self, now: float, what: int, a: Any, b: Any) -> None:
+        if what == LOST and a[1] and a[0].busy_until_s > now:
+            self._post(a[0].busy_until_s, LOST, a, b)  # the node has not read what came before
+        else:
+            super()._happen(now, what, a, b)
 
     def _meet(self, now: float, what: int, a: Any, b: Any) -> None:
         if what == SYN_AT_NODE:
@@ -68,7 +80,7 @@ class FleetDriver(Driver):
         transport, opening = attempt.transport, attempt.opening
         if not transport.open[0]:
             return
-        if not self.network.syn_arrived(attempt, now, back_s):
+        if not self._meeting().syn_arrived(attempt, now, back_s):
             self._begin(attempt)
         elif opening.failed_s < NEVER or attempt.hello_s == NEVER:
             self._goes(transport, opening, now)
@@ -80,7 +92,7 @@ class FleetDriver(Driver):
         transport, opening = attempt.transport, attempt.opening
         if not transport.open[0] and transport.row.noticed_s < opening.tcp_s:
             return  # it was given up before TCP stood, and no ClientHello was sent
-        self.network.hello_read(attempt, now)
+        self._meeting().hello_read(attempt, now)
         if not transport.open[0]:
             return
         if attempt.costs is None or opening.opened_s == NEVER:
@@ -91,7 +103,7 @@ class FleetDriver(Driver):
     def _answered(self, now: float, attempt: Attempt) -> None:
         """The node's answer is at the vehicle; what comes of it if that is still there."""
         if attempt.transport.open[0]:
-            self.network.answer_read(attempt)
+            self._meeting().answer_read(attempt)
             self._goes(attempt.transport, attempt.opening, now)
 
     def _connect_at_node(self, now: float, transport: Transport, packet: Any) -> None:
@@ -99,7 +111,7 @@ class FleetDriver(Driver):
         if not transport.open[1]:
             self._at_server(now, transport, packet)  # the node knows nothing of it any more
             return
-        admitted_s = self.network.connect_arrived(transport, now)
+        admitted_s = self._meeting().connect_arrived(transport, now)
         if admitted_s < NEVER:
             self._post(admitted_s, AT_SERVER, transport, packet)
         else:
@@ -111,7 +123,7 @@ class FleetDriver(Driver):
         if not transport.open[1]:
             self._at_server(now, transport, packet)
             return
-        transport.busy_until_s = self.network.packet_arrived(transport, now)
+        transport.busy_until_s = self._meeting().packet_arrived(transport, now)
         self._post(transport.busy_until_s, AT_SERVER, transport, packet)
 
     def _in_cell(self, now: float, way: tuple[int, Transport, Flow, Carrier, float], packet: Any) -> None:

@@ -290,6 +290,10 @@ class Link:
                 return arrival
         return self._carry_slowly(flow, address, up, wire, now, start, user_timeout_s, reserve=reserve)
 
+    def queue_s(self, now: float) -> float:
+        """How long the downlink's queue takes where it is full."""
+        return self._queue_bytes * 8.0 / self.rate_at(now, False)
+
     def _queued_start(self, flow: Flow, up: bool, wire: int, now: float) -> float:
         """When a write begins to leave: after the transport's own bytes, and behind those of others.
 

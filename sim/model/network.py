@@ -12,14 +12,15 @@ from typing import Any, Final
 
 from sim.drive.config import Network as NetworkSettings
 from sim.drive.timeline import LinkTimeline
-from sim.machine import NEVER, Message, Packet
+from sim.machine import NEVER, Packet
+from sim.model.carried import carried_bytes, messages_of
 from sim.model.link import Flow, Link
 from sim.model.server_side import NO_NODE, ServerSide
-from sim.model.shared_cells import Carrier, SharedCells
+from sim.model.shared_cells import SharedCells
 from sim.model.shared_nodes import SharedNodes
 from sim.model.transport import Attempt, Opening, Transport
 from sim.protocols.dns import Cache
-from sim.protocols.http import BodyPart, batch_bytes
+from sim.protocols.http import BodyPart
 from sim.protocols.server import Server
 from sim.protocols.tcp import HEADER_BYTES, syn_gives_up_s
 from sim.protocols.tls import RECORD_BYTES, RECORD_OVERHEAD_BYTES, Handshake, can_resume, handshake
@@ -27,16 +28,6 @@ from sim.record.recorder import Booked, Connection, Recorder
 
 RRC_TAIL_S: Final = 10.0  # RRC inactivity timer (docs/sources.md, real-world 3: 10 s, sweep 5 to 30 s)
 _SYN_BYTES: Final = 60  # IPv4 20 + TCP 20 + options 20
-
-
-def messages_of(packet: Any) -> tuple[Message, ...]:
-    """The messages that a packet carries."""
-    return (packet.carried,) if packet.carried is not None else getattr(packet, "messages", ())
-
-
-def _carried(packet: Any, messages: tuple[Message, ...], n_bytes: int, wire: int) -> int:
-    """Of `n_bytes` of a packet that takes `wire` those that are its messages."""
-    return n_bytes if packet.carried is not None else batch_bytes(messages) * n_bytes // wire
 
 
 class Network:
@@ -209,14 +200,6 @@ class Network:
             self._take_back(up, purpose, self.link.unsent_bytes, row)  # never on the air
         return arrival
 
-    def enter_cell(self, up: bool, packet: Packet, flow: Flow, now: float) -> tuple[Carrier, float] | None:
-        """Where a packet that is sent at `now` takes part of a cell that is shared; None: of none."""
-        cell = self.timeline.cell_at(now) if self._cells is not None else ""
-        if not cell:
-            return None
-        assert self._cells is not None
-        return self._cells.enter(cell, up, flow, self.offset_s + now, self.wire_bytes(packet.encoded_size))
-
     def _cell(self, up: bool, purpose: str) -> Booked:
         cell = self.record.booked("up" if up else "down", purpose)
         (self._up_cells if up else self._down_cells)[purpose] = cell
@@ -307,6 +290,30 @@ class Network:
             return self.link.once(transport.address, up, now)  # RST does not wait for what the buffer held
         return self._carry_besides(transport.up if up else transport.down, transport, up, wire, now)
 
+    def crash(self, transport: Transport, now: float) -> float:
+        """The server's process is gone; returns when the vehicle is told, inf where never.
+
+        Its kernel, and a balancer, send what they were given, and FIN behind it, unless a packet of the vehicle comes before
+        that and meets RST (`reset_reply`). Simplification: they had been given all that the process had written.
+        """
+        if transport.mapping_end_s <= now or not transport.open[0]:
+            self.release(transport, False, now)  # the host is gone, or nobody is there to be told
+            return NEVER
+        if self._mapping_gone(transport, now) or transport.path_end_s <= now:
+            return self.close(transport, False, now, abort=False)
+        transport.crashed = True
+        balancer = self._server.balancer
+        transport.spared = balancer is not None and balancer.proxy
+        self._radio(now)
+        self._book(False, "handshake", 0, HEADER_BYTES, transport.row)
+        return self._carry_besides(transport.down, transport, False, HEADER_BYTES, now)
+
+    def let_go(self, transport: Transport, up: bool, now: float) -> None:
+        """The end at `up` is over, and its kernel sends no more; nor does that of a process which is gone: it is told."""
+        self.release(transport, up, now)
+        if transport.crashed:
+            self.release(transport, False, now)
+
     def release(self, transport: Transport, up: bool, now: float, but: Any = None) -> int:
         """An end is over: the link's time and the bytes of what it had not sent are given back.
 
@@ -347,7 +354,7 @@ class Network:
             left -= n_bytes
             again += self.record.on_air(message, n_bytes, packet)
         if packet.purpose != "probe":
-            self._move(up, packet.purpose, "payload", _carried(packet, messages, out, wire))
+            self._move(up, packet.purpose, "payload", carried_bytes(packet, messages, out, wire))
             self._move(up, "payload", "repeated", again)
 
     def _book_unsent(self, packet: Any, up: bool, n_bytes: int) -> None:
@@ -363,7 +370,7 @@ class Network:
             left -= of_it
             fewer += self.record.off_air(message, of_it, packet)
         if packet.purpose != "probe":
-            self._move(up, "payload", packet.purpose, _carried(packet, messages, n_bytes, wire))
+            self._move(up, "payload", packet.purpose, carried_bytes(packet, messages, n_bytes, wire))
             self._move(up, "repeated", "payload", fewer)
 
     def _move(self, up: bool, purpose: str, other: str, n_bytes: int) -> None:
@@ -388,7 +395,18 @@ class Network:
         return link.once(transport.address, up, at + 0.5 * link.rtt_at(at))
 
     def reset_reply(self, transport: Transport, to_vehicle: bool, now: float) -> float:
-        """A packet reached an end that is closed: its kernel answers with RST. When that is at the other end."""
+        """A packet reached an end that is closed: its kernel answers with RST. When that is at the other end.
+
+        RST takes the place of what a kernel had not sent yet, and stays behind what is on its way in the link's queue.
+        """
+        if to_vehicle and transport.crashed:
+            if transport.spared:
+                transport.spared = False
+                return NEVER
+            if self._cells is None:  # Simplification: in a cell that a fleet shares it is ahead of what is on the way
+                now = max(now, min(transport.down.last_finish_s, now + self.link.queue_s(now)))
+            self.release(transport, False, now)
+            transport.crashed = False
         return self.link.once(transport.address, not to_vehicle, now)
 
     # --- opening --------------------------------------------------------------------------------------------------------------
@@ -451,70 +469,13 @@ class Network:
             if transport.ends_s == gone_s:
                 opening.lost_s = self.link.once(transport.address, False, gone_s)
 
-    # --- opening to nodes that a fleet shares -----------------------------------------------------------------------------
-
     def is_shared(self, transport: Transport) -> bool:
         """Whether the vehicle connects to nodes that it shares with others."""
         return self._shared is not None and not transport.opener and transport.port == self._server.mqtt_port
 
     def begin(self, transport: Transport, known: bool, index: int, now: float) -> Attempt:
-        """As open_from_vehicle, step by step: the node is asked when SYN, ClientHello and CONNECT are there."""
-        self._knock(transport, now)
-        syns = self.link.syns(transport.address, now)
-        return Attempt(transport, known, index, syns, now + syn_gives_up_s(self._server.tcp))
-
-    def syn_arrived(self, attempt: Attempt, now: float, back_s: float) -> bool:
-        """A SYN is at the node; whether it is answered, at the vehicle at `back_s`. Then `hello_s` or a failure is known."""
-        shared, side, transport, opening = self._shared, self._side, attempt.transport, attempt.opening
-        assert shared is not None
-        assert side is not None
-        if not self._answers(side, transport, attempt.index)(now):
-            return False
-        transport.node = side.node_at(attempt.index, transport.row.address, now)
-        opening.tcp_s = back_s
-        if not self._let_in(transport, opening, attempt.known, attempt.index, now):
-            return True
-        wait_s = shared.accept(transport.node, self.offset_s + now)
-        if wait_s == NEVER:
-            opening.tcp_s = NEVER
-            return False
-        attempt.ready_s = now + wait_s
-        attempt.costs, attempt.hello_s = self._greet(transport, opening, vehicle_is_client=True)
-        return True
-
-    def hello_read(self, attempt: Attempt, now: float) -> None:
-        """The node has accepted the connection and has its ClientHello (without TLS: TCP's last ACK): when it answers."""
-        shared, transport, opening, costs = self._shared, attempt.transport, attempt.opening, attempt.costs
-        assert shared is not None
-        if costs is None:
-            self._answer(transport, opening, None, attempt.hello_s, now - attempt.hello_s, vehicle_is_client=True)
-            self._cut_off(transport, opening)
-            return
-        starts_s = now + shared.compute(transport.node, self.offset_s + now, costs.server_cpu_s)
-        gone_s = min(transport.ends_s, transport.mapping_end_s)
-        if starts_s >= gone_s:  # it is gone before it comes to this one
-            if transport.ends_s == gone_s:
-                opening.lost_s = self.link.once(transport.address, False, gone_s)
-            return
-        opening.opened_s = self._answered_s(transport, costs, starts_s, vehicle_is_client=True)
-
-    def answer_read(self, attempt: Attempt) -> None:
-        """The vehicle has the node's answer: the rest of the handshake is known."""
-        assert attempt.costs is not None
-        self._complete(attempt.transport, attempt.opening, attempt.costs, vehicle_is_client=True)
-        self._cut_off(attempt.transport, attempt.opening)
-
-    def connect_arrived(self, transport: Transport, now: float) -> float:
-        """When the node admits a CONNECT that is there; inf: it turns it away."""
-        assert self._shared is not None
-        return now + self._shared.connect(transport.node, self.offset_s + now)
-
-    def packet_arrived(self, transport: Transport, now: float) -> float:
-        """When the node has the time for a packet that is there. Simplification: what it sends takes it none."""
-        shared = self._shared
-        assert shared is not None
-        at = self.offset_s + now
-        return now + shared.compute(transport.node, at, shared.message_cpu_s)
+        """Of a vehicle that shares nodes: see FleetNetwork."""
+        raise NotImplementedError
 
     def _answers(self, side: ServerSide, transport: Transport, index: int) -> Callable[[float], bool]:
         """Whether somebody answers a SYN of this transport that arrives at an instant."""
@@ -540,7 +501,7 @@ class Network:
         if current < 0 or transport.address != current:
             rtt = link.rtt_at(now)
             old_path = settings.reassignment.old_path
-            left_s = self._left_at(transport.address, now)
+            left_s = self.timeline.left_at(transport.address, now)
             if settings.reassignment.reuse_after_s is not None and now >= left_s + settings.reassignment.reuse_after_s:
                 # TCP opens, TLS shows another vehicle's certificate: two round trips
                 opening.tcp_s = now + rtt
@@ -567,19 +528,6 @@ class Network:
             return opening
         self._shake_hands(transport, opening, vehicle_is_client=False)
         return opening
-
-    def _left_at(self, address: int, now: float) -> float:
-        """When the vehicle last gave `address` up before `now`; inf where it never had it."""
-        left = NEVER
-        had = False
-        for start_s, held in zip(self.timeline.start_s.tolist(), self.timeline.address.tolist(), strict=True):
-            if start_s > now:
-                break
-            if held == address:
-                had = True
-            elif had:
-                left, had = start_s, False
-        return left
 
     def _shake_hands(self, transport: Transport, opening: Opening, *, vehicle_is_client: bool) -> None:
         """TLS after TCP: flights with their bytes, CPU on both sides, round trips that the initial window forces."""

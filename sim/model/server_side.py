@@ -5,7 +5,7 @@ Pure functions of ServerTimeline, settings and the instant of the call, like the
 
 from __future__ import annotations
 
-import hashlib
+import ipaddress
 from collections.abc import Callable
 from typing import Final
 
@@ -54,8 +54,8 @@ class ServerSide:
             latest_s = max(back_s)
             found = [node for node, since_s in zip(found, back_s, strict=True) if since_s == latest_s]
         if algorithm == "source":
-            digest = hashlib.blake2b(address.encode(), digest_size=8).digest()
-            return found[int.from_bytes(digest, "big") % len(found)]
+            # haproxy 2.6, balance source (get_server_sh): the address as a number, modulo the nodes that are left
+            return found[int(ipaddress.IPv4Address(address)) % len(found)]
         # Simplification: between other vehicles' connections whose turn it is is a matter of chance
         return found[int(self._draw_node(index) * len(found))]
 

@@ -17,6 +17,7 @@ from sim.drive.timeline import LinkTimeline
 from sim.model.driver import Driver
 from sim.model.failing_api import FailingAPI
 from sim.model.fleet_driver import FleetDriver
+from sim.model.fleet_network import FleetNetwork
 from sim.model.network import Network
 from sim.model.server_side import ServerSide
 from sim.model.shared_cells import SharedCells
@@ -130,7 +131,8 @@ def prepare(
     if happens is not NOTHING or len(server.nodes.names) > 1 or shared is not None:
         draws = [Stream(setting.seed, replication, vehicle, purpose).uniform for purpose in ("server/node", "server/api")]
         side = ServerSide(server, happens, *draws)
-    network = Network(
+    shares = shared is not None or cells is not None
+    network = (FleetNetwork if shares else Network)(
         timeline, server, setting.network, record, queue_bytes=setting.queue_bytes, refuse=refuse, side=side,
         shared=shared, offset_s=offset_s, cells=cells,
     )  # fmt: skip
@@ -146,7 +148,7 @@ def prepare(
         if side is None:
             backend = DataCentre(backend, broker, server.mqtt_port)
         else:
-            store = SessionStore(server.store, len(server.nodes.names), broker)
+            store = SessionStore(server.session_store(), len(server.nodes.names), broker)
             backend = Cluster(backend, broker, server.mqtt_port, store)
         listeners.add((server.address, server.mqtt_port))
     told = _told(happens, backend)
@@ -159,8 +161,7 @@ def prepare(
     def probe_gap(index: int) -> float:
         return -mean_gap_s * math.log(context.draw("probe", index))
 
-    kind = Driver if shared is None and cells is None else FleetDriver
-    driver = kind(
+    driver = (FleetDriver if shares else Driver)(
         env, network, (vehicle_machine, backend), creations(context, probe_gap), record,
         listeners=frozenset(listeners), vehicle_host=context.host, behind_nat=setting.network.access == "cgnat",
         horizon_s=timeline.end_s + setting.drain_s, fold=fold and cells is None, server_changes=told,

@@ -16,8 +16,8 @@ class Transport:
     """A TCP(+TLS) connection between the vehicle and a machine of the server. Index 0 is the vehicle's end, 1 the server's."""
 
     __slots__ = (
-        "address", "busy_until_s", "down", "ends_s", "ids", "last_used_s", "mapping_end_s", "node", "open", "opener",
-        "path_end_s", "port", "refused_s", "refuses_from_s", "row", "told_gone", "told_reset", "up", "user_timeout_s",
+        "address", "busy_until_s", "crashed", "down", "ends_s", "ids", "last_used_s", "mapping_end_s", "node", "open", "opener",
+        "path_end_s", "port", "refused_s", "refuses_from_s", "row", "spared", "told_gone", "told_reset", "up", "user_timeout_s",
     )  # fmt: skip
 
     def __init__(
@@ -37,6 +37,8 @@ class Transport:
         self.last_used_s = -NEVER
         self.busy_until_s = -NEVER  # when a shared node has read all that has come
         self.node = NO_NODE  # of the broker
+        self.crashed = False  # its process is gone, and its kernel still sends what it was given
+        self.spared = False  # the next packet to it is not answered: a proxy takes it, and finds the process gone
         self.ends_s = NEVER  # when its node, or the balancer, ends it
         self.mapping_end_s = NEVER  # when the NAT, the balancer or its node forgets it without a word
         self.refuses_from_s = NEVER  # from when whoever forgot it answers with RST

@@ -13,6 +13,7 @@ from typing import Literal
 from sim.settings import setting
 
 KeepAliveRule = Literal["exact", "tick_after", "tick_from_connect", "never"]
+KeptIn = Literal["memory", "disk", "redis"]
 PresetName = Literal["spec", "mosquitto", "rabbitmq", "aedes", "aedes_redis", "amqtt", "emqx", "hivemq", "aws_iot"]
 
 
@@ -65,6 +66,11 @@ class BrokerBehaviour:
     takeover_deaf: bool = setting(False, "after a takeover the new connection gets nothing until the next one")
     takeover_blocks: bool = setting(False, "no CONNACK until the old connection has timed out")
     discards_after_disconnect: bool = setting(False, "the session ends with the connection even with clean session false")
+    store: KeptIn = setting("memory", "where sessions are kept, where server.store does not say it")
+    saves_every_s: float = setting(1800.0, "with store disk: time between saves; 0: at every change", at_least=0.0)
+    requeues_on_restart: bool = setting(
+        False, "a session that outlives a restart is sent in the order of publication, all of it with DUP, sent before or not"
+    )
     connack_delay_s: float = setting(0.0003, "CONNECT to CONNACK inside the broker", "brokers 6", at_least=0.0)
     takeover_reason: bool = setting(True, "MQTT 5: the old connection gets DISCONNECT 0x8E", "MQTT 5 3.1.4")
     receive_maximum: int = setting(
@@ -96,6 +102,8 @@ PRESETS: dict[str, tuple[BrokerBehaviour, str]] = {
             queue_limit=1000,  # brokers 4: 1000 kept, newest dropped, publisher still gets PUBACK
             inflight_limit=20,  # brokers 4
             will_on_takeover=False,  # brokers 3
+            store="disk",  # persistence true; after a kill everything since the last autosave is gone (docs/brokers.md)
+            saves_every_s=1800.0,  # mosquitto.conf(5): autosave_interval
             takeover_reason=False,  # brokers 3: only FIN seen
             receive_maximum=20,  # brokers 3: in its CONNACK
             topic_alias_maximum=10,
@@ -120,6 +128,9 @@ PRESETS: dict[str, tuple[BrokerBehaviour, str]] = {
             inflight_limit=10,  # brokers 4: window 10
             window_holds_qos0=True,  # docs/brokers.md
             will_on_takeover=False,  # brokers 3
+            store="disk",  # docs/brokers.md: durable queues; QoS 1 messages are there after kill -9, and so is the session
+            saves_every_s=0.0,
+            requeues_on_restart=True,  # docs/brokers.md
             session_expiry_default_s=86400.0,  # failure-modes 5 (read): subscription_ttl
             session_expiry_max_s=86400.0,
             connack_delay_s=0.0026,  # brokers 6
@@ -145,6 +156,7 @@ PRESETS: dict[str, tuple[BrokerBehaviour, str]] = {
             dup_on_resume=False,
             will_on_takeover=True,
             resume_batch=1001,  # brokers 4: 1001 per connect
+            store="redis",
             connack_delay_s=0.0015,
         ),
         "aedes 1.2.0, sessions in Redis",
@@ -228,6 +240,9 @@ class Broker:
     takeover_deaf: bool | None = setting(None, "see the presets")
     takeover_blocks: bool | None = setting(None, "see the presets")
     discards_after_disconnect: bool | None = setting(None, "see the presets")
+    store: KeptIn | None = setting(None, "see the presets; server.store goes before it")
+    saves_every_s: float | None = setting(None, "see the presets", at_least=0.0)
+    requeues_on_restart: bool | None = setting(None, "see the presets")
     connack_delay_s: float | None = setting(None, "see the presets", at_least=0.0)
     takeover_reason: bool | None = setting(None, "see the presets")
     receive_maximum: int | None = setting(None, "see the presets", at_least=1)

@@ -29,15 +29,23 @@ class DurableSession(MQTTSession):
             self._session_expiry_s,
         )
 
-    def restore(self, now: float, saved: SavedSession, out: Out) -> None:
-        """Become what was written down, without a connection. Simplification: its expiry begins anew."""
+    def restore(self, now: float, saved: SavedSession, restarted: bool, out: Out) -> None:
+        """Become what was written down, without a connection. Simplification: its expiry begins anew.
+
+        `restarted`: its node was, and read it from its disk.
+        """
         self.subscriptions = dict(saved.subscriptions)
         self.options = dict(saved.options) if saved.options is not None else None
         self.subscriptions_changed = True
-        for packet_id, sent in saved.inflight.items():
-            self._inflight[packet_id] = sent.copy()
-        for entry in saved.queue:
-            self._queue.append(entry)
+        if restarted and self._behaviour.requeues_on_restart:
+            for entry in sorted(saved.entries(), key=_published):
+                self._queue.append(entry)
+                self._marked.add(entry[0].id)
+        else:
+            for packet_id, sent in saved.inflight.items():
+                self._inflight[packet_id] = sent.copy()
+            for entry in saved.queue:
+                self._queue.append(entry)
         self._incoming_qos2 = set(saved.incoming_qos2)
         self._next_id = saved.next_id
         self._session_expiry_s = saved.session_expiry_s
@@ -79,3 +87,8 @@ class DurableSession(MQTTSession):
             at_s = self.deadlines.at(name)
             if at_s < NEVER:
                 self.deadlines.set(name, at_s + delay_s)
+
+
+def _published(entry: Entry) -> tuple[float, int]:
+    """The order in which the broker got them."""
+    return entry[0].created_s, entry[0].id

@@ -153,10 +153,10 @@ class MQTTBroker(Publishing):
         """Of all sessions, connected or not."""
         return list(self._sessions)
 
-    def restore(self, now: float, client_id: str, saved: SavedSession, out: Out) -> None:
-        """Have a session again as it was written down; there is none of that client."""
+    def restore(self, now: float, client_id: str, saved: SavedSession, restarted: bool, out: Out) -> None:
+        """Have a session again as it was written down; there is none of that client. `restarted`: its node was."""
         session = self._new_session(client_id)
-        session.restore(now, saved, out)
+        session.restore(now, saved, restarted, out)
         self._settle(session)
 
     def forget(self, now: float, client_id: str, cause: str, out: Out) -> None:

@@ -92,7 +92,7 @@ class MQTTSession(Subscriber):
 
     __slots__ = (
         "_again", "_behaviour", "_blocked", "_bounded", "_connected_at", "_deaf", "_incoming_qos2", "_inflight",
-        "_keep_alive_s", "_last_packet_at", "_later", "_limits", "_next_id", "_queue", "_route", "_session_expiry_s",
+        "_keep_alive_s", "_last_packet_at", "_later", "_limits", "_marked", "_next_id", "_queue", "_route", "_session_expiry_s",
         "_stored", "_taken_over", "_tick_phase", "_v5", "_window", "armed", "clean", "client_id", "deadlines", "options",
         "retained_wanted", "routing", "serial", "state", "subscriptions", "subscriptions_changed", "transport", "version",
         "will",
@@ -146,6 +146,7 @@ class MQTTSession(Subscriber):
         self._deaf = False
         self._taken_over = False  # the connection took over from one that was believed alive
         self._v5: MQTT5Connection | None = None  # None: connected with 3.1.1
+        self._marked: set[int] = set()  # messages in the queue that bear DUP, sent before or not
         self._again: deque[int] | None = None  # identifiers in flight that are still to be sent again on this connection
         self._later: deque[tuple[Message, int, bool]] | None = None  # older than the queue; left for the next connection
 
@@ -308,6 +309,7 @@ class MQTTSession(Subscriber):
         self.subscriptions.clear()
         self.options = None
         self.subscriptions_changed = True
+        self._marked.clear()
         self._incoming_qos2.clear()
         self._next_id = 1
 
@@ -554,10 +556,13 @@ class MQTTSession(Subscriber):
             packet_id = packet_id % 65535 + 1
         self._next_id = packet_id % 65535 + 1
         self._inflight[packet_id] = Inflight(message, qos, retain)
+        dup = message.id in self._marked
+        if dup:
+            self._marked.remove(message.id)
         if v5 is None:
-            out.append(SendPacket(self.transport, Publish(message, qos, packet_id, False, retain, self.version)))
+            out.append(SendPacket(self.transport, Publish(message, qos, packet_id, dup, retain, self.version)))
         else:
-            out.append(SendPacket(self.transport, v5.outgoing(now, message, qos, packet_id, retain)))
+            out.append(SendPacket(self.transport, v5.outgoing(now, message, qos, packet_id, retain, dup=dup)))
 
     def _does_not_fit(self, now: float, message: Message, qos: int, out: Out) -> bool:
         """Whether the client takes no packet as large, or the broker can keep no copy until it is acknowledged."""

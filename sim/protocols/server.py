@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sim.protocols.broker_presets import Broker
 from sim.protocols.dns import DNS
@@ -37,3 +37,12 @@ class Server:
     balancer: Balancer | None = setting(None, "the load balancer with the fixed address; null: the one node has it")
     nodes: Nodes = setting(factory=Nodes, doc="the broker's nodes")
     store: Store = setting(factory=Store, doc="where MQTT sessions are kept")
+
+    def session_store(self) -> Store:
+        """Where sessions are kept: what the preset says where `store` says nothing."""
+        store = self.store
+        if store.kind is None:
+            store = replace(store, kind=self.broker.behaviour().store)
+        if store.kind == "disk" and store.save_interval_s is None:
+            store = replace(store, save_interval_s=self.broker.behaviour().saves_every_s)
+        return store

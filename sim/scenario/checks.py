@@ -102,7 +102,7 @@ def _why_no_log(recorded: Recorded, folder: FilePath) -> str:
 
 
 def _check_server(server: Server) -> Check[Problem]:
-    mistakes = check_server(server.nodes, server.balancer, server.store)
+    mistakes = check_server(server.nodes, server.balancer, _known(server.session_store))
     yield (Problem(("server", *path), text, at_key) for path, text, at_key in mistakes)
     yield _check_address(("server", "address"), server.address, "52.78.123.45")
 
@@ -142,7 +142,7 @@ def _check_faults(faults: Sequence[Fault], server: Server, drive: DriveConfig, f
     surroundings = Surroundings(
         nodes=_known(lambda: server.nodes),
         balancer=_known(lambda: server.balancer),
-        store=_known(lambda: server.store),
+        store=_known(server.session_store),
         tls=_known(lambda: server.tls.profile != "none"),
         nat=_known(lambda: drive.network.access == "cgnat"),
         towers=towers,

@@ -136,7 +136,8 @@ def _allow_shorthands(definitions: dict[str, Any]) -> None:
         ("backoff", Backoff),
     ):
         full = definitions[cls.__name__]
-        names = full["properties"][SHORTHANDS[section]]["enum"]
+        key = full["properties"][SHORTHANDS[section]]
+        names = next(way["enum"] for way in (key, *key.get("anyOf", ())) if "enum" in way)
         definitions[cls.__name__] = {
             "anyOf": [{"enum": names}, full],
             "description": f"a name alone, or a mapping with {SHORTHANDS[section]}",

@@ -33,11 +33,15 @@ NOBODY = -1  # in place of a vehicle's number: these draws are the same for all 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """The address of the draws of a replication. `fixed`: nothing periodic is drawn, as with `phases: fixed`."""
+    """The address of the draws of a replication. `fixed`: nothing periodic is drawn, as with `phases: fixed`.
+
+    `started_s`: when the nodes were started, where that is known: their saves are counted from there. None: at any time before.
+    """
 
     seed: int
     replication: int
     fixed: bool = False
+    started_s: float | None = None
 
     def stream(self, purpose: str) -> Stream:
         return Stream(self.seed, self.replication, NOBODY, "server/" + purpose)
@@ -224,7 +228,9 @@ def _changes(
     for down in downs:
         if store.kind == "disk":
             saved_s = down.start_s if down.orderly else _last_save_s(store, down, key)
-            if all(other.end_s <= saved_s for other in downs if other.node == down.node and other.start_s < down.start_s):
+            if (key.started_s is None or saved_s > key.started_s) and all(
+                other.end_s <= saved_s for other in downs if other.node == down.node and other.start_s < down.start_s
+            ):
                 found.append((saved_s, Change.SAVED, down.node))
         found.append((down.start_s, Change.NODE_FAILED, down.node))
         if down.end_s < math.inf:
@@ -240,8 +246,8 @@ def _changes(
 
 def _last_save_s(store: Store, down: Down, key: Key) -> float:
     """The last save before a crash: every `save_interval_s`, or at every change."""
-    period_s = store.save_interval_s
+    period_s = store.save_interval_s or 0.0
     if period_s <= 0.0:
         return down.start_s
-    phase_s = period_s * key.phase("save", down.node)
+    phase_s = period_s * key.phase("save", down.node) if key.started_s is None else key.started_s
     return math.floor((down.start_s - phase_s) / period_s) * period_s + phase_s

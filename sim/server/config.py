@@ -30,7 +30,7 @@ FaultKind = Literal[
 class Balancer:
     """A load balancer with the fixed address, which passes TCP on to the nodes. Defaults: AWS Network Load Balancer.
 
-    Simplification: it keeps no bytes of its own, so that a node's FIN or RST is the vehicle's.
+    Simplification: it keeps no bytes of its own, so that a node's FIN or RST is the vehicle's; a proxy hands over what it has.
     """
 
     algorithm: Literal["round_robin", "least_connections", "source"] = setting(
@@ -46,6 +46,11 @@ class Balancer:
     )
     after_idle: Literal["reset", "drop"] = setting(
         "reset", "what the next packet of either side meets then, or on a node found unhealthy", "failure-modes F20: RST"
+    )
+    proxy: bool = setting(
+        False,
+        "it ends TCP itself, as haproxy does: it takes a first packet to a node that has crashed, and only the next one meets RST",
+        "AWS NLB passes segments on; haproxy 2.6: docs/validation.md",
     )
     drain_s: float = setting(
         300.0, "how long a node that is taken out for an upgrade keeps its connections", "AWS NLB: deregistration delay 300 s",
@@ -109,11 +114,11 @@ class Store:
     outlive nodes, nothing is lost.
     """
 
-    kind: Literal["memory", "disk", "redis", "replicated"] = setting(
-        "memory", "memory, disk (of each node), redis, replicated (among the nodes)", "failure-modes F23: mosquitto's default"
+    kind: Literal["memory", "disk", "redis", "replicated"] | None = setting(
+        None, "memory, disk (of each node), redis, replicated (among the nodes); null: as the broker's preset keeps them"
     )
-    save_interval_s: float = setting(
-        1800.0, "disk: time between saves; 0: at every change", "failure-modes F23: mosquitto, 1800 s", at_least=0.0
+    save_interval_s: float | None = setting(
+        None, "disk: time between saves; 0: at every change; null: as the broker's preset saves", at_least=0.0
     )
     hand_over_s: float | None = setting(
         0.005,

@@ -18,12 +18,13 @@ import numpy as np
 import polars as pl
 
 from sim.drive.timeline import LinkTimeline
-from sim.live.brokers import check_broker, preset_of
+from sim.live.brokers import check_broker, preset_of, starts_in_s
 from sim.live.client_command import ClientCommand
 from sim.live.client_host import Client
 from sim.live.environment import environment
 from sim.live.observed.observe import ClientSettings
 from sim.live.packages import REDIS, TLS, WIRE, require
+from sim.live.playable import unplayable
 from sim.live.run_certificates import RunCertificates, run_certificates
 from sim.live.session import LINKS, LiveFailed, LiveRun, LiveSetting, live_strategy
 from sim.live.store.place import StorePlace, read_place
@@ -37,10 +38,24 @@ from sim.record.causes import UNATTRIBUTED
 from sim.record.read import read_run
 from sim.record.tables import concatenate, digest, drive_tables, vehicle_tables, write
 from sim.scenario.scenario import Scenario, StrategyChoice
-from sim.server.build import NETWORK_FAULTS
+from sim.server.build import NETWORK_FAULTS, instants
+from sim.server.config import Fault
+from sim.server.timeline import ServerTimeline
 from sim.strategies.context import Context
 from sim.study.manifest import manifest, plain
-from sim.study.run import Progress, RunResult, Tables, drive_of, model_setting, timeouts, users_own, write_json
+from sim.study.run import (
+    Progress,
+    RunResult,
+    Tables,
+    disruptions_of,
+    drive_of,
+    fault_key,
+    model_setting,
+    server_timeline,
+    timeouts,
+    users_own,
+    write_json,
+)
 from sim.study.run_folder import new_run_folder, on_this_disk, results_writable
 
 #: Signals that end a run and keep what was recorded.
@@ -69,6 +84,11 @@ class LivePlan:
     def horizon_s(self) -> float:
         return self.timeline.end_s + self.setting.drain_s
 
+    @property
+    def happens(self) -> ServerTimeline:
+        """To the server side. Its nodes are started with the run, and count their saves from there."""
+        return server_timeline(self.scenario, 0, self.timeline.end_s, started_s=-LEAD_S)
+
 
 def plan(
     scenario: Scenario,
@@ -84,17 +104,36 @@ def plan(
     """
     if scenario.fleet is not None:
         raise ModelOnly("fleet: played by the model alone; live is one vehicle")
-    modelled = [fault.kind for fault in scenario.faults if fault.kind not in NETWORK_FAULTS]
-    if modelled:
-        raise ModelOnly(f"faults: {', '.join(dict.fromkeys(modelled))}: played by the model alone, not live")
-    if scenario.server.balancer is not None or len(scenario.server.nodes.names) > 1:
-        raise ModelOnly("server: a balancer and several nodes are played by the model alone, not live")
-    timeline = cut(drive_of(scenario, 0), from_s, until_s)
+    whole = drive_of(scenario, 0)
+    timeline = cut(whole, from_s, until_s)
+    if from_s > 0.0:
+        scenario = dataclasses.replace(scenario, faults=_faults_from(scenario, whole.end_s, from_s))
     setting = model_setting(scenario)
     drain = min(scenario.drain_s, DRAIN_S) if drain_s is None else drain_s
     setting = dataclasses.replace(setting, drain_s=drain, start_s=0.0 if setting.phases_fixed else -LEAD_S)
     keeps_preset = any(one.partition("=")[0].strip() in _PRESET_KEYS for one in sets)
     return LivePlan(scenario, timeline, setting, keeps_preset)
+
+
+def _faults_from(scenario: Scenario, end_s: float, from_s: float) -> tuple[Fault, ...]:
+    """The faults at the instants at which they happen from `from_s` on, shifted; those of the network are in the drive."""
+    found: list[Fault] = []
+    for number, fault in enumerate(scenario.faults):
+        if fault.kind in NETWORK_FAULTS:
+            found.append(fault)
+            continue
+        for at_s in instants(scenario.faults, number, end_s, fault_key(scenario, 0)):
+            if at_s >= from_s:
+                found.append(dataclasses.replace(fault, at_s=at_s - from_s, per_hour=None))
+    return tuple(found)
+
+
+def check_playable(planned: LivePlan, broker: str) -> None:
+    """Raise ModelOnly where the scenario has parts or faults that a live run with `broker` has no counterparts for."""
+    scenario = planned.scenario
+    why = unplayable(scenario.faults, scenario.server, broker)
+    if why is not None:
+        raise ModelOnly(why)
 
 
 def with_client(planned: LivePlan, command: ClientCommand, *, beside: bool) -> LivePlan:
@@ -143,14 +182,20 @@ def cut(timeline: LinkTimeline, from_s: float, until_s: float | None) -> LinkTim
 
 
 def with_preset_of(planned: LivePlan, broker: str) -> LivePlan:
-    """The plan with the preset measured on `broker`; single values that the scenario sets stay. Raises BrokerUnavailable."""
-    check_broker(broker)
-    preset = preset_of(broker)
+    """The plan with the preset measured on `broker`; single values that the scenario sets stay. Raises BrokerUnavailable.
+
+    A balancer becomes a proxy, as haproxy is one.
+    """
     scenario = planned.scenario
-    said = scenario.server.broker
-    if preset is None or said.preset == preset or planned.keeps_preset:
+    server = scenario.server
+    check_broker(broker, server)
+    preset = preset_of(broker)
+    if preset is not None and not planned.keeps_preset:
+        server = dataclasses.replace(server, broker=dataclasses.replace(server.broker, preset=preset))
+    if server.balancer is not None:
+        server = dataclasses.replace(server, balancer=dataclasses.replace(server.balancer, proxy=True))
+    if server == scenario.server:
         return planned
-    server = dataclasses.replace(scenario.server, broker=dataclasses.replace(said, preset=preset))
     scenario = dataclasses.replace(scenario, server=server)
     return dataclasses.replace(planned, scenario=scenario, setting=dataclasses.replace(planned.setting, server=server))
 
@@ -175,6 +220,7 @@ def run_live(
     """
     place = read_place(store)
     planned = with_preset_of(planned, broker)
+    check_playable(planned, broker)
     if link not in LINKS:  # before anything is made and said
         raise LiveFailed(f"no link {link!r}, known: {', '.join(LINKS)}")
     scenario = planned.scenario
@@ -342,6 +388,8 @@ async def _all(
             together=together,
             certificates=certificates.made if certificates is not None else None,
             redis=store.place_of(choice.name),
+            happens=planned.happens,
+            starts_in_s=starts_in_s(broker),
             log=functools.partial(log.line, choice.name),
             say=functools.partial(_say_of, say, choice.name),
         )
@@ -411,7 +459,8 @@ def _tables(planned: LivePlan, broker: str, runs: dict[str, LiveRun]) -> Tables:
     driven = next(iter(runs.values())).timeline if len(runs) == 1 else planned.timeline
     if any(run.interrupted for run in runs.values()):
         driven = driven_until(driven, max(run.ended_s for run in runs.values()))
-    return concatenate(parts) | concatenate([drive_tables(driven, 0, 0)])
+    happened = [event for event in disruptions_of(planned.happens) if event.start_s < driven.end_s]
+    return concatenate(parts) | concatenate([drive_tables(driven, 0, 0, happened)])
 
 
 def driven_until(timeline: LinkTimeline, ended_s: float) -> LinkTimeline:
@@ -487,5 +536,14 @@ def _attributed(planned: LivePlan, run: LiveRun, config: Any, tables: Tables) ->
         outages,
         planned.scenario.drive.network.reassignment.old_path,
         pings_of(tables["trace"]),
+        *_restarts(planned),
     )
     return dict(zip(found["message"].to_list(), found["cause"].to_list(), strict=True))
+
+
+def _restarts(planned: LivePlan) -> tuple[list[float], list[float]]:
+    """When the broker's nodes were killed, and those instants at which the sessions were lost with them."""
+    store = planned.scenario.server.session_store()
+    killed_s = [down.start_s for down in planned.happens.downs]
+    lost = store.kind == "memory" or (store.kind == "disk" and (store.save_interval_s or 0.0) > 0.0)
+    return killed_s, killed_s if lost and len(planned.scenario.server.nodes.names) == 1 else []

@@ -14,7 +14,7 @@ from sim.record.read import read_run
 from sim.record.tables import concatenate, digest, drive_tables, vehicle_tables, write
 from sim.study.live import LivePlan
 from sim.study.manifest import manifest
-from sim.study.run import Tables, simulate_strategy, timeouts, write_json
+from sim.study.run import Tables, disruptions_of, simulate_strategy, timeouts, write_json
 
 #: Phases of a broker's tick that the model is run with where a live broker's cannot be set: an interval of the tick's length
 #: is then known to within an eighth of it.
@@ -45,7 +45,15 @@ def model_tables(planned: LivePlan, tick_phase: float | None = None, number: int
     parts = []
     timeline = earlier(planned.timeline, earlier_s) if earlier_s else planned.timeline
     for choice in planned.scenario.strategies:
-        run = simulate_strategy(planned.setting, timeline, choice, planned.scenario.folder, trace=True, tick_phase=tick_phase)
+        run = simulate_strategy(
+            planned.setting,
+            timeline,
+            choice,
+            planned.scenario.folder,
+            trace=True,
+            tick_phase=tick_phase,
+            happens=planned.happens,
+        )
         parts.append(
             vehicle_tables(
                 run.record,
@@ -62,7 +70,7 @@ def model_tables(planned: LivePlan, tick_phase: float | None = None, number: int
                 parked=planned.timeline.parked,
             )
         )
-    return concatenate(parts) | concatenate([drive_tables(timeline, number, 0)])
+    return concatenate(parts) | concatenate([drive_tables(timeline, number, 0, disruptions_of(planned.happens))])
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import json
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -76,7 +77,7 @@ def drive_of(scenario: Scenario, replication: int, vehicle: int = 0, starts_s: f
 
     Of a fleet `vehicle` is the number of the drive, and `starts_s` when it begins on the clock of the faults.
     """
-    key = _fault_key(scenario, replication)
+    key = fault_key(scenario, replication)
 
     def faults(end_s: float) -> tuple[list[Outage], list[float]]:
         until_s = starts_s + end_s
@@ -90,21 +91,32 @@ def drive_of(scenario: Scenario, replication: int, vehicle: int = 0, starts_s: f
 
     drive = scenario.drive
     if scenario.fleet is not None and scenario.fleet.trip_m is not None and drive.route is not None:
-        drive = replace(drive, route=draw_trip(drive.route, scenario.fleet.trip_m, scenario.seed, replication, vehicle))
+        drive = dataclasses.replace(
+            drive, route=draw_trip(drive.route, scenario.fleet.trip_m, scenario.seed, replication, vehicle)
+        )
     return build_timeline(drive, scenario.seed, replication, vehicle, scenario.folder, faults)
 
 
-def _fault_key(scenario: Scenario, replication: int) -> Key:
+def fault_key(scenario: Scenario, replication: int) -> Key:
+    """Of the draws of the faults."""
     return Key(scenario.seed, replication, scenario.phases == "fixed")
 
 
-def server_timeline(scenario: Scenario, replication: int, end_s: float) -> ServerTimeline:
-    """What happens to the server side in one replication: the same for every vehicle and every strategy."""
+def server_timeline(scenario: Scenario, replication: int, end_s: float, *, started_s: float | None = None) -> ServerTimeline:
+    """What happens to the server side in one replication: the same for every vehicle and every strategy.
+
+    `started_s`: when the nodes were started, where that is known (live).
+    """
     if not scenario.faults:
         return NOTHING
     server = scenario.server
-    key = _fault_key(scenario, replication)
-    return build_server_timeline(server.nodes, server.balancer, server.store, scenario.faults, end_s, key)
+    key = dataclasses.replace(fault_key(scenario, replication), started_s=started_s)
+    return build_server_timeline(server.nodes, server.balancer, server.session_store(), scenario.faults, end_s, key)
+
+
+def disruptions_of(happens: ServerTimeline) -> list[Disruption]:
+    """The rows of disruptions that the server side makes."""
+    return [Disruption(each.kind, each.start_s, each.end_s, each.before, each.after, each.cause) for each in happens.events]
 
 
 def users_own(choice: StrategyChoice, folder: Path) -> UserStrategy | None:
@@ -170,8 +182,7 @@ def simulate_replication(
                 timeouts=timeouts(scenario),
                 parked=timeline.parked,
             )
-    events = [Disruption(each.kind, each.start_s, each.end_s, each.before, each.after, each.cause) for each in happens.events]
-    return drive_tables(timeline, replication, 0, events), found, [*timeline.measured, "", *timeline.notes]
+    return drive_tables(timeline, replication, 0, disruptions_of(happens)), found, [*timeline.measured, "", *timeline.notes]
 
 
 def load_strategies(uses: list[tuple[str, Path]]) -> None:

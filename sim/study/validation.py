@@ -17,7 +17,7 @@ from sim.measure.agreement import Row
 from sim.measure.field_log import read_field_log
 from sim.measure.validation import LOG, MODEL, VERDICT, Validation, read_validation
 from sim.record.read import read_run
-from sim.study.live import LivePlan, driven_until, run_live, with_preset_of
+from sim.study.live import LivePlan, check_playable, driven_until, run_live, with_preset_of
 from sim.study.manifest import manifest
 from sim.study.model_record import Ensemble, model_ensemble, model_tables, write_model
 from sim.study.run import Progress, RunResult, write_json
@@ -42,6 +42,7 @@ def validate(
     run is the last one.
     """
     planned = with_preset_of(planned, broker)
+    check_playable(planned, broker)
     ensemble = model_ensemble(planned, broker)
     done: list[Path] = []
     for number in range(runs):

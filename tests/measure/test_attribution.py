@@ -20,6 +20,8 @@ def causes(
     rows: list[dict[str, Any]],
     *,
     present: int = 1,
+    restarts_s: tuple[float, ...] = (),
+    forgets_s: tuple[float, ...] = (),
     settings: dict[str, Any] | None = None,
     workload: dict[str, Any] | None = None,
     back: bool = True,
@@ -32,7 +34,7 @@ def causes(
     broker = dataclasses.asdict(BrokerBehaviour(**behaviour))
     found = attribute(
         table("messages", *rows), table("connections", *links), broker, {**SETTINGS, **(settings or {})}, workload or {}, 1000.0,
-        old_path=old_path,
+        old_path=old_path, restarts_s=restarts_s, forgets_s=forgets_s,
     )  # fmt: skip
     return dict(found.iter_rows())
 
@@ -102,6 +104,20 @@ def test_a_session_that_somebody_else_with_a_clean_session_took_over() -> None:
         SETTINGS, {}, 1000.0,
     )  # fmt: skip
     assert dict(found.iter_rows()) == {0: "clean_session_discarded", 1: "no_subscription"}
+
+
+def test_a_broker_that_was_killed_and_forgets_loses_what_it_had_and_what_comes_after_it_has_no_subscriber() -> None:
+    rows = [lost(0, 140.0), lost(1, 160.0)]
+    assert causes(rows, present=0, restarts_s=(150.0,), forgets_s=(150.0,)) == {0: "broker_restart", 1: "no_subscription"}
+    # where nobody came back the session is gone all the same; one that outlives the kill still holds them
+    assert causes(rows, back=False, restarts_s=(150.0,), forgets_s=(150.0,)) == {0: "broker_restart", 1: "no_subscription"}
+    assert causes(rows, back=False, restarts_s=(150.0,)) == {0: "", 1: ""}
+
+
+def test_a_kill_takes_the_qos_0_that_was_queued_before_it() -> None:
+    rows = [lost(0, 140.0, qos=0), lost(1, 160.0, qos=0)]
+    assert causes(rows, queue_qos0=True, restarts_s=(150.0,)) == {0: "broker_restart", 1: "qos0_dead_transport"}
+    assert causes(rows, queue_qos0=True) == {0: "qos0_dead_transport", 1: "qos0_dead_transport"}
 
 
 def test_after_the_end_of_a_clean_session_nobody_is_subscribed() -> None:

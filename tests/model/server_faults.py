@@ -42,6 +42,6 @@ def run_with(
     timeline = timeline if timeline is not None else steady()
     server = replace(server, nodes=nodes or Nodes(), balancer=balancer, store=store or Store())
     key = Key(seed, 0, fixed)
-    happens = build_server_timeline(server.nodes, server.balancer, server.store, faults, timeline.end_s, key)
+    happens = build_server_timeline(server.nodes, server.balancer, server.session_store(), faults, timeline.end_s, key)
     setting = Setting(server, network or Network(access="public"), workload, 262_144, drain_s, seed, phases_fixed=fixed)
     return simulate(setting, timeline, use, config or MQTTPersistent(), fold=fold, trace=trace, happens=happens)

@@ -77,7 +77,7 @@ AFTER = [
     ("faults: [{kind: node_crash, at: 5 s, node: broker-9}]", "t.yaml:4:44: faults.0.node: no node 'broker-9', expected one of broker-1"),
     ("faults: [{kind: node_crash, at: 5 s, how: gently}]", "t.yaml:4:43: faults.0.how: 'gently' is unknown, expected one of process, host"),
     ("faults: [{kind: node_crash, at: 5 s, tower: A}]", "t.yaml:4:38: faults.0.tower: means nothing for node_crash, allowed: at, per_hour, node, how, for"),
-    ("faults: [{kind: node_crash, at: 5 s}, {kind: store_failover, at: 5 s}]", "t.yaml:4:46: faults.1.kind: store_failover is for server.store redis, not memory"),
+    ("faults: [{kind: node_crash, at: 5 s}, {kind: store_failover, at: 5 s}]", "t.yaml:4:46: faults.1.kind: store_failover is for server.store redis, not disk"),
     ("faults: [{kind: balancer_change, at: 5 s}]", "t.yaml:4:17: faults.0.kind: there is no server.balancer to change"),
     ("faults: [{kind: tower_outage, at: 5 s}]", "t.yaml:4:10: faults.0.tower: required for tower_outage"),
     ("faults: [{kind: tower_outage, at: 5 s, tower: T}]", "t.yaml:4:47: faults.0.tower: no tower 'T', the drive has no tower"),

@@ -11,8 +11,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from sim.live.brokers.processes import Process, free_ports, output_of, program, start
-from sim.live.brokers.running import BrokerUnavailable, RunningBroker
+from sim.live.brokers.processes import free_ports, output_of, program, start
+from sim.live.brokers.running import BrokerUnavailable, Node, RunningBroker
+from sim.live.brokers.session_redis import SessionRedis, redis_version
+from sim.live.brokers.session_redis import missing as redis_missing
 
 _NPM = Path(__file__).with_name("aedes_npm")  # package.json, package-lock.json: exact versions; server.mjs
 _OLDEST_NODE = 20
@@ -28,7 +30,7 @@ def missing(*, redis: bool = True) -> str | None:
     found = re.match(r"v(\d+)\.", said)
     if found is None or int(found[1]) < _OLDEST_NODE:
         return f"node is {said or 'of an unknown version'}: aedes needs {_OLDEST_NODE} or newer, https://nodejs.org"
-    return "redis-server is not installed: make deps" if redis and program("redis-server") is None else None
+    return redis_missing() if redis else None
 
 
 def missing_in_memory() -> str | None:
@@ -74,44 +76,43 @@ def install_packages() -> Path:
     return target
 
 
-async def start_aedes(folder: Path) -> RunningBroker:
-    """Aedes and a Redis of its own on free ports of 127.0.0.1; Redis' data and both logs in `folder`."""
-    return await _start("aedes", folder, redis=True)
+async def start_aedes(folder: Path, nodes: int = 1, aof: str | None = None) -> RunningBroker:
+    """So many aedes and a Redis that they share, on free ports of 127.0.0.1; Redis' data and all logs in `folder`.
+
+    `aof` is Redis' appendfsync; None: it keeps nothing after its end.
+    """
+    return await _start("aedes", folder, nodes, redis=True, aof=aof)
 
 
 async def start_aedes_memory(folder: Path) -> RunningBroker:
     """Aedes with its sessions in memory, as far as it goes without Redis."""
-    return await _start("aedes_memory", folder, redis=False)
+    return await _start("aedes_memory", folder, 1, redis=False)
 
 
-async def _start(name: str, folder: Path, *, redis: bool) -> RunningBroker:
+async def _start(name: str, folder: Path, nodes: int, *, redis: bool, aof: str | None = None) -> RunningBroker:
     why = missing(redis=redis)
     if why:
         raise BrokerUnavailable(why)
     packages = await asyncio.to_thread(install_packages)
     folder.mkdir(parents=True, exist_ok=True)
-    port, redis_port = free_ports(2)
-    broker = RunningBroker(name, "127.0.0.1", port, await _version(packages, redis=redis))
+    redis_port, *ports = free_ports(nodes + 1)
+    broker = RunningBroker(name, "127.0.0.1", ports[0], await _version(packages, redis=redis))
     try:
-        words = [program("node") or "node", str(packages / "server.mjs"), str(port)]
         if redis:
-            broker.processes.append(await _start_redis(folder.resolve(), redis_port))
-            words.append(str(redis_port))
-        broker.processes.append(await start(*words, log=folder / "aedes.log", env=dict(os.environ)))
+            # aedes waits for Redis, and the broker for aedes
+            broker.store = await SessionRedis.started(folder.resolve(), redis_port, aof)
+            broker.processes.append(broker.store.process)
+        for number, port in enumerate(ports, 1):
+            words = [program("node") or "node", str(packages / "server.mjs"), str(port), *([str(redis_port)] if redis else [])]
+            log = folder / ("aedes.log" if nodes == 1 else f"aedes-{number}.log")
+            process = await start(*words, log=log, env=dict(os.environ))
+            broker.processes.append(process)
+            broker.nodes.append(Node(port, process))
         await broker.ready()
     except BaseException:
         await broker.stop()
         raise
     return broker
-
-
-async def _start_redis(folder: Path, port: int) -> Process:
-    """A Redis that keeps nothing after its end. aedes waits for it, and the broker for aedes."""
-    return await start(
-        program("redis-server") or "redis-server",
-        "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder), "--save", "", "--appendonly", "no", "--daemonize", "no",
-        log=folder / "redis.log",
-    )  # fmt: skip
 
 
 async def _version(packages: Path, *, redis: bool) -> str:
@@ -122,6 +123,5 @@ async def _version(packages: Path, *, redis: bool) -> str:
     node = (await output_of(program("node") or "node", "--version")).strip().removeprefix("v")
     if not redis:
         return f"{of('aedes')} on node {node}"
-    said = re.search(r"v=(\S+)", await output_of(program("redis-server") or "redis-server", "--version"))
-    server = f"redis {said[1] if said else 'of an unknown version'}"
+    server = await redis_version()
     return f"{of('aedes')} with {of('aedes-persistence-redis')}, {of('mqemitter-redis')} on node {node}, {server}"

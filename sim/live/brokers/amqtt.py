@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from sim.live.brokers.processes import free_ports, start
-from sim.live.brokers.running import BrokerUnavailable, RunningBroker
+from sim.live.brokers.running import BrokerUnavailable, Node, RunningBroker
 
 _SERVER = Path(__file__).with_name("amqtt_server.py")
 
@@ -33,6 +33,7 @@ async def start_amqtt(folder: Path) -> RunningBroker:
     command = (sys.executable, "-P", str(_SERVER), str(port))
     try:
         broker.processes.append(await start(*command, log=folder / "amqtt.log", env=dict(os.environ)))
+        broker.nodes.append(Node(broker.port, broker.processes[-1]))
         await broker.ready()
     except BaseException:
         await broker.stop()

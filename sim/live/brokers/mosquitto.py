@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from sim.live.brokers.processes import free_ports, output_of, program, start
-from sim.live.brokers.running import BrokerUnavailable, RunningBroker
+from sim.live.brokers.running import BrokerUnavailable, Node, RunningBroker
 
 
 def missing() -> str | None:
@@ -38,6 +38,7 @@ async def start_mosquitto(folder: Path) -> RunningBroker:
     broker = RunningBroker("mosquitto", "127.0.0.1", port, f"mosquitto {found[1] if found else 'of an unknown version'}")
     try:
         broker.processes.append(await start(executable, "-c", str(config), log=folder / "mosquitto.log"))
+        broker.nodes.append(Node(broker.port, broker.processes[-1]))
         await broker.ready()
     except BaseException:
         await broker.stop()

@@ -34,10 +34,13 @@ def free_ports(number: int) -> list[int]:
 
 @dataclass(slots=True)
 class Process:
-    """A process and what it started; its output is in `log`."""
+    """A process and what it started; its output is in `log`. The rest is how it was started."""
 
     process: asyncio.subprocess.Process
     log: Path
+    command: tuple[str, ...] = ()
+    env: Mapping[str, str] | None = None
+    cwd: Path | None = None
 
     @property
     def returncode(self) -> int | None:
@@ -53,6 +56,15 @@ class Process:
         self._signal(signal.SIGKILL)
         await self.process.wait()
 
+    async def kill(self) -> None:
+        """End the whole group at once, as a crash does: nothing is saved, and nobody is told but by the kernel."""
+        self._signal(signal.SIGKILL)
+        await self.process.wait()
+
+    async def again(self) -> None:
+        """Start the same command once more, with the same log."""
+        self.process = (await start(*self.command, log=self.log, env=self.env, cwd=self.cwd)).process
+
     def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
@@ -66,7 +78,7 @@ async def start(*command: str, log: Path, env: Mapping[str, str] | None = None, 
         process = await asyncio.create_subprocess_exec(
             *words, stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out, env=env, cwd=cwd, start_new_session=True
         )
-    return Process(process, log)
+    return Process(process, log, command, env, cwd)
 
 
 async def output_of(*command: str, within_s: float = 20.0) -> str:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from sim.live.brokers.processes import free_ports, program, start
-from sim.live.brokers.running import BrokerUnavailable, Login, RunningBroker
+from sim.live.brokers.running import BrokerUnavailable, Login, Node, RunningBroker
 
 #: Debian's wrapper in /usr/sbin changes the user and the folder; this is the script that it calls
 _SCRIPT = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
@@ -47,6 +47,7 @@ async def start_rabbitmq(folder: Path) -> RunningBroker:
         command = (program("epmd") or "epmd", "-address", "127.0.0.1", "-port", str(epmd))
         broker.processes.append(await start(*command, log=folder / "epmd.log", env=environment))
         broker.processes.append(await start(str(_SCRIPT), log=folder / "console.log", env=environment, cwd=folder))
+        broker.nodes.append(Node(broker.port, broker.processes[-1]))
         await broker.ready()
         broker.version = _version(folder / "rabbitmq.log")
     except BaseException:

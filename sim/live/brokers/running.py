@@ -7,6 +7,7 @@ import contextlib
 from dataclasses import dataclass, field
 
 from sim.live.brokers.processes import Process
+from sim.live.brokers.session_redis import SessionRedis
 from sim.live.mqtt_codec import Decoder, encode
 from sim.protocols.mqtt_packets import V311, ConnAck, Connect, Disconnect
 
@@ -27,8 +28,21 @@ class Login:
 
 
 @dataclass(slots=True)
+class Node:
+    """A node of a broker: where it listens itself, behind a balancer perhaps, and the process that a fault ends."""
+
+    port: int
+    process: Process
+
+
+@dataclass(slots=True)
 class RunningBroker:
-    """Where a broker listens (plain MQTT), and what it is. `processes` in the order in which they were started."""
+    """Where a broker listens (plain MQTT), and what it is. `processes` in the order in which they were started.
+
+    `nodes` in the order of the scenario's names; none where the broker is not ours to end. `store` is the Redis that they
+    share. Behind a balancer `port` is the balancer's, and so is `told_port`, at which each connection has to begin with the
+    client's address (the PROXY protocol).
+    """
 
     name: str
     host: str
@@ -36,24 +50,40 @@ class RunningBroker:
     version: str
     login: Login | None = None
     processes: list[Process] = field(default_factory=list)
+    nodes: list[Node] = field(default_factory=list)
+    store: SessionRedis | None = None
+    balancer: Process | None = None
+    told_port: int | None = None
 
     async def ready(self) -> None:
-        """Wait until it answers a CONNECT. Raises BrokerUnavailable where a process ends meanwhile or the time is over."""
+        """Wait until each node answers a CONNECT. Raises BrokerUnavailable where a process ends meanwhile or the time is over."""
+        ends_s = asyncio.get_running_loop().time() + _READY_WITHIN_S
+        for port in [node.port for node in self.nodes] or [self.port]:
+            await self._ready(port, ends_s)
+
+    async def _ready(self, port: int, ends_s: float) -> None:
         loop = asyncio.get_running_loop()
-        ends_s = loop.time() + _READY_WITHIN_S
         while loop.time() < ends_s:
             for process in self.processes:
                 if process.returncode is not None:
                     raise BrokerUnavailable(f"{self.name} ended with code {process.returncode} while starting: see {process.log}")
-            with contextlib.suppress(OSError, ValueError, TimeoutError):
-                if await asyncio.wait_for(self._answers(), _ANSWER_WITHIN_S):
-                    return
+            if await self.answers(port):
+                return
             await asyncio.sleep(0.05)
-        raise BrokerUnavailable(f"{self.name} accepted no client on port {self.port} within {_READY_WITHIN_S:.0f} s")
+        raise BrokerUnavailable(f"{self.name} accepted no client on port {port} within {_READY_WITHIN_S:.0f} s")
 
-    async def _answers(self) -> bool:
-        """Whether a CONNECT is accepted: an open port may belong to a broker that is not done starting."""
-        reader, writer = await asyncio.open_connection(self.host, self.port)
+    async def passes(self) -> None:
+        """Wait until the balancer lets a CONNECT through. Raises BrokerUnavailable as `ready`."""
+        await self._ready(self.port, asyncio.get_running_loop().time() + _READY_WITHIN_S)
+
+    async def answers(self, port: int) -> bool:
+        """Whether a CONNECT is accepted at `port`: an open port may belong to a broker that is not done starting."""
+        with contextlib.suppress(OSError, ValueError, TimeoutError):
+            return await asyncio.wait_for(self._accepted(port), _ANSWER_WITHIN_S)
+        return False
+
+    async def _accepted(self, port: int) -> bool:
+        reader, writer = await asyncio.open_connection(self.host, port)
         try:
             login = self.login
             username, password = (login.username, login.password) if login else ("lab-ready", None)

@@ -24,8 +24,11 @@ Secure = Callable[[Callable[[str], asyncio.Protocol]], "RecordwiseTLSStream"]
 class Door:
     """Hands connections on to `host`:`port`. `accept` makes the protocol of one that comes in; `stop` ends all."""
 
-    def __init__(self, clock: Clock, host: str, port: int, secure: Secure | None, *, whole: bool) -> None:
-        """`whole`: all MQTT packets are noted, else each connection's CONNECT alone."""
+    def __init__(
+        self, clock: Clock, host: str, port: int, secure: Secure | None, *, whole: bool, first: Callable[[], bytes] | None = None
+    ) -> None:
+        """`whole`: all MQTT packets are noted, else each connection's CONNECT alone. `first`: as Relay's."""
+        self._first = first
         self._clock = clock
         self._whole = whole
         self._host, self._port = host, port
@@ -73,7 +76,7 @@ class Door:
             visit.over(self._clock.now(), by_broker=bool(visit.failed))
 
     def _relayed(self, visit: Visit, stream: RecordwiseTLSStream | None) -> asyncio.Protocol:
-        return Relay(self._relays, self._host, self._port, WatchedEnd(self, visit, stream)).near
+        return Relay(self._relays, self._host, self._port, WatchedEnd(self, visit, stream), self._first).near
 
     def told(self, visit: Visit, had_connect: bool) -> None:
         """Bytes of the vehicle were looked at."""

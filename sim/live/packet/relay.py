@@ -12,17 +12,24 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 from typing import cast
 
 _BUFFER_BYTES = 64 * 1024
 _OPEN_AT_MOST_S = 10.0
+_LOOK_EVERY_S = 0.02  # for a reset of an end that is not read
+_TCP_CLOSE = 7  # the state of a socket that was reset (linux/tcp_states.h)
 
 
 class Relay:
     """One connection: `near` is the end in the namespace, `far` the one to the program."""
 
-    def __init__(self, everyone: set[Relay], host: str, port: int, near: End | None = None) -> None:
+    def __init__(
+        self, everyone: set[Relay], host: str, port: int, near: End | None = None, first: Callable[[], bytes] | None = None
+    ) -> None:
+        """`first`: what the program is told of a connection before anything else."""
         self._everyone = everyone
+        self._first = first
         self._host, self._port = host, port
         self.near, self.far = near or End(), End()
         self.near.other, self.far.other = self.far, self.near
@@ -32,6 +39,8 @@ class Relay:
 
     def _near_made(self) -> None:
         self._everyone.add(self)
+        if self._first is not None:
+            self.far.write(self._first())
         self._opening = asyncio.ensure_future(self._open())
 
     async def _open(self) -> None:
@@ -65,6 +74,7 @@ class End(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._waiting: list[bytes] = []  # for this end, from before it was made
         self._eof = False  # the other end has read FIN
+        self._looking: asyncio.TimerHandle | None = None  # while it is not read
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -93,6 +103,8 @@ class End(asyncio.Protocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self.is_gone = True
+        if self._looking is not None:
+            self._looking.cancel()
         if exc is not None:
             self.other.reset()
         self.gone()
@@ -125,10 +137,28 @@ class End(asyncio.Protocol):
     def pause_reading(self) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
+            self._look_for_reset()
 
     def resume_reading(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
+
+    def _look_for_reset(self) -> None:
+        """Who is not read is not heard either: a program that was killed would be resent to until all that it wrote is gone."""
+        if self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
+        if self._transport is None or self._transport.is_closing():
+            return
+        opened = self._transport.get_extra_info("socket")
+        if opened is not None and opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _TCP_CLOSE:
+            self._transport.abort()
+            self.other.reset()
+            return
+        self._looking = asyncio.get_running_loop().call_later(_LOOK_EVERY_S, self._look_for_reset)
 
     def reset(self) -> None:
         """End it with RST instead of FIN."""

@@ -10,7 +10,10 @@ if (redisPort) {
   const redis = { host: '127.0.0.1', port: redisPort }
   options.persistence = persistence(redis)
   options.mq = mqemitter(redis)
+  // without a listener the process ends when Redis is out of reach; ioredis itself connects again
+  options.mq.state.on('error', (error) => console.error(`redis: ${error.message}`))
 }
 const broker = await Aedes.createBroker(options)
+broker.on('error', (error) => console.error(`aedes: ${error.message}`))
 createServer(broker.handle).listen(port, '127.0.0.1')
 process.on('SIGTERM', () => process.exit(0))
