@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sim.parking import Parked
 from sim.protocols.server import Server
 from sim.strategies.workload import Workload
+from sim.subclassing import mypyc_attr
 
 #: Port on which the vehicle listens for the server's connections (strategy 2, static_push).
 VEHICLE_PORT = 8443
@@ -15,6 +16,7 @@ VEHICLE_PORT = 8443
 LAN = 0
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 @dataclass(frozen=True, slots=True)
 class Context:
     """One vehicle and the server it talks to.
