@@ -24,6 +24,7 @@ SINGLE = (
     "sim.model.carried",
     "sim.model.driver",
     "sim.model.fleet_driver",
+    "sim.model.fleet_network",
     "sim.model.link",
     "sim.model.load",
     "sim.model.network",

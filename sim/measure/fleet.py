@@ -26,8 +26,15 @@ NODE_STATIONS = ("accept", "cpu", "connect")
 CELL_STATIONS = ("uplink", "downlink")
 #: A station counts as saturated in a second in which it was taken for this share of it.
 SATURATED_SHARE = 0.99
-#: A fault ends connections by silence too: it is felt so long after its end at most (two keep alives of 30 s and a half).
-_FELT_S = 75.0
+#: Faults that end connections, and how long after their start (s; None: until their end): a node or a balancer that is gone
+#: ends them or forgets them at once, a vehicle loses a tower as it drives.
+CUTTING: dict[str, float | None] = {
+    "node_crash": 1.0,
+    "node_upgrade": 1.0,
+    "balancer_change": 1.0,
+    "tower_outage": None,
+    "region_outage": None,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +49,10 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Storm:
-    """What a fault did: `connected` at its start, of which `cut_off` lost their connection; `back_s` of each of these.
+    """What a fault did: vehicles on the road `connected` at its start, of which `cut_off` lost their connection to it.
 
-    `back_s`: s from the start of the fault to the next connection that was ready; inf: not in the run. Those whose drive
-    ended before they were back are not counted.
+    `back_s` of each of these: s from the start of the fault to the next connection that was ready; inf: not before the end of
+    its run.
     """
 
     fault: Fault
@@ -86,21 +93,22 @@ def standing(connections: pl.DataFrame, vehicles: pl.DataFrame) -> pl.DataFrame:
 
 def storm(stood: pl.DataFrame, fault: Fault) -> Storm:
     """What a fault did to the connections that stood."""
-    at_s, until_s = fault.start_s, max(fault.end_s, fault.start_s) + _FELT_S
-    then = stood.filter((pl.col("from_s") <= at_s) & (pl.col("until_s") >= at_s))
-    cut = then.filter((pl.col("until_s") <= until_s) & (pl.col("until_s") < pl.col("arrives_s")))
-    later = stood.join(cut.select("vehicle", pl.col("until_s").alias("cut_s")), on="vehicle", how="inner")
-    back = later.filter(pl.col("from_s") > pl.col("cut_s")).group_by("vehicle").agg(pl.col("from_s").min().alias("back_s"))
-    found = cut.join(back, on="vehicle", how="left").sort("vehicle")
-    back_s = found["back_s"].fill_null(math.inf).to_numpy() - at_s
-    arrived = np.isinf(back_s) & (found["arrives_s"].to_numpy() < until_s + _FELT_S)
-    return Storm(fault, then["vehicle"].n_unique(), cut.height, back_s[~arrived])
+    at_s = fault.start_s
+    felt_s = CUTTING.get(fault.kind, 0.0)
+    until_s = fault.end_s if felt_s is None else at_s + felt_s
+    there = stood.filter((pl.col("from_s") <= at_s) & (pl.col("until_s") >= at_s) & (pl.col("arrives_s") > at_s))
+    cut = there.filter(pl.lit(felt_s != 0.0) & (pl.col("until_s") <= until_s) & (pl.col("until_s") < pl.col("arrives_s")))
+    cut = cut.group_by("vehicle", maintain_order=True).agg(pl.col("until_s").max().alias("cut_s"))
+    back = stood.join(cut, on="vehicle", how="inner").filter(pl.col("from_s") > pl.col("cut_s"))
+    found = cut.join(back.group_by("vehicle").agg(pl.col("from_s").min()), on="vehicle", how="left").sort("vehicle")
+    back_s = found["from_s"].fill_null(math.inf).to_numpy() - at_s
+    return Storm(fault, there["vehicle"].n_unique(), cut.height, back_s)
 
 
 def worst_storm(stood: pl.DataFrame, faults: Sequence[Fault]) -> Storm | None:
     """Of the fault that cut off most vehicles; None where none cut off anybody."""
     worst = max((storm(stood, fault) for fault in faults), key=lambda one: one.cut_off, default=None)
-    return worst if worst is not None and len(worst.back_s) else None
+    return worst if worst is not None and worst.cut_off else None
 
 
 def connected_over_time(stood: pl.DataFrame, at_s: Floats) -> Floats:

@@ -24,12 +24,13 @@ WRITE_RESUMED: Final = 7
 ADDRESS_CHANGED: Final = 8
 SERVER_CHANGED: Final = 9
 IGNITION_CHANGED: Final = 10
-SHARED: Final = 11  # from here on: what reaches a node that others share
+SHARED: Final = 11  # from here on: what meets others, at a node or in a cell
 SYN_AT_NODE: Final = 11
 HELLO_AT_NODE: Final = 12
 CONNECT_AT_NODE: Final = 13
 PACKET_AT_NODE: Final = 14
 IN_CELL: Final = 15
+ANSWERED: Final = 16
 
 SOON_S: Final = 1e-9  # a wait in a cell that is shorter is a matter of rounding
 RANKS: Final = 1 << 40  # serial numbers of a vehicle, for the order of equal times in a fleet

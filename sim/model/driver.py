@@ -197,7 +197,8 @@ class Driver:
             self._post(max(off_s, start_s), IGNITION_CHANGED, False, None, CHANGE)
             self._post(on_s, IGNITION_CHANGED, True, None, CHANGE)
         if self._server_changes:
-            self._post_server_change(iter([each for each in self._server_changes if each[0] >= start_s]))
+            # what happened to the server before is told first
+            self._post_server_change(iter([(max(at, start_s), what, node) for at, what, node in self._server_changes]))
         self._vehicle_due_s = self._vehicle.next_deadline()
         self._server_due_s = self._server.next_deadline()
         self._arm()
@@ -209,7 +210,7 @@ class Driver:
         if at == NEVER:
             return
         self._serial += 1
-        if not self._fold:
+        if not self._fold and at <= self._horizon_s:
             self._schedule(at, order, Wake(self._item_callbacks, at, what, a, b))
         elif self._folded and self._slot_at == NEVER and order == INPUT and what < SHARED:
             self._slot_at = at

@@ -55,7 +55,7 @@ def simulate_fleet(
     """
     with collector_at_rest():
         env = simpy.Environment(initial_time=-(START_LEAD_S + START_SPREAD_S) - 1.0)
-        shared = SharedNodes(setting.server.nodes, happens, scale) if nodes else None
+        shared = SharedNodes(setting.server.nodes, happens, scale, len(riders)) if nodes else None
         vehicles: list[tuple[Driver, Context, LinkTimeline] | None] = []
         for rider in riders:
             driver, context = prepare(

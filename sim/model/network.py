@@ -16,7 +16,7 @@ from sim.machine import NEVER, Packet
 from sim.model.carried import carried_bytes, messages_of
 from sim.model.link import Flow, Link
 from sim.model.server_side import NO_NODE, ServerSide
-from sim.model.shared_cells import Carrier, SharedCells
+from sim.model.shared_cells import SharedCells
 from sim.model.shared_nodes import SharedNodes
 from sim.model.transport import Attempt, Opening, Transport
 from sim.protocols.dns import Cache
@@ -199,14 +199,6 @@ class Network:
         else:
             self._take_back(up, purpose, self.link.unsent_bytes, row)  # never on the air
         return arrival
-
-    def enter_cell(self, up: bool, packet: Packet, flow: Flow, now: float) -> tuple[Carrier, float] | None:
-        """Where a packet that is sent at `now` takes part of a cell that is shared; None: of none."""
-        cell = self.timeline.cell_at(now) if self._cells is not None else ""
-        if not cell:
-            return None
-        assert self._cells is not None
-        return self._cells.enter(cell, up, flow, self.offset_s + now, self.wire_bytes(packet.encoded_size))
 
     def _cell(self, up: bool, purpose: str) -> Booked:
         cell = self.record.booked("up" if up else "down", purpose)
@@ -477,59 +469,13 @@ class Network:
             if transport.ends_s == gone_s:
                 opening.lost_s = self.link.once(transport.address, False, gone_s)
 
-    # --- opening to nodes that a fleet shares -----------------------------------------------------------------------------
-
     def is_shared(self, transport: Transport) -> bool:
         """Whether the vehicle connects to nodes that it shares with others."""
         return self._shared is not None and not transport.opener and transport.port == self._server.mqtt_port
 
     def begin(self, transport: Transport, known: bool, index: int, now: float) -> Attempt:
-        """As open_from_vehicle, step by step: the node is asked when SYN, ClientHello and CONNECT are there."""
-        self._knock(transport, now)
-        syns = self.link.syns(transport.address, now)
-        return Attempt(transport, known, index, syns, now + syn_gives_up_s(self._server.tcp))
-
-    def syn_arrived(self, attempt: Attempt, now: float, back_s: float) -> bool:
-        """A SYN is at the node; whether it is answered, at the vehicle at `back_s`. Then `hello_s` or a failure is known."""
-        shared, side, transport, opening = self._shared, self._side, attempt.transport, attempt.opening
-        assert shared is not None
-        assert side is not None
-        if not self._answers(side, transport, attempt.index)(now):
-            return False
-        transport.node = side.node_at(attempt.index, transport.row.address, now)
-        opening.tcp_s = back_s
-        if not self._let_in(transport, opening, attempt.known, attempt.index, now):
-            return True
-        wait_s = shared.accept(transport.node, self.offset_s + now)
-        if wait_s == NEVER:
-            opening.tcp_s = NEVER
-            return False
-        attempt.ready_s = now + wait_s
-        attempt.costs, attempt.hello_s = self._greet(transport, opening, vehicle_is_client=True)
-        return True
-
-    def hello_arrived(self, attempt: Attempt, now: float) -> None:
-        """The ClientHello is at the node: `opening` is known. Without TLS it is TCP's last ACK."""
-        shared, transport, opening = self._shared, attempt.transport, attempt.opening
-        assert shared is not None
-        wait_s = max(0.0, attempt.ready_s - now)
-        if attempt.costs is not None:
-            at, ready_s = self.offset_s + now, self.offset_s + attempt.ready_s
-            wait_s = shared.compute(transport.node, at, ready_s, attempt.costs.server_cpu_s)
-        self._answer(transport, opening, attempt.costs, now, wait_s, vehicle_is_client=True)
-        self._cut_off(transport, opening)
-
-    def connect_arrived(self, transport: Transport, now: float) -> float:
-        """When the node admits a CONNECT that is there; inf: it turns it away."""
-        assert self._shared is not None
-        return now + self._shared.connect(transport.node, self.offset_s + now)
-
-    def packet_arrived(self, transport: Transport, now: float) -> float:
-        """When the node has the time for a packet that is there. Simplification: what it sends takes it none."""
-        shared = self._shared
-        assert shared is not None
-        at = self.offset_s + now
-        return now + shared.compute(transport.node, at, at, shared.message_cpu_s)
+        """Of a vehicle that shares nodes: see FleetNetwork."""
+        raise NotImplementedError
 
     def _answers(self, side: ServerSide, transport: Transport, index: int) -> Callable[[float], bool]:
         """Whether somebody answers a SYN of this transport that arrives at an instant."""
@@ -613,25 +559,36 @@ class Network:
         *, vehicle_is_client: bool,
     ) -> None:  # fmt: skip
         """The rest of the handshake, from the ClientHello on; it waits for `wait_s` first."""
+        if costs is not None:
+            opening.opened_s = self._answered_s(transport, costs, hello_s + wait_s, vehicle_is_client=vehicle_is_client)
+            self._complete(transport, opening, costs, vehicle_is_client=vehicle_is_client)
+            return
+        link, asked_s, up = self.link, opening.tcp_s, vehicle_is_client
+        client_flow = transport.up if up else transport.down
+        opening.opened_s = asked_s
+        opening.accepted_s = link.once(transport.address, up, asked_s)
+        if opening.accepted_s == NEVER:  # the handshake's ACK is lost; the first data carries it
+            opening.accepted_s = link.carry(client_flow, transport.address, up, HEADER_BYTES, asked_s, reserve=False)
+        opening.accepted_s += wait_s
+        client_flow.last_arrival_s = max(client_flow.last_arrival_s, opening.accepted_s)
+
+    def _answered_s(self, transport: Transport, costs: Handshake, starts_s: float, *, vehicle_is_client: bool) -> float:
+        """When the client has read the answer of a server that turns to its ClientHello at `starts_s`."""
+        slow = self._server.tls.vehicle_slowdown
+        client_cpu = costs.client_cpu_s * (slow if vehicle_is_client else 1.0)
+        server_cpu = costs.server_cpu_s * (1.0 if vehicle_is_client else slow)
+        server_flow = transport.down if vehicle_is_client else transport.up
+        sent_s = starts_s + 0.5 * server_cpu
+        answer_s = self._flight(server_flow, transport, not vehicle_is_client, costs.server_flight_bytes, sent_s)
+        return answer_s + 0.5 * client_cpu
+
+    def _complete(self, transport: Transport, opening: Opening, costs: Handshake, *, vehicle_is_client: bool) -> None:
+        """The end of the handshake, from `opened_s` on."""
         link, tls, side = self.link, self._server.tls, self._side
-        asked_s = opening.tcp_s
         up = vehicle_is_client
         client_flow, server_flow = (transport.up, transport.down) if up else (transport.down, transport.up)
         # who resumes sees no certificate (RFC 8446 2.2)
-        expired = side is not None and not opening.resumed and (vehicle_is_client or tls.mutual) and side.expired(asked_s)
-        if costs is None:
-            opening.opened_s = asked_s
-            opening.accepted_s = link.once(transport.address, up, asked_s)
-            if opening.accepted_s == NEVER:  # the handshake's ACK is lost; the first data carries it
-                opening.accepted_s = link.carry(client_flow, transport.address, up, HEADER_BYTES, asked_s, reserve=False)
-            opening.accepted_s += wait_s
-            client_flow.last_arrival_s = max(client_flow.last_arrival_s, opening.accepted_s)
-            return
-        slow = tls.vehicle_slowdown
-        client_cpu = costs.client_cpu_s * (slow if up else 1.0)
-        server_cpu = costs.server_cpu_s * (1.0 if up else slow)
-        answer = self._flight(server_flow, transport, not up, costs.server_flight_bytes, hello_s + wait_s + 0.5 * server_cpu)
-        opening.opened_s = answer + 0.5 * client_cpu
+        expired = side is not None and not opening.resumed and (vehicle_is_client or tls.mutual) and side.expired(opening.tcp_s)
         if expired and vehicle_is_client:
             opening.failed_s, opening.reason = opening.opened_s, "tls_failed"
             return
@@ -639,7 +596,7 @@ class Network:
         if expired:  # it is the server's that the vehicle refuses
             opening.failed_s, opening.reason = link.once(transport.address, True, finished), "tls_failed"
             return
-        opening.accepted_s = finished + 0.5 * server_cpu
+        opening.accepted_s = finished + 0.5 * costs.server_cpu_s * (1.0 if up else tls.vehicle_slowdown)
         client_flow.last_arrival_s = max(client_flow.last_arrival_s, opening.accepted_s)
         if opening.accepted_s < NEVER and vehicle_is_client:
             tickets = self._flight(server_flow, transport, not up, costs.tickets_bytes, opening.accepted_s)

@@ -4,8 +4,10 @@ Processor sharing (Kleinrock, Queueing Systems II, 4.4) by virtual time: V grows
 a flow has asked for is through when V has reached its tag. Asked in the order of time, as the nodes are; when a write
 will be through depends on who comes meanwhile, so that it is asked again when it would be there.
 
-Simplification: the vehicle's TCP takes a write for sent when its own link has carried it. Simplification: handshakes of TCP and
-TLS take nothing of a cell. Simplification: what is on the way at a handover stays with the cell it was begun in.
+Simplification: the vehicle's TCP takes a write for sent when its own link has carried it, and the whole write asks for its part
+from the instant it is written, also while the vehicle is out of coverage or its own link is slower. Simplification: handshakes
+of TCP and TLS take nothing of a cell. Simplification: a flow with something on the way at a handover goes on in the cell it was
+begun in until that is through.
 """
 
 from __future__ import annotations
@@ -46,6 +48,11 @@ class Carrier:
         self._tag_of[flow] = tag
         insort(self._tags, tag)
         return tag, ended
+
+    def has(self, flow: object, at: float) -> bool:
+        """Whether a flow has something on the way."""
+        self._advance(at)
+        return self._tag_of.get(flow, 0.0) > self._v + _ROUNDING_BYTES
 
     def leave(self, flow: object, at: float) -> None:
         """A flow is over: it asks for nothing any more."""
@@ -98,16 +105,21 @@ class Carrier:
 class SharedCells:
     """All cells of the network, by name."""
 
-    __slots__ = ("_bytes_per_s", "_carriers", "load")
+    __slots__ = ("_bytes_per_s", "_carriers", "_last", "load")
 
     def __init__(self, downlink_bps: float, uplink_bps: float, scale: float) -> None:
         """Capacity of each cell in bit/s. `scale`: simulated vehicles for each real one."""
         self._bytes_per_s = (uplink_bps * scale / 8.0, downlink_bps * scale / 8.0)
         self._carriers: dict[str, tuple[int, Carrier, Carrier]] = {}
+        self._last: dict[object, str] = {}  # flow -> the cell that its last write was in
         self.load = Load()
 
     def enter(self, cell: str, up: bool, flow: Flow, at: float, n_bytes: int) -> tuple[Carrier, float]:
         """A write of a flow in the cell: where and with which tag it is on the way."""
+        before = self._last.get(flow)
+        if before is not None and before != cell and self._carrier(before, up).has(flow, at):
+            cell = before  # behind what is still on the way there
+        self._last[flow] = cell
         found = self._carriers.get(cell)
         if found is None:
             found = self._carriers[cell] = (
@@ -121,9 +133,14 @@ class SharedCells:
         return carrier, tag
 
     def leave(self, flow: Flow, up: bool, at: float) -> None:
-        """A flow is over, in whatever cell it has something on the way."""
-        for _number, uplink, downlink in self._carriers.values():
-            (uplink if up else downlink).leave(flow, at)
+        """A flow is over."""
+        cell = self._last.pop(flow, None)
+        if cell is not None:
+            self._carrier(cell, up).leave(flow, at)
+
+    def _carrier(self, cell: str, up: bool) -> Carrier:
+        _number, uplink, downlink = self._carriers[cell]
+        return uplink if up else downlink
 
     def finish(self, at: float) -> None:
         """The run is over."""

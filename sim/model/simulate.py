@@ -17,6 +17,7 @@ from sim.drive.timeline import LinkTimeline
 from sim.model.driver import Driver
 from sim.model.failing_api import FailingAPI
 from sim.model.fleet_driver import FleetDriver
+from sim.model.fleet_network import FleetNetwork
 from sim.model.network import Network
 from sim.model.server_side import ServerSide
 from sim.model.shared_cells import SharedCells
@@ -130,7 +131,8 @@ def prepare(
     if happens is not NOTHING or len(server.nodes.names) > 1 or shared is not None:
         draws = [Stream(setting.seed, replication, vehicle, purpose).uniform for purpose in ("server/node", "server/api")]
         side = ServerSide(server, happens, *draws)
-    network = Network(
+    shares = shared is not None or cells is not None
+    network = (FleetNetwork if shares else Network)(
         timeline, server, setting.network, record, queue_bytes=setting.queue_bytes, refuse=refuse, side=side,
         shared=shared, offset_s=offset_s, cells=cells,
     )  # fmt: skip
@@ -139,7 +141,8 @@ def prepare(
     if getattr(backend, "uses_broker", True):
         limits = NO_LIMITS
         if server.nodes.memory_bytes is not None:
-            limits = BrokerLimits(stored_bytes=server.nodes.memory_bytes // (server.nodes.others + 1))
+            clients = server.nodes.others + 1 if shared is None else shared.clients
+            limits = BrokerLimits(stored_bytes=int(server.nodes.memory_bytes // clients))
         phase = context.phase("broker_tick") if tick_phase is None else tick_phase
         broker = MQTTBroker(server.broker.behaviour(), phase, limits)
         if side is None:
@@ -158,8 +161,7 @@ def prepare(
     def probe_gap(index: int) -> float:
         return -mean_gap_s * math.log(context.draw("probe", index))
 
-    kind = Driver if shared is None and cells is None else FleetDriver
-    driver = kind(
+    driver = (FleetDriver if shares else Driver)(
         env, network, (vehicle_machine, backend), creations(context, probe_gap), record,
         listeners=frozenset(listeners), vehicle_host=context.host, behind_nat=setting.network.access == "cgnat",
         horizon_s=timeline.end_s + setting.drain_s, fold=fold and cells is None, server_changes=told,

@@ -16,8 +16,8 @@ class Transport:
     """A TCP(+TLS) connection between the vehicle and a machine of the server. Index 0 is the vehicle's end, 1 the server's."""
 
     __slots__ = (
-        "address", "crashed", "down", "ends_s", "ids", "last_used_s", "mapping_end_s", "node", "open", "opener", "path_end_s",
-        "port", "refused_s", "refuses_from_s", "row", "spared", "told_gone", "told_reset", "up", "user_timeout_s",
+        "address", "busy_until_s", "crashed", "down", "ends_s", "ids", "last_used_s", "mapping_end_s", "node", "open", "opener",
+        "path_end_s", "port", "refused_s", "refuses_from_s", "row", "spared", "told_gone", "told_reset", "up", "user_timeout_s",
     )  # fmt: skip
 
     def __init__(
@@ -35,6 +35,7 @@ class Transport:
         self.told_gone = [False, False]
         self.told_reset = 0  # of the two ends those with a reset under way: 1 the vehicle's, 2 the server's
         self.last_used_s = -NEVER
+        self.busy_until_s = -NEVER  # when a shared node has read all that has come
         self.node = NO_NODE  # of the broker
         self.crashed = False  # its process is gone, and its kernel still sends what it was given
         self.spared = False  # the next packet to it is not answered: a proxy takes it, and finds the process gone

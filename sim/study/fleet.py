@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from sim.drive.outages import Outage
 from sim.drive.timeline import Disruption, LinkTimeline
 from sim.fleet import Fleet, Member, members
 from sim.measure.fleet import EVERY_VEHICLE, MIX
@@ -21,7 +22,7 @@ from sim.model.simulate import VehicleRun, collector_at_rest
 from sim.record.tables import Columns, concatenate, drive_tables, frame, joined, vehicle_columns
 from sim.scenario.scenario import Scenario, StrategyChoice
 from sim.scenario.user_strategy import is_user_strategy
-from sim.server.build import NETWORK_FAULTS
+from sim.server.build import NETWORK_FAULTS, Key, tower_outages
 from sim.study.run import Progress, blaming, drive_of, load_strategies, model_setting, server_timeline, timeouts, users_own
 from sim.study.workers import in_processes, tell
 
@@ -65,7 +66,7 @@ def run_part(part: Part, *, fold: bool = True, progress: Callable[[float], None]
     drive = _Drives(scenario, replication)
     some = members(fleet, scenario.seed, replication)[part.first : part.last]
     riders = [_rider(scenario, member, choices[member.strategy], drive(member)) for member in some]
-    happens = server_timeline(scenario, replication, _end_s(riders))
+    happens = server_timeline(scenario, replication, last_s(scenario))
     loads: list[Load] = []
     labels = [choices[member.strategy].name for member in some]
     with collector_at_rest(), blaming(next((rider.user for rider in riders if rider.user is not None), None)):
@@ -91,11 +92,14 @@ def fleet_drive_tables(scenario: Scenario, replication: int) -> tuple[Tables, li
     drive = _Drives(scenario, replication)
     everybody = members(fleet, scenario.seed, replication)
     ways = [(member, drive(member)) for member in everybody[:SHOWN]]
-    end_s = fleet.start_over_s + max(timeline.end_s for _member, timeline in ways)
+    end_s = last_s(scenario)
     happens = server_timeline(scenario, replication, end_s)
     found = concatenate(drive_tables(timeline, replication, member.vehicle) for member, timeline in ways)
-    rows = [*happens.events]
-    events = [Disruption(each.kind, each.start_s, min(each.end_s, end_s), each.before, each.after, each.cause) for each in rows]
+    events = [
+        Disruption(one.kind, one.start_s, min(one.end_s, end_s), one.before, one.after, one.cause) for one in happens.events
+    ]
+    key = Key(scenario.seed, replication, scenario.phases == "fixed")
+    events += [Outage(*each).listed() for each in tower_outages(scenario.faults, scenario.server.store, end_s, key)]
     columns: Columns = {
         "replication": [replication] * len(events),
         "vehicle": [EVERY_VEHICLE] * len(events),
@@ -130,8 +134,11 @@ def _rider(scenario: Scenario, member: Member, choice: StrategyChoice, timeline:
     return Rider(member.vehicle, timeline, member.starts_s, choice.use, choice.config, user)
 
 
-def _end_s(riders: Sequence[Rider]) -> float:
-    return max(rider.starts_s + rider.timeline.end_s for rider in riders)
+def last_s(scenario: Scenario) -> float:
+    """When the last drive is over on the fleet's clock, or later: the same for all parts, for faults are drawn until then."""
+    fleet = fleet_of(scenario)
+    whole = replace(scenario, fleet=replace(fleet, trip_m=None), faults=())
+    return fleet.start_over_s + drive_of(whole, 0).end_s
 
 
 def _columns(

@@ -38,9 +38,9 @@ STRATEGIES = [
 ]
 
 
-def setting_of(nodes=LARGE, workload=WORK, **more):
+def setting_of(nodes=LARGE, workload=WORK, drain_s=20.0, **more):
     server = replace(SERVER, nodes=nodes, **more)
-    return Setting(server, Network(access="public"), workload, 262_144, 20.0, 7, phases_fixed=False)
+    return Setting(server, Network(access="public"), workload, 262_144, drain_s, 7, phases_fixed=False)
 
 
 def happens_to(faults, nodes, end_s):
@@ -101,13 +101,14 @@ def test_vehicles_that_never_wait_have_the_records_of_vehicles_alone():
         unique=True,
     ),
     st.sampled_from(["hybrid", "none"]),
+    st.sampled_from([0.0, 2.5, 20.0]),
 )
-def test_run_ahead_changes_nothing(n, apart_s, rate, queue, message_cpu_s, faults, profile):
-    """Also where many come at the same instant, and are turned away."""
+def test_run_ahead_changes_nothing(n, apart_s, rate, queue, message_cpu_s, faults, profile, drain_s):
+    """Also where many come at the same instant, and are turned away, and where some are done while others go on."""
     nodes = Nodes(
         names=("a", "b"), accept_rate=2 * rate, connect_rate=rate, backlog=queue, connect_queue=queue, message_cpu_s=message_cpu_s
     )
-    setting = setting_of(nodes, tls=TLS(profile=profile))
+    setting = setting_of(nodes, drain_s=drain_s, tls=TLS(profile=profile))
     riders = riders_of(n, starts_s=lambda vehicle: apart_s * vehicle)
     happens = happens_to(faults, nodes, 60.0)
     folded, [load] = simulate_fleet(setting, riders, happens, 1.0)
@@ -226,3 +227,47 @@ def test_vehicles_in_a_cell_that_is_never_full_have_the_records_of_vehicles_alon
             assert one["messages"][column].to_list() == other["messages"][column].to_list()
         for column in ("created_s", "delivered_s"):
             assert one["messages"][column].to_list() == pytest.approx(other["messages"][column].to_list(), abs=1e-6, nan_ok=True)
+
+
+def test_nothing_happens_to_a_vehicle_after_its_run():
+    """The other one is on the road for much longer; a chunk that takes long is not delivered meanwhile."""
+    work = replace(NOTHING_TO_SEND, ota=OTA(chunk_bytes=1_000_000, at_s=(9.0,)))
+    short = drive(Row(0.0, rtt_s=0.05, down_bps=1e6), end_s=10.0)
+    riders = [
+        Rider(0, short, 0.0, "mqtt_persistent", MQTTPersistent()),
+        Rider(1, STEADY, 0.0, "mqtt_persistent", MQTTPersistent()),
+    ]
+    for cells, fold in ((None, True), (None, False), (SharedCells(1e9, 1e9, 1.0), True)):
+        runs, _loads = simulate_fleet(
+            setting_of(LARGE, work, 3.0), riders, happens_to([], LARGE, 200.0), 1.0, fold=fold, cells=cells
+        )
+        first, second = runs
+        assert [outcome for outcome, _cause in first.outcomes] == ["pending"]
+        assert [outcome for outcome, _cause in second.outcomes] == ["delivered"]
+
+
+def test_what_a_vehicle_sent_before_it_left_is_read_before_its_end():
+    """20 ms of CPU for each packet, and all of them disconnect right after their message: none is lost."""
+    nodes = Nodes(names=("a",), accept_rate=1e6, connect_rate=1e6, cores=1, message_cpu_s=0.02)
+    work = replace(NOTHING_TO_SEND, telemetry=Telemetry(every_s=30.0, qos=0))
+    parks = replace(STEADY, parked=((30.1, math.inf),))
+    setting = replace(setting_of(nodes, work), phases_fixed=True)
+    config = MQTTPersistent(when_parked="disconnect")
+    riders = [Rider(vehicle, parks, 0.0, "mqtt_persistent", config) for vehicle in range(60)]
+    runs, _loads = simulate_fleet(setting, riders, happens_to([], nodes, 200.0), 1.0)
+    assert {outcome for run in runs for outcome, _cause in run.outcomes} == {"delivered"}
+
+
+def test_what_is_on_the_way_at_a_handover_arrives_in_order():
+    """From a full cell into an empty one: the second chunk does not overtake the first."""
+    two = replace(
+        drive(Row(0.0, rtt_s=0.05), Row(21.0, rtt_s=0.05), end_s=100.0), cell=np.array([0, 1], np.int32), cells=("full", "empty")
+    )
+    work = replace(NOTHING_TO_SEND, ota=OTA(chunk_bytes=1_000_000, at_s=(20.0, 22.0)))
+    crowd = replace(STEADY, cells=("full",))
+    riders = [Rider(vehicle, two if vehicle == 0 else crowd, 0.0, "mqtt_persistent", MQTTPersistent()) for vehicle in range(9)]
+    runs, _loads = simulate_fleet(
+        setting_of(LARGE, work), riders, happens_to([], LARGE, 200.0), 1.0, cells=SharedCells(4e6, 4e6, 1.0)
+    )
+    first, second = next(iter(runs)).record.delivered
+    assert 22.0 < first <= second
