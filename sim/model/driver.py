@@ -665,9 +665,9 @@ class Driver:
         arrivals = (AT_VEHICLE, AT_SERVER, CONNECT_AT_NODE, PACKET_AT_NODE, IN_CELL)
         found = [item[5] for item in self._agenda if item[3] in arrivals]
         if not self._fold:
-            mine: Any = self._item_callbacks
-            queue = [event for *_, event in self._env._queue if isinstance(event, Wake) and event.callbacks is mine]
-            found += [event.b for event in queue if event.what in arrivals]
+            env: Any = self._env  # Any: SimPy's own types know no such events as ours
+            queue = [entry[3] for entry in env._queue if type(entry[3]) is Wake]
+            found += [event.b for event in queue if event.callbacks is self._item_callbacks and event.what in arrivals]
         return found
 
 

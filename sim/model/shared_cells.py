@@ -24,7 +24,7 @@ _ROUNDING_BYTES = 1e-6
 class Carrier:
     """One direction of a cell."""
 
-    __slots__ = ("_busy_since_s", "_bytes_per_s", "_tag_of", "_tags", "_then_s", "_v")
+    __slots__ = ("_busy_since_s", "_bytes_per_s", "_tag_of", "_tags", "_then_s", "_v", "busy")
 
     def __init__(self, bytes_per_s: float) -> None:
         self._bytes_per_s = bytes_per_s
@@ -33,10 +33,11 @@ class Carrier:
         self._tags: list[float] = []  # of the active flows, rising
         self._tag_of: dict[object, float] = {}  # flow -> its last tag
         self._busy_since_s = 0.0
+        self.busy: list[tuple[float, float]] = []  # (begin, end) of the times in which it was taken, rising
 
-    def enter(self, flow: object, at: float, n_bytes: int) -> tuple[float, tuple[float, float] | None]:
-        """A flow asks for `n_bytes`: the tag at which they are through, and the busy time that had ended before, if any."""
-        ended = self._advance(at)
+    def enter(self, flow: object, at: float, n_bytes: int) -> float:
+        """A flow asks for `n_bytes`: the tag at which they are through."""
+        self._advance(at)
         before = self._tag_of.get(flow, 0.0)
         if before > self._v:
             del self._tags[bisect_right(self._tags, before) - 1]
@@ -47,7 +48,7 @@ class Carrier:
         tag = before + n_bytes
         self._tag_of[flow] = tag
         insort(self._tags, tag)
-        return tag, ended
+        return tag
 
     def has(self, flow: object, at: float) -> bool:
         """Whether a flow has something on the way."""
@@ -60,6 +61,8 @@ class Carrier:
         tag = self._tag_of.pop(flow, 0.0)
         if tag > self._v:
             del self._tags[bisect_right(self._tags, tag) - 1]
+            if not self._tags:
+                self.busy.append((self._busy_since_s, at))
 
     def through_s(self, flow: object, tag: float, at: float) -> float:
         """When what a flow has on the way with this tag is through if nobody comes or goes meanwhile; `at` where it is."""
@@ -76,15 +79,15 @@ class Carrier:
             n -= 1
         return found
 
-    def busy_until(self, at: float) -> tuple[float, float] | None:
-        """(begin, end) of the last busy time, at the end of a run at `at`."""
-        ended = self._advance(at)
-        return (self._busy_since_s, at) if self._tags else ended
+    def finish(self, at: float) -> None:
+        """The run ends at `at`."""
+        self._advance(at)
+        if self._tags:
+            self.busy.append((self._busy_since_s, at))
 
-    def _advance(self, at: float) -> tuple[float, float] | None:
-        """Let the time go on to `at`; the (begin, end) of the busy time that ended meanwhile."""
+    def _advance(self, at: float) -> None:
+        """Let the time go on to `at`."""
         gone = 0
-        ended: tuple[float, float] | None = None
         n = len(self._tags)
         while gone < n:
             needs_s = (self._tags[gone] - self._v) * (n - gone) / self._bytes_per_s
@@ -95,11 +98,10 @@ class Carrier:
             self._v = self._tags[gone]
             gone += 1
             if gone == n:
-                ended = (self._busy_since_s, self._then_s)
+                self.busy.append((self._busy_since_s, self._then_s))
         if gone:
             del self._tags[:gone]
         self._then_s = max(self._then_s, at)
-        return ended
 
 
 class SharedCells:
@@ -126,11 +128,9 @@ class SharedCells:
                 len(self._carriers), Carrier(self._bytes_per_s[0]), Carrier(self._bytes_per_s[1]),
             )  # fmt: skip
             self.load.places.append(cell)
-        number, uplink, downlink = found
+        _number, uplink, downlink = found
         carrier = uplink if up else downlink
-        tag, busy = carrier.enter(flow, at, n_bytes)
-        self._note(number, up, busy)
-        return carrier, tag
+        return carrier, carrier.enter(flow, at, n_bytes)
 
     def leave(self, flow: Flow, up: bool, at: float) -> None:
         """A flow is over."""
@@ -145,9 +145,7 @@ class SharedCells:
     def finish(self, at: float) -> None:
         """The run is over."""
         for number, uplink, downlink in self._carriers.values():
-            self._note(number, True, uplink.busy_until(at))
-            self._note(number, False, downlink.busy_until(at))
-
-    def _note(self, number: int, up: bool, busy: tuple[float, float] | None) -> None:
-        if busy is not None:
-            self.load.row(number, UPLINK if up else DOWNLINK, busy[0], busy[0], busy[1] - busy[0])
+            for station, carrier in ((UPLINK, uplink), (DOWNLINK, downlink)):
+                carrier.finish(at)
+                for begin_s, end_s in carrier.busy:
+                    self.load.row(number, station, begin_s, begin_s, end_s - begin_s)
