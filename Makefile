@@ -27,7 +27,7 @@ check: $(VENV)/.installed-dev ## ruff and mypy alone
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 
-compile: $(VENV)/.installed ## compile the model (mypyc; one to three minutes, once): the same bytes, about four times faster
+compile: $(VENV)/.installed ## compile the model (mypyc; one to three minutes, once): the same bytes, about six times faster
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[fast]'
 	@$(BIN)/python tools/compile.py
 
@@ -53,7 +53,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "installing into $(VENV) ..."
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
 	@if command -v cc >/dev/null 2>&1; then \
-	  echo "compiling the model, once, one to three minutes (it runs without, four times slower) ..."; \
+	  echo "compiling the model, once, one to three minutes (it runs without, six times slower) ..."; \
 	  $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[fast]' && \
 	  $(BIN)/python tools/compile.py --if-possible || echo "not compiled: the model runs as plain Python"; fi
 	@touch $@

@@ -13,6 +13,7 @@ from typing import Any
 
 from sim.checking import WRONG, Check, NeedsWrong, found
 from sim.drive.config import DriveConfig, Recorded, Waypoint
+from sim.fleet import Fleet
 from sim.protocols.server import Server
 from sim.scenario.document import Path, Place, Problem, no_file
 from sim.scenario.fleet_checks import check_fleet
@@ -60,7 +61,7 @@ def _check(top: Any, keys: Sequence[str], choices: Sequence[StrategyChoice], fol
     if ways:
         yield _check_drive(drive, folder)
         yield _check_load(top.workload, drive)
-        yield _check_faults(top.faults, top.server, drive, folder)
+        yield _check_faults(top.faults, top.server, drive, folder, top.fleet)
     yield _check_server(top.server)
     yield _check_conf(top.server, folder)
     yield _check_ota(top.workload)
@@ -134,7 +135,9 @@ def conf_problem(path: FilePath, number: int, name: str, text: str) -> Problem:
     return Problem(CONF_PATH, text, place=Place(option=f"{path}:{number}: {name}", path=CONF_PATH))
 
 
-def _check_faults(faults: Sequence[Fault], server: Server, drive: DriveConfig, folder: FilePath) -> Check[Problem]:
+def _check_faults(
+    faults: Sequence[Fault], server: Server, drive: DriveConfig, folder: FilePath, fleet: Fleet | None
+) -> Check[Problem]:
     """Faults of parts that are not there, at times that never come, with keys that mean nothing for their kind."""
     if not faults:
         return
@@ -147,7 +150,7 @@ def _check_faults(faults: Sequence[Fault], server: Server, drive: DriveConfig, f
         nat=_known(lambda: drive.network.access == "cgnat"),
         towers=towers,
         gateways=_known(lambda: tuple(dict.fromkeys((*drive.network.gateways, *gateways)))),
-        drive_s=drive_s,
+        drive_s=drive_s if fleet is None or drive_s is None else _known(lambda: fleet.start_over_s + drive_s),
     )
     yield (Problem(("faults", *path), text, at_key) for path, text, at_key in check_faults(faults, surroundings))
     for index, fault in enumerate(faults):

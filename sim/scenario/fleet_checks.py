@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from sim.checking import Check
-from sim.drive.config import DriveConfig
+from sim.drive.config import DriveConfig, Waypoint
 from sim.fleet import Fleet
 from sim.protocols.server import Server
 from sim.scenario.document import Problem, unknown
+from sim.scenario.quantities import format_quantity
 
 _MOST_SIMULATED = 1_000_000
 
@@ -42,6 +44,12 @@ def _check_trip(fleet: Fleet, drive: DriveConfig) -> Iterator[Problem]:
         yield Problem(at, "expected two rising lengths above 0, such as [5 km, 20 km]")
     elif any(point.ignition == "off" for point in drive.route):
         yield Problem(at, "is for a route without parking", at_key=True)
+    elif most_m > (whole_m := _length_m(drive.route)) + 1.0:
+        yield Problem(at, f"is longer than the route, at most {format_quantity(round(whole_m), 'distance')} is allowed")
+
+
+def _length_m(route: Sequence[Waypoint]) -> float:
+    return sum(math.dist(before.at_m, after.at_m) for before, after in pairwise(route))
 
 
 def _check_mix(fleet: Fleet, names: Sequence[str]) -> Iterator[Problem]:
