@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 
-.PHONY: help run test check compile brokers deps bench ns3 clean
+.PHONY: help run test check compile compiled brokers deps bench ns3 clean
 
 help: ## show the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -39,6 +39,10 @@ ns3: $(VENV)/.installed ## the fleet workload here and in ns-3, in turns (needs 
 
 brokers: $(VENV)/.installed-dev ## the tests with every real broker that is installed (five minutes)
 	@HANDOVER_LAB_BROKERS=all $(BIN)/python -m pytest -q -m broker -rs tests/live
+
+compiled: $(VENV)/.installed-dev compile ## the tests that a compiled form may fail, with it (two minutes beside compiling)
+	@$(BIN)/python -m pytest -n $(JOBS) -q tests/test_compiled.py tests/golden tests/model tests/study/test_fleet_scenarios.py \
+	  tests/study/test_failure_catalogue.py tests/test_own_strategy.py tests/test_wrong_strategies.py
 
 deps: ## Debian programs that some tests use: real brokers, haproxy, Redis, dig (needs root)
 	sh tools/debian_programs.sh mosquitto mosquitto-clients rabbitmq-server haproxy redis-server bind9-dnsutils

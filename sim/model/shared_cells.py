@@ -86,13 +86,17 @@ class Carrier:
             self.busy.append((self._busy_since_s, at))
 
     def _advance(self, at: float) -> None:
-        """Let the time go on to `at`."""
+        """Let the time go on to `at`; it never goes back, as when records are closed after the run."""
+        if at <= self._then_s:
+            return
         gone = 0
         n = len(self._tags)
         while gone < n:
             needs_s = (self._tags[gone] - self._v) * (n - gone) / self._bytes_per_s
             if self._then_s + needs_s > at:
-                self._v += (at - self._then_s) * self._bytes_per_s / (n - gone)
+                # not beyond the next tag: what is above V stands in the list, whatever rounding does
+                v = self._v + (at - self._then_s) * self._bytes_per_s / (n - gone)
+                self._v = min(v, self._tags[gone])
                 break
             self._then_s += needs_s
             self._v = self._tags[gone]
@@ -101,7 +105,7 @@ class Carrier:
                 self.busy.append((self._busy_since_s, self._then_s))
         if gone:
             del self._tags[:gone]
-        self._then_s = max(self._then_s, at)
+        self._then_s = at
 
 
 class SharedCells:

@@ -62,6 +62,27 @@ def test_equal_parts(writes):
     assert through(writes) == pytest.approx(in_steps(writes), abs=0.02)
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.floats(0.0, 3.0), st.floats(0.1, 1e6), st.booleans()), min_size=1, max_size=60),
+    st.floats(1e-3, 1e9),
+)
+def test_any_writes_and_departures_are_carried_and_no_faster_than_the_cell(steps, bytes_per_s):
+    carrier, now, asked = Carrier(bytes_per_s), 0.0, 0.0
+    for flow, gap_s, n_bytes, leaves in steps:
+        now += gap_s
+        if leaves:
+            carrier.leave(flow, now)
+        else:
+            tag = carrier.enter(flow, now, n_bytes)
+            asked += n_bytes
+            assert carrier.through_s(flow, tag, now) >= now + n_bytes / bytes_per_s * (1.0 - 1e-6) - 1e-9
+    carrier.finish(now + 1.0)
+    assert sum(end - begin for begin, end in carrier.busy) <= min(now + 1.0, asked / bytes_per_s) * (1.0 + 1e-6) + 1e-9
+    assert all(begin <= end for begin, end in carrier.busy)
+    for flow in range(5):
+        carrier.leave(flow, now)  # before the end, as vehicles whose run ended earlier do
+
+
 def test_a_short_write_does_not_wait_for_a_long_one():
     """1 kB beside 10 kB on 1 kB/s: at half the rate, not after 10 s."""
     assert through([(0, 0.0, 10_000), (1, 0.0, 1000)]) == pytest.approx([11.0, 2.0])

@@ -159,6 +159,17 @@ def test_what_does_not_fit_together_is_said_in_one_line(scenario, before, after,
     assert says in refused.value.lines[0]
 
 
+def test_a_fleet_in_shared_cells_keeps_its_ledger_and_its_bytes(scenario):
+    """Also of vehicles whose address changes, with something on the way when their run ends."""
+    text = TEXT.replace("trip: [3 km, 6 km]", "shared: [broker, cells], cell_downlink: 200 Mbit/s").replace(
+        "drain: 60 s", "drain: 0 s"
+    )
+    text = text.replace("workload: {", "workload: {ota: {image: 4 MiB, chunk: 256 KiB, window: 4}, ")
+    messages = fleet_replication(scenario(text), 0)["messages"]
+    assert set(messages["outcome"].unique()) == {"delivered", "pending"}
+    assert messages.filter(pl.col("outcome") == "lost").is_empty()
+
+
 def test_a_fleet_is_not_run_live(scenario):
     with pytest.raises(ModelOnly, match="fleet"):
         plan(scenario())
