@@ -59,7 +59,7 @@ def test_the_summary_of_the_terminal_is_of_the_fleet(file: Path, tmp_path: Path,
 def test_without_a_fault_the_terminal_has_no_empty_columns(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sets = ["--set", "faults=[]", "--set", "workload.ota={image: 128 KiB, chunk: 64 KiB}"]
+    sets = ["--set", "faults=[]", "--set", "workload.ota={image: 128 KiB, chunk: 64 KiB, window: 2}"]
     assert main(["run", str(file), *sets, "--out", str(tmp_path), "-j", "1"]) == 0
     shown = capsys.readouterr().out
     assert "back" not in shown

@@ -135,7 +135,7 @@ def fleet_cells(run: Run | FleetRun) -> Figure:
         entries = []
         for name, share in shares.items():
             _line(axes, fleet.edges_s[:-1], share, fleet.looks[name])
-            entries.append((name, f"full for {seconds(float((share >= SATURATED_SHARE).sum()))}"))
+            entries.append((name, f"full for {int((share >= SATURATED_SHARE).sum()):,}{NBSP}s"))
         _column(axes, fleet, entries)
         _title(axes, f"{direction.capitalize()} of the busiest cell taken")
     _clock(fleet, panels)

@@ -73,7 +73,7 @@ def _sections(evidence: Evidence, fleet: FleetRun) -> list[Section]:
         cells = Shown("fleet_cells", "Load of the cells", words.cells_caption(fleet), fleet_cells(fleet))
         found.append(Section("cells", "What the cells have to carry", (), [cells]))
     if fleet.courses and fleet.idle:
-        found.append(Section("nodes", "What the nodes have to do", [words.idle_nodes(fleet)]))
+        found.append(Section("nodes", "What the nodes have to do", [words.idle_nodes(fleet) + words.held_up(fleet)]))
     elif fleet.courses:
         figures = [
             Shown("fleet_requests", "Connections and handshakes", words.requests_caption(fleet), fleet_requests(fleet)),

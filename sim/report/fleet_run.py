@@ -198,7 +198,7 @@ class FleetRun:
     def held_up_by(self, strategy: str) -> dict[str, float] | None:
         """Station -> share of the time from the fault to 95 % back in which it was full; those full for most of it.
 
-        The time counts from the end of the fault where 95 % are back after it, and to the last return where fewer ever are. A
+        The time counts from the end of the fault where 95 % are back after it, and to the last return where fewer ever are (the end where nobody is). A
         second in which a SYN was dropped is one in which the accept queue was full. Of the first replication; None where no
         fault of it cut anybody off.
         """
@@ -208,7 +208,8 @@ class FleetRun:
         label = TOGETHER if self.mixed else strategy
         after_s = float(np.quantile(storm.back_s, REGAINED, method="inverted_cdf"))
         if math.isinf(after_s):
-            after_s = float(storm.back_s[np.isfinite(storm.back_s)].max(initial=0.0))
+            returned = storm.back_s[np.isfinite(storm.back_s)]
+            after_s = float(returned.max() if len(returned) else self.edges_s[-1])
         most_s = storm.fault.start_s + after_s
         from_s = storm.fault.end_s if most_s > storm.fault.end_s else storm.fault.start_s
         within = (self.edges_s[1:] > from_s) & (self.edges_s[:-1] < most_s)

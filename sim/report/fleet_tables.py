@@ -42,15 +42,17 @@ _UPDATE = {
 }
 _ALONE = {name: column for name, column in _UPDATE.items() if name != "fleet.cell_saturated_s"}
 _MESSAGES = {
-    "diagnostics.delivered_within_10s": "diagnostics within 10 s",
-    "all.delivered_within_10s": "within 10 s",
-    "all.delivered_within_60s": "within 60 s",
+    "diagnostics.delivered_within_10s": "diagnostics in 10 s",
+    "all.delivered_within_10s": "in 10 s",
+    "all.delivered_within_60s": "in 60 s",
     "all.latency_s.mean_capped": "mean latency",
-    "all.lost": "messages lost",
-    "all.duplicates": "handed over twice",
+    "all.lost": "lost",
+    "all.duplicates": "twice",
     "reconnections": "reconnections",
     "fleet.bytes_per_vehicle": "data a vehicle",
 }
+#: Said where no fault cut anybody off.
+_CALM = ("diagnostics.delivered_within_10s",)
 #: Neither good nor bad by itself: who was there when the fault began, and whether the nodes were idle.
 _NO_MERIT = ("fleet.cut_off", "fleet.cpu_share", "fleet.cpu_saturated_s", "fleet.admission_saturated_s", "fleet.cell_saturated_s")
 #: Counted of the simulated vehicles: the fleet's number is so many times more.
@@ -71,6 +73,8 @@ def fleet_tables(evidence: Evidence, fleet: FleetRun) -> list[Table]:
         "In the worst second: connections asked for and handshakes at all nodes, how many wait and what the CPU does at the worst"
     )
     busiest += " one. Full: seconds in which the worst node can do no more. Turned away: CONNECTs."
+    messages = {name: column for name, column in _MESSAGES.items() if name not in _CALM or not any(fleet.storms.values())}
+    words = "In 10 s, in 60 s: share of the messages delivered by then. Twice: handed over more than once."
     together = [TOGETHER] if fleet.mixed else fleet.strategies
     found = [
         _table(evidence, fleet, "Coming back", _BACK, fleet.strategies, cut + intervals + marked),
@@ -87,7 +91,7 @@ def fleet_tables(evidence: Evidence, fleet: FleetRun) -> list[Table]:
         _table(evidence, fleet, "The nodes", _NODES, together, busiest + intervals + ("" if fleet.mixed else marked))
         if fleet.courses and not fleet.idle
         else None,
-        _table(evidence, fleet, "Messages and data", _MESSAGES, fleet.strategies, (intervals + marked).strip()),
+        _table(evidence, fleet, "Messages and data", messages, fleet.strategies, words + intervals + marked),
         _lost(evidence, fleet),
     ]
     return [table for table in found if table is not None]

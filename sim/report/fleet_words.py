@@ -46,15 +46,18 @@ def headline(evidence: Evidence, fleet: FleetRun) -> str:
 
 
 def _without_a_storm(evidence: Evidence, fleet: FleetRun) -> str:
-    """What the strategies differ in where no fault cut anybody off: the update, connections lost, delivery."""
+    """What the strategies differ in where no fault cut anybody off: the update, else connections lost; and delivery."""
+    return f"{_update(evidence, fleet) or _nobody_cut_off(evidence, fleet)} {_delivery(evidence, fleet)}"
+
+
+def _nobody_cut_off(evidence: Evidence, fleet: FleetRun) -> str:
+    """That no fault cut anybody off, and the connections that were lost all the same."""
     why = "no fault of this run cut anybody off" if _any_faults(fleet) else "no fault happens in this run"
     lost = {name: _mean(evidence, name, "reconnections") / fleet.scale for name in fleet.strategies}
-    if any(lost.values()):
-        said = [f"{whole(n)} with {name}" for name, n in list(lost.items())[:4]]
-        why = f"{why[0].upper()}{why[1:]}; connections given up or lost, and made anew: {listed(said)}."
-    else:
-        why = f"Nobody had to come back: {why}."
-    return " ".join(part for part in (_update(evidence, fleet), why, _delivery(evidence, fleet)) if part)
+    if not any(lost.values()):
+        return f"Nobody had to come back: {why}."
+    said = [f"{whole(n)} with {name}" for name, n in list(lost.items())[:4]]
+    return f"{why[0].upper()}{why[1:]}; connections given up or lost, and made anew: {listed(said)}."
 
 
 def _update(evidence: Evidence, fleet: FleetRun) -> str:
@@ -76,7 +79,9 @@ def _share(interval: Mapping[str, Any]) -> str:
 
 
 def everybody(evidence: Evidence, fleet: FleetRun) -> list[str]:
-    """When all are back, and how many are not."""
+    """When all are back, and how many are not; where no fault cut anybody off, what the answer does not say of that."""
+    if not any(fleet.storms.values()):
+        return [_nobody_cut_off(evidence, fleet)] if _update(evidence, fleet) else []
     said = []
     for name in [name for name in fleet.strategies if fleet.storms[name]][:4]:
         last, missing = evidence.interval(name, "fleet.back_s.max"), evidence.interval(name, "fleet.not_back")
@@ -173,7 +178,8 @@ def nodes(fleet: FleetRun) -> str:
 def idle_nodes(fleet: FleetRun) -> str:
     """One sentence in the place of figures of nodes that have next to nothing to do."""
     most = max((float(share.max()) for one in fleet.courses.values() for share in one.busy.values()), default=0.0)
-    return f"The nodes are not what it hangs on: nobody waits there, and none is busy for more than {percent(round(most, 3))}."
+    busy = percent(round(most, 3))
+    return f"The nodes are not what it hangs on: nobody waits there, and none is busy for more than {busy} of a second."
 
 
 def who_is_cut_off(fleet: FleetRun) -> list[str]:
@@ -313,13 +319,13 @@ def busy_caption(fleet: FleetRun) -> str:
         said = [f"{n:,}{NBSP}s{'' if fleet.mixed or len(full) == 1 else f' with {name}'}" for name, n in list(full.items())[:4]]
         parts.append(f"The {words} of a node is full for up to {listed(said)}")
     what = ". ".join(parts)
-    return f"{what}.{_held_up(fleet)}{clock_words(fleet)}"
+    return f"{what}.{held_up(fleet)}{clock_words(fleet)}"
 
 
 _HOLDS = {"accept": "accepting connections", "cpu": "the CPU", "connect": "the admission of CONNECTs"}
 
 
-def _held_up(fleet: FleetRun) -> str:
+def held_up(fleet: FleetRun) -> str:
     """What holds the fleet up: what is full for most of the time until 95 % are back, or else the waits of the backoff."""
     whom: dict[str, list[str]] = {}
     for name in fleet.strategies:

@@ -216,8 +216,8 @@ def test_the_share_connected_falls_with_the_fault_and_comes_back(make: Make) -> 
 CELLS = (
     "fleet={vehicles: 20, start_over: 20 s, drives: 2, shared: [broker, cells], cell_downlink: 4 Mbit/s, cell_uplink: 1 Mbit/s}",
     "faults=[]",
-    "workload={telemetry: null, diagnostics: {every: 30 s, timeout: 10 s}, ota: {image: 1 MiB, chunk: 64 KiB}, probes: null}",
-    "network.gateways={a: {address: 10.1.1.100}, b: {address: 10.1.1.100}}",
+    "workload={telemetry: null, diagnostics: {every: 30 s, timeout: 10 s}, probes: null,"
+    " ota: {image: 1 MiB, chunk: 64 KiB, window: 4}}",
 )
 
 
@@ -272,13 +272,17 @@ def test_who_is_not_back_is_counted_against_all_that_were_cut_off(make: Make) ->
 
 
 def test_what_holds_the_fleet_up_is_what_is_full_for_most_of_the_time(make: Make) -> None:
-    assert FleetRun(read_run(make())).held_up_by("jitter") == {}  # nodes that have time for 6,000
-    assert "what holds the fleet up is the waits of its backoff" in page_of(make())
-    admission = make("server.nodes.connect_rate=20")
+    roomy = make("server.nodes.connect_rate=100000", "server.nodes.accept_rate=100000", "server.nodes.cores=64")
+    assert FleetRun(read_run(roomy)).held_up_by("jitter") == {}
+    assert "what holds the fleet up is the waits of its backoff" in page_of(roomy)
+    admission = make("server.nodes.connect_rate=200")
     full = FleetRun(read_run(admission)).held_up_by("jitter")
     assert full is not None
     assert list(full) == ["connect"]
     assert "it is this that is full for most of the time" in page_of(admission)
+    nobody = FleetRun(read_run(make("server.nodes.connect_rate=20")))
+    assert np.isinf(nobody.back_s("jitter")).all()
+    assert list(nobody.held_up_by("jitter") or ()) == ["connect"]
     accept = make("server.nodes.accept_rate=20", "server.nodes.backlog=100")
     full = FleetRun(read_run(accept)).held_up_by("jitter")
     assert full is not None
