@@ -198,7 +198,8 @@ class FleetRun:
     def held_up_by(self, strategy: str) -> dict[str, float] | None:
         """Station -> share of the time from the fault to 95 % back in which it was full; those full for most of it.
 
-        The time counts from the end of the fault where 95 % are back after it, and to the last return where fewer ever are (the end where nobody is). A
+        The time counts from the end of the fault where 95 % are back after it, and to the last return where
+        fewer ever are, the end where nobody is. A
         second in which a SYN was dropped is one in which the accept queue was full. Of the first replication; None where no
         fault of it cut anybody off.
         """
