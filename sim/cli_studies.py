@@ -78,10 +78,10 @@ def register(
             from sim.study.on_dask import ClusterUnusable
             from sim.study.run_folder import require_writable
             from sim.study.survivors import WorkLost
-            from sim.study.sweep import METRICS, run_sweep
+            from sim.study.sweep import run_sweep, shown_metrics
             from sim.terminal_studies import interrupted_sweep, sweep_head
 
-            metrics = metrics_of(metric, bad_usage) or METRICS
+            metrics = shown_metrics(plan, metrics_of(metric, bad_usage))
             require_writable(out / plan.base.name)
             wanted = _precision(precision, metrics[0], most_drives, bad_usage)
             say(sweep_head(plan), error=True)

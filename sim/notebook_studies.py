@@ -43,12 +43,11 @@ def sweep(
     Raises ScenarioErrors with a line for each mistake; UnknownMetricError, BoundError.
     """
     from sim.measure.support import Precision
-    from sim.study.sweep import METRICS as SHOWN
-    from sim.study.sweep import run_sweep
+    from sim.study.sweep import run_sweep, shown_metrics
     from sim.terminal import progress
 
     plan = load_sweep(scenario, sets=sets, varies=varies, strategies=strategies, replications=replications, seed=seed)
-    shown = tuple(metrics or SHOWN)
+    shown = shown_metrics(plan, metrics)
     wanted = None if precision is None else Precision(*parse_bound(precision, shown[0]), most_drives)
     with progress(plan.base.name) as show:
         result = run_sweep(

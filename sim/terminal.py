@@ -140,6 +140,7 @@ def json_object(metrics: Mapping[str, Any], run_dir: Path) -> str:
         "seed": metrics.get("seed"),
         "run_id": metrics.get("run_id"),
         "results_dir": str(run_dir),
+        **({"fleet": metrics["fleet"]} if metrics.get("fleet") else {}),
         "objectives": metrics.get("objectives", []),
         "warnings": metrics.get("warnings", []),
         "strategies": metrics.get("strategies", {}),
@@ -174,8 +175,11 @@ def print_summary(metrics: Mapping[str, Any], run_dir: Path, report: Path | None
     )
     drives = int(metrics.get("replications") or 1)
     fleet = metrics.get("fleet")
-    columns = _COLUMNS if fleet is None else _fleet_columns(1.0 / float(fleet["scale"]))
+    storm = any("fleet.cut_off" in numbers["intervals"] for numbers in metrics.get("strategies", {}).values() if fleet)
+    columns = _COLUMNS if fleet is None else _fleet_columns(1.0 / float(fleet["scale"]), storm)
     rows = {name: [cell(numbers, drives) for cell in columns.values()] for name, numbers in metrics.get("strategies", {}).items()}
+    if fleet is not None:
+        columns, rows = _with_data(columns, rows)
     unreached = any(_UNREACHED in cells for cells in rows.values())
     notes = ["lost and duplicates are sums over all drives"] if drives > 1 and fleet is None else []
     if fleet is not None:
@@ -198,6 +202,15 @@ def print_summary(metrics: Mapping[str, Any], run_dir: Path, report: Path | None
     if report is not None:
         console.print(Text(f"report: {report}"), soft_wrap=True)
     say(shown.getvalue().removesuffix("\n"))
+
+
+def _with_data(columns: Mapping[str, Any], rows: Mapping[str, Sequence[str]]) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """Without the columns in which no row has anything."""
+    some = [any(cells[at] != "-" for cells in rows.values()) for at in range(len(columns))]
+    return (
+        {heading: cell for (heading, cell), kept in zip(columns.items(), some, strict=True) if kept},
+        {name: [cell for cell, kept in zip(cells, some, strict=True) if kept] for name, cells in rows.items()},
+    )
 
 
 def _print_rows(console: Console, columns: Sequence[str] | Mapping[str, Any], rows: Mapping[str, Sequence[str]]) -> None:
@@ -276,15 +289,17 @@ _COLUMNS: dict[str, Callable[[Mapping[str, Any], int], str]] = {
 }
 
 
-def _fleet_columns(each: float) -> dict[str, Callable[[Mapping[str, Any], int], str]]:
-    """Columns of a fleet of which every simulated vehicle stands for `each`: means over the replications, the fleet's numbers."""
+def _fleet_columns(each: float, storm: bool) -> dict[str, Callable[[Mapping[str, Any], int], str]]:
+    """Columns of a fleet of which every simulated vehicle stands for `each`: means over the replications, the fleet's numbers.
+
+    Where no fault cut anybody off (no `storm`) the update, the cells and lost connections have the place of the times back.
+    """
 
     def mean(numbers: Mapping[str, Any], name: str) -> float | None:
         found: float | None = (numbers["intervals"].get(name) or {}).get("mean")
         return found
 
-    def back(numbers: Mapping[str, Any], which: str) -> str:
-        name = f"fleet.back_s.{which}"
+    def time(numbers: Mapping[str, Any], name: str) -> str:
         value = mean(numbers, name)
         if value is None:
             return _UNREACHED if name in numbers["intervals"] else "-"
@@ -294,12 +309,19 @@ def _fleet_columns(each: float) -> dict[str, Callable[[Mapping[str, Any], int], 
         value = mean(numbers, name)
         return "-" if value is None else f"{value * factor:,.0f}"
 
+    others = {
+        "image\ncomplete s": lambda n, _drives: time(n, "ota.complete_s"),
+        "image\n%": lambda n, _drives: _percent(mean(n, "ota.completed_share")),
+        "recon-\nnections": lambda n, _drives: counted(n, "reconnections", each),
+        "diagn. in\n10 s, %": lambda n, _drives: _percent(mean(n, "diagnostics.delivered_within_10s")),
+    }
     return {
         "cut\noff": lambda n, _drives: counted(n, "fleet.cut_off"),
-        "50 %\nback s": lambda n, _drives: back(n, "p50"),
-        "95 %\nback s": lambda n, _drives: back(n, "p95"),
-        "all\nback s": lambda n, _drives: back(n, "max"),
+        "50 %\nback s": lambda n, _drives: time(n, "fleet.back_s.p50"),
+        "95 %\nback s": lambda n, _drives: time(n, "fleet.back_s.p95"),
+        "all\nback s": lambda n, _drives: time(n, "fleet.back_s.max"),
         "not\nback": lambda n, _drives: counted(n, "fleet.not_back"),
+        **({} if storm else others),
         "SYNs/s\npeak": lambda n, _drives: counted(n, "fleet.connections_per_s"),
         "TLS/s\npeak": lambda n, _drives: counted(n, "fleet.handshakes_per_s"),
         "CPU\n%": lambda n, _drives: _percent(mean(n, "fleet.cpu_share")),

@@ -48,10 +48,40 @@ def test_the_summary_of_the_terminal_is_of_the_fleet(file: Path, tmp_path: Path,
     assert "a fleet of 3,000 vehicles, 30 simulated; counts are the fleet's" in shown
     assert "1 replication, results in" in shown
     assert "recov." not in shown
+    assert "image" not in shown
+    assert "warning: one replication: values without intervals" in " ".join(shown.split())
     found = sim.read(next(tmp_path.glob("storm/*"))).metrics["strategies"]["jitter"]["fleets"][0]
     line = next(line for line in shown.splitlines() if line.startswith("jitter"))
     assert f"{found['cut_off']:,.0f}" in line.split()
     assert f"{found['nodes']['connections_per_s']:,.0f}" in line.split()
+
+
+def test_without_a_fault_the_terminal_has_no_empty_columns(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sets = ["--set", "faults=[]", "--set", "workload.ota={image: 128 KiB, chunk: 64 KiB, window: 2}"]
+    assert main(["run", str(file), *sets, "--out", str(tmp_path), "-j", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert "back" not in shown
+    assert "diagn." not in shown
+    assert "image" in shown
+    numbers = sim.read(next(tmp_path.glob("storm/*"))).metrics["strategies"]["jitter"]
+    words = next(line for line in shown.splitlines() if line.startswith("jitter")).split()
+    assert "-" not in words
+    assert f"{numbers['intervals']['reconnections']['mean'] * 100:,.0f}" in words
+
+
+def test_a_sweep_of_a_fleet_shows_what_a_fleet_meets(file: Path, tmp_path: Path) -> None:
+    sets = ["fleet.simulated=10"]
+    found = sim.sweep(file, sets=sets, varies=["server.nodes.connect_rate=100,2500"], replications=1, out=tmp_path)
+    assert "fleet.back_s.p95" in found.metrics
+    assert found.cell(0, "jitter", "fleet.back_s.p95") is not None
+    asked = sim.sweep(
+        file, sets=sets, varies=["server.nodes.connect_rate=100,2500"], replications=1, out=tmp_path, metrics=["bytes.total"]
+    )
+    assert asked.metrics == ["bytes.total"]
+    page = (asked.run_dir / "report.md").read_text(encoding="utf-8")
+    assert "of the 10 simulated vehicles together" in page
 
 
 def test_the_summary_of_a_notebook_is_of_the_fleet(result: sim.Result) -> None:
@@ -75,6 +105,7 @@ def test_a_message_of_a_kept_vehicle_is_explained_with_the_fault(result: sim.Res
     text = result.explain(hit["message"], "jitter", vehicle=2)
     assert "of vehicle 2" in text
     assert "balancer" in text
+    assert text.count(f"instants are of the vehicle's own clock; it set out at {starts_s:.3f} s of the fleet's") == 1
 
 
 def test_a_vehicle_that_was_not_kept_is_not_explained_in_one_line(result: sim.Result, capsys: pytest.CaptureFixture[str]) -> None:

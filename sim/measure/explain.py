@@ -112,6 +112,9 @@ def _section(run: Run, row: dict[str, Any], one: pl.Expr, mine: pl.Expr) -> str:
         f"{row['strategy']}: message {row['message']} ({row['kind']}, {row['size_bytes']} bytes, QoS {row['qos']})"
         f" of vehicle {row['vehicle']} in drive {row['replication']}: {_fate(row)}"
     )
+    if run.manifest.get("fleet") is not None:
+        starts_s = float(run.vehicles.filter(one)["starts_s"][0])
+        head += f"\n  (instants are of the vehicle's own clock; it set out at {starts_s:.3f} s of the fleet's)"
     return "\n".join([head, *(f"  {time_s:10.3f} s  {text}" for time_s, text in steps)])
 
 

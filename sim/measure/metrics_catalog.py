@@ -85,7 +85,9 @@ _OF_STRATEGY: dict[str, Metric] = {
 
 _OF_FLEET: dict[str, Metric] = {
     "fleet.cut_off": Metric("vehicles cut off by the fault that cut off most", "lower", "count", ("fleet", "cut_off")),
-    "fleet.not_back": Metric("of these, vehicles that did not come back in the run", "lower", "count", ("fleet", "not_back")),
+    "fleet.not_back": Metric(
+        "of these, vehicles without a connection until the end of their run", "lower", "count", ("fleet", "not_back")
+    ),
     "fleet.back_s.p50": Metric("time from the fault until half of them were back", "lower", "s", ("fleet", "back_s", "p50")),
     "fleet.back_s.p95": Metric("time from the fault until 95 % of them were back", "lower", "s", ("fleet", "back_s", "p95")),
     "fleet.back_s.max": Metric("time from the fault until all of them were back", "lower", "s", ("fleet", "back_s", "p100")),

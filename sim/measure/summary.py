@@ -16,6 +16,7 @@ from sim.measure.delivery import WORKLOAD_KINDS, by_kind, check_ledger, overall,
 from sim.measure.drive_facts import drive_facts
 from sim.measure.episode_words import episode_in_words
 from sim.measure.fleet import MIX, faults_of, fleet_numbers
+from sim.measure.fleet_support import counts_note, fleet_warnings
 from sim.measure.metrics_catalog import METRICS, metric, per_drive
 from sim.measure.multiple import holm
 from sim.measure.objectives import bound_in_words, judge
@@ -151,7 +152,9 @@ def metrics(run: Run, episodes: Mapping[str, Sequence[Episode]] | None = None) -
         "strategies": pooled,
         "comparisons": comparisons,
         "comparison_count": len(comparisons),
-        "warnings": run_warnings(int(manifest["replications"]), objectives, comparisons),
+        "warnings": run_warnings(int(manifest["replications"]), objectives, comparisons)
+        if fleet is None
+        else fleet_warnings(manifest, objectives, comparisons),
         "method": {
             "confidence": CONFIDENCE,
             "resamples": RESAMPLES,
@@ -161,7 +164,7 @@ def metrics(run: Run, episodes: Mapping[str, Sequence[Episode]] | None = None) -
         },
     }
     if fleet is not None:
-        content["fleet"] = {key: fleet[key] for key in ("vehicles", "simulated", "scale")}
+        content["fleet"] = {key: fleet[key] for key in ("vehicles", "simulated", "scale")} | {"note": counts_note(fleet)}
     safe: dict[str, Any] = json_safe(content)
     return safe
 

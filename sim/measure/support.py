@@ -19,18 +19,19 @@ def least_drives(comparisons: int = 1) -> int:
     return math.ceil(1.0 - math.log2((1.0 - CONFIDENCE) / max(comparisons, 1)))
 
 
-def few_drives(n: int, comparisons: int = 1) -> str | None:
+def few_drives(n: int, comparisons: int = 1, what: str = "drive") -> str | None:
     """A warning where `n` drives carry no verdict, or intervals that are too narrow."""
     if n < least_drives(comparisons):
         of = f" over {comparisons} comparisons at once" if comparisons > 1 else ""
-        return f"{_drives(n)} cannot carry a verdict{of}, {least_drives(comparisons)} can: with fewer, equal signs may be chance"
+        least = least_drives(comparisons)
+        return f"{_drives(n, what)} cannot carry a verdict{of}, {least} can: with fewer, equal signs may be chance"
     if n < ENOUGH_DRIVES:
-        return f"{_drives(n)}: intervals of so few are too narrow, {ENOUGH_DRIVES} or more hold their 95 %"
+        return f"{_drives(n, what)}: intervals of so few are too narrow, {ENOUGH_DRIVES} or more hold their 95 %"
     return None
 
 
-def _drives(n: int) -> str:
-    return "1 drive" if n == 1 else f"{n} drives"
+def _drives(n: int, what: str = "drive") -> str:
+    return f"1 {what}" if n == 1 else f"{n} {what}s"
 
 
 def drives_to_decide(interval: Interval) -> int | None:
@@ -41,17 +42,28 @@ def drives_to_decide(interval: Interval) -> int | None:
     return math.ceil(interval.n * (half / abs(interval.mean)) ** 2)
 
 
-def run_warnings(drives: int, objectives: Sequence[Mapping[str, Any]], comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Where a run's evidence does not carry a verdict: lines for the terminal, metrics.json and the report."""
+def run_warnings(
+    drives: int,
+    objectives: Sequence[Mapping[str, Any]],
+    comparisons: Sequence[Mapping[str, Any]],
+    counted: str = "drive",
+) -> list[str]:
+    """Where a run's evidence does not carry a verdict: lines for the terminal, metrics.json and the report.
+
+    `counted`: what the evidence is counted in.
+    """
     lines = []
     about = [one for one in comparisons if one["p"] is not None]
     if objectives or about:
-        few = few_drives(drives)
+        few = few_drives(drives, what=counted)
         lines += [few] if few else []
     for one in objectives:
         if one["verdict"] == "undecided":
             what = f"{one['strategy']}: {one['metric']} {one['bound'].replace('_', ' ')}"
-            lines.append(f"{what} is undecided by {_drives(drives)}: its interval holds the bound, more drives would narrow it")
+            lines.append(
+                f"{what} is undecided by {_drives(drives, counted)}: its interval holds the bound, more {counted}s would narrow"
+                " it"
+            )
     told = [one for one in about if one["verdict"] != "no evidence"]
     lost = [one for one in told if not one["holds"]]
     if lost:

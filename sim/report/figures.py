@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sim.report.figures_backoff import backoff_ladder
 from sim.report.figures_drive import drive_lanes
-from sim.report.figures_fleet import fleet_back, fleet_busy, fleet_connected, fleet_queue, fleet_requests
+from sim.report.figures_fleet import fleet_back, fleet_busy, fleet_cells, fleet_connected, fleet_queue, fleet_requests
 from sim.report.figures_latency import latency_distribution
 from sim.report.figures_ledger import loss_ledger
 from sim.report.figures_matrix import scenario_matrix
@@ -19,6 +19,7 @@ __all__ = [
     "drive_lanes",
     "fleet_back",
     "fleet_busy",
+    "fleet_cells",
     "fleet_connected",
     "fleet_queue",
     "fleet_requests",

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from sim.measure.fleet import Fault, Floats
+from sim.measure.fleet import SATURATED_SHARE, Fault, Floats
 from sim.record.read import Run
 from sim.report.axes_words import duration_tick, nice_step, percent_tick, time_step, time_unit
 from sim.report.canvas import COLUMN_IN, SMALL_PT, TEXT_PT, axes_in, drawn, new_figure
@@ -56,7 +56,7 @@ def fleet_connected(run: Run | FleetRun) -> Figure:
         _line(axes, fleet.edges_s, share, fleet.looks[name], lowest=True)
         after_s = fleet.regained_s(name)
         fewest = f"fewest {percent(round(float(share[~np.isnan(share)].min(initial=1.0)), 4))}"
-        entries.append((name, fewest if after_s is None else f"{percent_tick(REGAINED)} after {seconds(after_s)}"))
+        entries.append((name, fewest if after_s is None else f"≥ {percent_tick(REGAINED)} after {seconds(after_s)}"))
     _column(axes, fleet, entries)
     _title(axes, "Vehicles connected, of those on the road")
     _clock(fleet, [axes])
@@ -66,7 +66,7 @@ def fleet_connected(run: Run | FleetRun) -> Figure:
 @drawn
 def fleet_requests(run: Run | FleetRun) -> Figure:
     """Connections asked for and TLS handshakes in each second, at all nodes, with what the nodes can do."""
-    fleet = seen(run)
+    fleet = _at_nodes(run)
     courses, can = fleet.courses, fleet.capacity
     shown = {"Connections asked for in a second (SYNs at the nodes)": {name: one.asked for name, one in courses.items()}}
     limits = [_Limit(can.connections_per_s, "all nodes accept", "/s") if can else None]
@@ -84,7 +84,7 @@ def fleet_requests(run: Run | FleetRun) -> Figure:
 @drawn
 def fleet_queue(run: Run | FleetRun) -> Figure:
     """How many wait at the node where most do, station by station, with how many may."""
-    fleet = seen(run)
+    fleet = _at_nodes(run)
     courses, can = fleet.courses, fleet.capacity
     stations = [station for station in STATIONS if any(station in one.waiting for one in courses.values())]
     figure, panels = _panels(fleet, len(stations), len(courses))
@@ -102,7 +102,7 @@ def fleet_queue(run: Run | FleetRun) -> Figure:
 @drawn
 def fleet_busy(run: Run | FleetRun) -> Figure:
     """Share of each second in which the CPU and the admission of CONNECTs were taken, at the busiest node."""
-    fleet = seen(run)
+    fleet = _at_nodes(run)
     courses = fleet.courses
     titles = {"cpu": "CPU of the busiest node taken", "connect": "Admission of the busiest node taken"}
     stations = [station for station in titles if any(station in one.busy for one in courses.values())]
@@ -117,6 +117,27 @@ def fleet_busy(run: Run | FleetRun) -> Figure:
                 entries.append((name, f"peak {percent(round(float(one.busy[station].max()), 4))}"))
         _column(axes, fleet, entries)
         _title(axes, titles[station])
+    _clock(fleet, panels)
+    return figure
+
+
+@drawn
+def fleet_cells(run: Run | FleetRun) -> Figure:
+    """Share of each second in which the busiest cell was taken, by direction."""
+    fleet = seen(run)
+    if not fleet.air:
+        raise ValueError("this figure is of cells that vehicles share, and in this run they share none")
+    lines = max(len(shares) for shares in fleet.air.values())
+    figure, panels = _panels(fleet, len(fleet.air), lines)
+    for axes, (direction, shares) in zip(panels, fleet.air.items(), strict=True):
+        axes.set_ylim(0.0, 1.06)
+        _share_ticks(axes)
+        entries = []
+        for name, share in shares.items():
+            _line(axes, fleet.edges_s[:-1], share, fleet.looks[name])
+            entries.append((name, f"full for {int((share >= SATURATED_SHARE).sum()):,}{NBSP}s"))
+        _column(axes, fleet, entries)
+        _title(axes, f"{direction.capitalize()} of the busiest cell taken")
     _clock(fleet, panels)
     return figure
 
@@ -167,6 +188,14 @@ def fleet_back(run: Run | FleetRun) -> Figure:
     axes.set_xlabel("time since the fault began (log scale)")
     _title(axes, "Of the vehicles cut off, back again")
     return figure
+
+
+def _at_nodes(run: Run | FleetRun) -> FleetRun:
+    """Raises ValueError where the vehicles share no nodes."""
+    fleet = seen(run)
+    if not fleet.courses:
+        raise ValueError("this figure is of nodes that vehicles share, and in this run they share none")
+    return fleet
 
 
 def _thinned(x: Floats, y: Floats, low: float, high: float) -> tuple[Floats, Floats]:

@@ -8,7 +8,7 @@ from typing import Any
 from sim.report import fleet_words as words
 from sim.report.answer import objective_rows
 from sim.report.evidence import Evidence
-from sim.report.figures_fleet import fleet_back, fleet_busy, fleet_connected, fleet_queue, fleet_requests
+from sim.report.figures_fleet import fleet_back, fleet_busy, fleet_cells, fleet_connected, fleet_queue, fleet_requests
 from sim.report.fleet_run import FleetRun
 from sim.report.fleet_tables import csv_tables, fleet_tables
 from sim.report.method import surroundings
@@ -17,9 +17,11 @@ from sim.report.numbers import NBSP, count, percent, seconds, significant
 from sim.report.study_page import Page, Section, Shown, write_page
 
 #: What a fleet simplifies; the whole list is in docs/model.md.
-_SIMPLIFIED = (
+_SCALED = (
     "What a node can do is scaled with the vehicles that are simulated: waiting is exact where it comes from overload, and the"
     " few milliseconds of chance queueing are not.",
+)
+_QUEUES = (
     "Who has given up meanwhile keeps his place in a queue: a TLS server finds the ClientHello in its buffer and answers it"
     " before it sees that nobody is there.",
 )
@@ -40,7 +42,7 @@ def write_fleet_report(folder: Path, evidence: Evidence) -> Path:
             *words.peaks(evidence, fleet),
             *words.what_stands_for_what(fleet),
         ],
-        warnings=[*words.cautions(fleet), *_warnings(evidence, fleet)],
+        warnings=_warnings(evidence),
         sections=_sections(evidence, fleet),
         looks={name: fleet.looks[name] for name in fleet.strategies},
         command=str(manifest.get("command") or ""),
@@ -55,11 +57,9 @@ def write_fleet_report(folder: Path, evidence: Evidence) -> Path:
     return write_page(folder, page, others=tables, made=made_by_a_report)
 
 
-def _warnings(evidence: Evidence, fleet: FleetRun) -> list[str]:
-    """Those of metrics.json; how few replications there are is said already."""
-    said = [str(line) for line in evidence.metrics.get("warnings", [])]
-    kept = [line.replace("drive", "replication") for line in said if "cannot carry a verdict" not in line]
-    return [line[0].upper() + line[1:].rstrip(".") + "." for line in kept]
+def _warnings(evidence: Evidence) -> list[str]:
+    """Those of metrics.json, as sentences."""
+    return [f"{line[0].upper()}{line[1:]}." for line in evidence.metrics.get("warnings", [])]
 
 
 def _sections(evidence: Evidence, fleet: FleetRun) -> list[Section]:
@@ -69,7 +69,12 @@ def _sections(evidence: Evidence, fleet: FleetRun) -> list[Section]:
         back = [Shown("fleet_back", "Times back", words.back_caption(fleet), fleet_back(fleet))]
     nobody = [] if back else ["No fault cut anybody off, so there are no times back."]
     found = [Section("back", "How the fleet comes back" if back else "Who is connected", nobody, [connected, *back])]
-    if fleet.courses:
+    if fleet.air:
+        cells = Shown("fleet_cells", "Load of the cells", words.cells_caption(fleet), fleet_cells(fleet))
+        found.append(Section("cells", "What the cells have to carry", (), [cells]))
+    if fleet.courses and fleet.idle:
+        found.append(Section("nodes", "What the nodes have to do", [words.idle_nodes(fleet) + words.held_up(fleet)]))
+    elif fleet.courses:
         figures = [
             Shown("fleet_requests", "Connections and handshakes", words.requests_caption(fleet), fleet_requests(fleet)),
             Shown("fleet_queue", "Queues of the nodes", words.queue_caption(fleet), fleet_queue(fleet)),
@@ -78,7 +83,8 @@ def _sections(evidence: Evidence, fleet: FleetRun) -> list[Section]:
         mixed = ["Vehicles with different strategies share the nodes: what the nodes meet is of all of them together."]
         found.append(Section("nodes", "What the nodes have to do", mixed if fleet.mixed else (), figures))
     else:
-        text = "The vehicles share nothing, so that no node has a queue: this run says what each vehicle meets by itself."
+        shared = "no nodes" if fleet.shares_cells else "nothing"
+        text = f"The vehicles share {shared}, so that no node has a queue: each has the nodes to itself."
         found.append(Section("nodes", "What the nodes have to do", [text]))
     heading = "Strategies compared" if len(fleet.strategies) > 1 else "In numbers"
     found.append(Section("compared", heading, (), (), fleet_tables(evidence, fleet)))
@@ -88,7 +94,7 @@ def _sections(evidence: Evidence, fleet: FleetRun) -> list[Section]:
 def _facts(evidence: Evidence, fleet: FleetRun) -> list[tuple[str, str]]:
     manifest, settings = evidence.manifest, fleet.settings
     trip = settings.get("trip_m")
-    where = "all of the route" if trip is None else f"a drawn piece of {significant(trip[0])} to {significant(trip[1])}{NBSP}m"
+    where = "all of the route" if trip is None else f"a drawn piece of {_km(trip[0])} to {_km(trip[1])}{NBSP}km"
     mix = ", ".join(f"{name} {percent(float(share))}" for name, share in settings["mix_share"].items())
     return [
         ("run", str(manifest["run_id"])),
@@ -96,7 +102,7 @@ def _facts(evidence: Evidence, fleet: FleetRun) -> list[tuple[str, str]]:
         ("replications", f"{fleet.replications}, each with the same vehicles for every strategy"),
         ("vehicles", f"{count(fleet.vehicles)}, {count(fleet.simulated)} simulated"),
         ("they set out", f"at drawn instants over {seconds(float(settings['start_over_s']))}"),
-        ("they drive", f"{where}; {count(int(settings['drives']))} different drives"),
+        ("they drive", f"{where}; different drives: {count(int(settings['drives']))}"),
         ("strategies", f"in one fleet: {mix}" if mix else "each in a fleet of its own"),
         ("they share", ", ".join(settings["shared"]) or "nothing"),
         ("drain after each drive", seconds(float(manifest.get("drain_s") or 0.0))),
@@ -106,21 +112,25 @@ def _facts(evidence: Evidence, fleet: FleetRun) -> list[tuple[str, str]]:
     ]
 
 
+def _km(metres: float) -> str:
+    return significant(float(metres) / 1000.0)
+
+
 def _assumptions(evidence: Evidence, fleet: FleetRun) -> list[str]:
     how: dict[str, Any] = evidence.metrics["method"]
     lines = surroundings(evidence)
     can = fleet.capacity
     if can is not None and can.handshakes_per_s is not None:
         lines.append(
-            f"The CPUs' {words.whole(can.handshakes_per_s)} handshakes/s are {len(fleet.nodes['names'])} nodes times"
+            f"The CPUs' {words.whole(can.handshakes_per_s)} handshakes/s are {words.nodes(fleet)} times"
             f" {can.cores} core{'s' if can.cores > 1 else ''} over the mean CPU time of the handshakes of this run."
         )
     lines += [
-        "Cut off are vehicles that were connected when the fault began and lost that connection before 75 s had passed since its"
-        " end; a few of them lose it to the road and not to the fault. Of several faults it is the one that cut off most.",
-        f"Vehicles with the same drive meet the same radio: {count(int(fleet.settings['drives']))} different ones are drawn.",
-        *(_SIMPLIFIED if fleet.courses else ()),
-        "Timeline and states are kept of the first five vehicles; `explain` tells the messages of those.",
+        *words.who_is_cut_off(fleet),
+        f"Vehicles with the same drive meet the same radio; different drives: {count(int(fleet.settings['drives']))}.",
+        *(_SCALED if fleet.courses and fleet.scale < 1.0 else ()),
+        *(_QUEUES if fleet.courses and not fleet.idle else ()),
+        "Timeline and states are kept of the first five vehicles; the command explain tells the messages of those.",
     ]
     if fleet.replications > 1:
         lines.append(

@@ -34,18 +34,29 @@ _NODES = {
     "fleet.turned_away": "turned away",
     "fleet.dropped_syns": "SYNs dropped",
 }
+_UPDATE = {
+    "ota.complete_s": "complete",
+    "ota.completed_share": "arrived",
+    "ota.resent_bytes": "sent again",
+    "fleet.cell_saturated_s": "cell full",
+}
+_ALONE = {name: column for name, column in _UPDATE.items() if name != "fleet.cell_saturated_s"}
 _MESSAGES = {
-    "all.delivered_within_10s": "within 10 s",
-    "all.delivered_within_60s": "within 60 s",
+    "diagnostics.delivered_within_10s": "diagnostics in 10 s",
+    "all.delivered_within_10s": "in 10 s",
+    "all.delivered_within_60s": "in 60 s",
     "all.latency_s.mean_capped": "mean latency",
-    "all.lost": "messages lost",
-    "all.duplicates": "handed over twice",
+    "all.lost": "lost",
+    "all.duplicates": "twice",
+    "reconnections": "reconnections",
     "fleet.bytes_per_vehicle": "data a vehicle",
 }
+#: Said where no fault cut anybody off.
+_CALM = ("diagnostics.delivered_within_10s",)
 #: Neither good nor bad by itself: who was there when the fault began, and whether the nodes were idle.
-_NO_MERIT = ("fleet.cut_off", "fleet.cpu_share", "fleet.cpu_saturated_s", "fleet.admission_saturated_s")
+_NO_MERIT = ("fleet.cut_off", "fleet.cpu_share", "fleet.cpu_saturated_s", "fleet.admission_saturated_s", "fleet.cell_saturated_s")
 #: Counted of the simulated vehicles: the fleet's number is so many times more.
-_OF_SIMULATED = ("all.lost", "all.duplicates")
+_OF_SIMULATED = ("all.lost", "all.duplicates", "reconnections", "ota.resent_bytes")
 
 
 def fleet_tables(evidence: Evidence, fleet: FleetRun) -> list[Table]:
@@ -54,16 +65,33 @@ def fleet_tables(evidence: Evidence, fleet: FleetRun) -> list[Table]:
     intervals = (
         f" Means over {fleet.replications} replications, below each its 95{NBSP}% interval." if fleet.replications > 1 else ""
     )
-    cut = "Vehicles that were connected when the fault began and lost that connection; times from the start of the fault."
+    cut = "Vehicles that were connected when the fault began and lost that connection, and what became of all of them; times from"
+    cut += " the start of the fault. Not back: without a connection until the end of their run."
+    update = "Complete: from its start to the last of it, the mean of the vehicles; arrived: the share of the image."
+    update += " Cell full: seconds in which the busiest cell carried all it can." if fleet.shares_cells else ""
     busiest = (
         "In the worst second: connections asked for and handshakes at all nodes, how many wait and what the CPU does at the worst"
     )
     busiest += " one. Full: seconds in which the worst node can do no more. Turned away: CONNECTs."
+    messages = {name: column for name, column in _MESSAGES.items() if name not in _CALM or not any(fleet.storms.values())}
+    words = "In 10 s, in 60 s: share of the messages delivered by then. Twice: handed over more than once."
     together = [TOGETHER] if fleet.mixed else fleet.strategies
     found = [
         _table(evidence, fleet, "Coming back", _BACK, fleet.strategies, cut + intervals + marked),
-        _table(evidence, fleet, "The nodes", _NODES, together, busiest + intervals + ("" if fleet.mixed else marked)),
-        _table(evidence, fleet, "Messages and data", _MESSAGES, fleet.strategies, (intervals + marked).strip()),
+        _table(
+            evidence,
+            fleet,
+            "The update",
+            _UPDATE if fleet.shares_cells else _ALONE,
+            fleet.strategies,
+            update + intervals + marked,
+        )
+        if any(evidence.interval(name, "ota.completed_share") is not None for name in fleet.strategies)
+        else None,
+        _table(evidence, fleet, "The nodes", _NODES, together, busiest + intervals + ("" if fleet.mixed else marked))
+        if fleet.courses and not fleet.idle
+        else None,
+        _table(evidence, fleet, "Messages and data", messages, fleet.strategies, words + intervals + marked),
         _lost(evidence, fleet),
     ]
     return [table for table in found if table is not None]
@@ -94,10 +122,12 @@ def _unit(evidence: Evidence, fleet: FleetRun, name: str, strategies: Sequence[s
         for strategy in strategies
         if (one := evidence.interval(strategy, name)) and one["mean"] is not None
     ]
-    if name in _OF_SIMULATED:
-        return 1.0 / fleet.scale, ""
+    each = 1.0 / fleet.scale if name in _OF_SIMULATED else 1.0
     if metric(name).unit == "bytes":
-        return (1e-6, "MB") if max(values, default=0.0) >= 1e6 else (1e-3, "kB")
+        factor, unit = (1e-6, "MB") if max(values, default=0.0) * each >= 1e6 else (1e-3, "kB")
+        return factor * each, unit
+    if name in _OF_SIMULATED:
+        return each, ""
     if name.endswith("_saturated_s"):
         return 1.0, "s"
     return scaled(name, max(values, default=0.0))
@@ -110,9 +140,7 @@ def _cell(evidence: Evidence, fleet: FleetRun, strategy: str, name: str, factor:
     mean, low, high = found["mean"], found["low"], found["high"]
     mark = _mark(evidence, fleet, strategy, name) if own else ""
     if mean is None or not math.isfinite(mean):
-        return Cell(
-            "not in the run", str(found["note"]).replace("drives", "replications") if fleet.replications > 1 else "", mark
-        )
+        return Cell("not reached", str(found["note"]).replace("drives", "replications") if fleet.replications > 1 else "", mark)
     if low is None or high is None:
         unit = metric(name).unit
         if unit == "share":
@@ -161,6 +189,8 @@ def csv_tables(evidence: Evidence, fleet: FleetRun) -> dict[str, pl.DataFrame]:
     course: dict[str, Any] = {"clock_s": seconds_s}
     for name, share in fleet.connected.items():
         course[f"{name}: connected share"] = share[:-1]
+    for direction, shares in fleet.air.items():
+        course |= {f"{name}: busy share, {direction}": share for name, share in shares.items()}
     for name, one in fleet.courses.items():
         course |= {f"{name}: connections per s": one.asked, f"{name}: handshakes per s": one.handshakes}
         course |= {f"{name}: waiting, {station}": values for station, values in one.waiting.items()}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from sim.measure.fleet import SATURATED_SHARE
+from sim.measure.fleet import CUTTING, SATURATED_SHARE
 from sim.measure.stats import rank_quantile
 from sim.measure.support import least_drives
 from sim.report.captions import names
@@ -15,7 +17,6 @@ from sim.report.fleet_run import FleetRun
 from sim.report.numbers import NBSP, count, difference, instant, listed, percent, seconds, significant, with_interval
 
 BACK = "fleet.back_s.p95"
-_LEAST_IN_A_QUEUE = 10  # simulated vehicles: with fewer one vehicle more or less is what fills it
 
 
 def whole(value: float) -> str:
@@ -33,8 +34,7 @@ def headline(evidence: Evidence, fleet: FleetRun) -> str:
     """Who brings the fleet back how fast; where nobody was cut off, what the nodes had to do."""
     with_storm = [name for name in fleet.strategies if fleet.storms[name]]
     if not with_storm:
-        why = "no fault happens in this run" if not _any_faults(fleet) else "no fault of this run cut anybody off"
-        return f"Nobody had to come back: {why}. {_delivery(evidence, fleet)}"
+        return _without_a_storm(evidence, fleet)
     ordered = sorted(with_storm, key=lambda name: _mean(evidence, name, BACK))
     first, *others = ordered
     text = f"After the {cut_off_by(fleet)} {_back(evidence, first, subject=True)} with {first}"
@@ -45,8 +45,43 @@ def headline(evidence: Evidence, fleet: FleetRun) -> str:
     return text + "."
 
 
+def _without_a_storm(evidence: Evidence, fleet: FleetRun) -> str:
+    """What the strategies differ in where no fault cut anybody off: the update, else connections lost; and delivery."""
+    return f"{_update(evidence, fleet) or _nobody_cut_off(evidence, fleet)} {_delivery(evidence, fleet)}"
+
+
+def _nobody_cut_off(evidence: Evidence, fleet: FleetRun) -> str:
+    """That no fault cut anybody off, and the connections that were lost all the same."""
+    why = "no fault of this run cut anybody off" if _any_faults(fleet) else "no fault happens in this run"
+    lost = {name: _mean(evidence, name, "reconnections") / fleet.scale for name in fleet.strategies}
+    if not any(lost.values()):
+        return f"Nobody had to come back: {why}."
+    said = [f"{whole(n)} with {name}" for name, n in list(lost.items())[:4]]
+    return f"{why[0].upper()}{why[1:]}; connections given up or lost, and made anew: {listed(said)}."
+
+
+def _update(evidence: Evidence, fleet: FleetRun) -> str:
+    """How long the update takes; "" where there is none."""
+    times, missed = [], []
+    for name in fleet.strategies[:4]:
+        took, arrived = evidence.interval(name, "ota.complete_s"), evidence.interval(name, "ota.completed_share")
+        if took is not None and took["mean"] is not None:
+            times.append(f"{with_interval('ota.complete_s', took)} with {name}")
+        elif arrived is not None and arrived["mean"] is not None:
+            missed.append(f"with {name} it is not complete everywhere by the end, {_share(arrived)} of it arrive")
+    said = [f"the update takes {listed(times)}, the mean of the vehicles"] if times else []
+    text = "; ".join([*said, *missed])
+    return f"{text[0].upper()}{text[1:]}." if text else ""
+
+
+def _share(interval: Mapping[str, Any]) -> str:
+    return percent(round(float(interval["mean"]), 6))
+
+
 def everybody(evidence: Evidence, fleet: FleetRun) -> list[str]:
-    """When all are back, and how many are not."""
+    """When all are back, and how many are not; where no fault cut anybody off, what the answer does not say of that."""
+    if not any(fleet.storms.values()):
+        return [_nobody_cut_off(evidence, fleet)] if _update(evidence, fleet) else []
     said = []
     for name in [name for name in fleet.strategies if fleet.storms[name]][:4]:
         last, missing = evidence.interval(name, "fleet.back_s.max"), evidence.interval(name, "fleet.not_back")
@@ -55,7 +90,7 @@ def everybody(evidence: Evidence, fleet: FleetRun) -> list[str]:
         elif missing is not None and missing["mean"] is not None:
             cut = _mean(evidence, name, "fleet.cut_off")
             of = f" of {whole(cut)}" if math.isfinite(cut) else ""
-            said.append(f"with {name} {whole(float(missing['mean']))}{of} are not back by the end of the run")
+            said.append(f"with {name} {whole(float(missing['mean']))}{of} are not back by the end of their run")
     text = "; ".join(said)
     return [f"{text[0].upper()}{text[1:]}."] if text else []
 
@@ -99,21 +134,28 @@ def _back(evidence: Evidence, name: str, subject: bool = False) -> str:
 
 
 def _delivery(evidence: Evidence, fleet: FleetRun) -> str:
-    shares = {name: evidence.interval(name, "all.delivered_within_60s") for name in fleet.strategies}
-    known = {name: one for name, one in shares.items() if one is not None and one["mean"] is not None}
-    if not known:
-        return "No message was created."
-    said = [f"{percent(float(one['mean']))} with {name}" for name, one in list(known.items())[:4]]
-    return f"Of the messages {listed(said)} are delivered within 60{NBSP}s."
+    for metric, what, within in (
+        ("diagnostics.delivered_within_10s", "diagnostics", 10),
+        ("all.delivered_within_60s", "messages", 60),
+    ):
+        shares = {name: evidence.interval(name, metric) for name in fleet.strategies}
+        said = [f"{_share(one)} with {name}" for name, one in shares.items() if one is not None and one["mean"] is not None]
+        if said:
+            return f"Of the {what} {listed(said[:4])} are delivered within {within}{NBSP}s."
+    return "No message was created."
 
 
 def peaks(evidence: Evidence, fleet: FleetRun) -> list[str]:
     """What the nodes met at most, and what they can do."""
     can = fleet.capacity
+    if can is None and fleet.shares_cells:
+        return ["The vehicles share cells and no nodes: each has the nodes to itself, so that nobody waits there."]
     if can is None:
         return [
             "The vehicles share nothing (shared: []): each has the nodes to itself, so that there are no queues and no peaks."
         ]
+    if fleet.idle:
+        return [idle_nodes(fleet)]
     labels = [fleet.strategies[0]] if fleet.mixed else fleet.strategies
     asked = _each(evidence, fleet, labels, "fleet.connections_per_s", "/s")
     shaken = _each(evidence, fleet, labels, "fleet.handshakes_per_s", "/s")
@@ -121,10 +163,37 @@ def peaks(evidence: Evidence, fleet: FleetRun) -> list[str]:
     if can.handshakes_per_s is not None:
         cores = f"{can.cores} core{'s' if can.cores > 1 else ''} each"
         lines.append(
-            f"Peak of TLS handshakes: {shaken}; {len(fleet.nodes['names'])} nodes with {cores} can compute"
+            f"Peak of TLS handshakes: {shaken}; {nodes(fleet)} with {cores} can compute"
             f" {whole(can.handshakes_per_s)}/s and admit {whole(can.connects_per_s)} CONNECTs/s."
         )
     return lines
+
+
+def nodes(fleet: FleetRun) -> str:
+    """ "1 node", "8 nodes"."""
+    n = len(fleet.nodes["names"])
+    return f"{n} node{'s' if n > 1 else ''}"
+
+
+def idle_nodes(fleet: FleetRun) -> str:
+    """One sentence in the place of figures of nodes that have next to nothing to do."""
+    most = max((float(share.max()) for one in fleet.courses.values() for share in one.busy.values()), default=0.0)
+    busy = percent(round(most, 3))
+    return f"The nodes are not what it hangs on: nobody waits there, and none is busy for more than {busy} of a second."
+
+
+def who_is_cut_off(fleet: FleetRun) -> list[str]:
+    """Who counts as cut off and as back; nothing where no fault cut anybody off."""
+    if not any(fleet.storms.values()):
+        return []
+    kinds = {storm.fault.kind for ones in fleet.storms.values() for storm in ones}
+    within = listed(sorted({"before it was over" if CUTTING.get(kind) is None else "within 1 s of its start" for kind in kinds}))
+    several = " Of several faults it is the one that cut off most." if len(fleet.faults) > 1 else ""
+    return [
+        f"Cut off are vehicles that drove and were connected when the fault began and lost that connection {within}; one may lose"
+        f" it to the road and not to the fault.{several} All times back are of all that were cut off: who has no connection until"
+        " the end of its run (its drive and the drain) is not back, also where it arrived meanwhile."
+    ]
 
 
 def _each(evidence: Evidence, fleet: FleetRun, labels: list[str], metric: str, unit: str) -> str:
@@ -159,39 +228,6 @@ def what_stands_for_what(fleet: FleetRun) -> list[str]:
     ]
 
 
-def cautions(fleet: FleetRun) -> list[str]:
-    """What the evidence does not carry."""
-    return _few_replications(fleet) + _few_simulated(fleet)
-
-
-def _few_simulated(fleet: FleetRun) -> list[str]:
-    """Where a queue of the nodes is so short of simulated vehicles that chance fills it."""
-    can = fleet.capacity
-    if can is None or fleet.scale == 1.0:
-        return []
-    shortest = min(can.backlog, can.connect_queue or math.inf)
-    if round(shortest * fleet.scale, 6) >= _LEAST_IN_A_QUEUE:
-        return []
-    wanted = min(fleet.vehicles, math.ceil(_LEAST_IN_A_QUEUE / shortest * fleet.vehicles))
-    return [
-        f"Few are simulated: a queue of {whole(shortest)} at a node is {significant(shortest * fleet.scale, 2)} simulated"
-        f" vehicles long, so that chance fills it; refusals and peaks are coarse. From {count(wanted)} simulated on it holds"
-        f" {_LEAST_IN_A_QUEUE}."
-    ]
-
-
-def _few_replications(fleet: FleetRun) -> list[str]:
-    n, least = fleet.replications, least_drives()
-    if n == 1:
-        return [
-            f"One replication: values without intervals, and no verdict. What differs here may be chance; {least} replications"
-            " are the least that can tell strategies apart."
-        ]
-    if n < least:
-        return [f"{n} replications: intervals are narrow for lack of evidence, and no verdict; {least} are the least."]
-    return []
-
-
 # --- captions -------------------------------------------------------------------------------------------------------------
 
 
@@ -207,10 +243,11 @@ def connected_caption(fleet: FleetRun) -> str:
         lowest[name] = (float(known[at]), float(fleet.edges_s[at]))
     ups = {name: fleet.regained_s(name) for name in fleet.strategies}
     if fleet.faults and any(ups.values()):
-        said = [f"{seconds(after)} with {name}" for name, after in list(ups.items())[:4] if after is not None]
+        said = [f"after {seconds(after)} with {name}" for name, after in list(ups.items())[:4] if after is not None]
         never = [name for name, after in ups.items() if after is None]
-        text = f"From the start of the fault it takes {listed(said)} until 95{NBSP}% of those on the road are connected again."
-        text += f" With {names(never)} that is not reached." if never else ""
+        text = f"The share connected is 95{NBSP}% again {listed(said)}, counted from the start of the fault."
+        text += f" With {names(never)} it is not." if never else ""
+        text += " It is of all on the road then, those too who set out after the fault; times back are of those cut off."
     else:
         name = min(lowest, key=lambda one: lowest[one][0])
         fewest, at_s = lowest[name]
@@ -282,14 +319,48 @@ def busy_caption(fleet: FleetRun) -> str:
         said = [f"{n:,}{NBSP}s{'' if fleet.mixed or len(full) == 1 else f' with {name}'}" for name, n in list(full.items())[:4]]
         parts.append(f"The {words} of a node is full for up to {listed(said)}")
     what = ". ".join(parts)
-    cpu = max((float(one.busy["cpu"].max()) for one in fleet.courses.values() if "cpu" in one.busy), default=0.0)
-    admission = max((float(one.busy["connect"].max()) for one in fleet.courses.values() if "connect" in one.busy), default=0.0)
-    tight = ""
-    if admission >= SATURATED_SHARE > cpu:
-        tight = " It is the admission of CONNECTs that holds the fleet up, not the handshakes."
-    elif cpu >= SATURATED_SHARE > admission:
-        tight = " It is the handshakes that hold the fleet up, not the admission of CONNECTs."
-    return f"{what}.{tight}{clock_words(fleet)}"
+    return f"{what}.{held_up(fleet)}{clock_words(fleet)}"
+
+
+_HOLDS = {"accept": "accepting connections", "cpu": "the CPU", "connect": "the admission of CONNECTs"}
+
+
+def held_up(fleet: FleetRun) -> str:
+    """What holds the fleet up: what is full for most of the time until 95 % are back, or else the waits of the backoff."""
+    whom: dict[str, list[str]] = {}
+    for name in fleet.strategies:
+        full = fleet.held_up_by(name)
+        if full is None:
+            continue
+        parts = [f"{words} ({percent(round(full[station], 2))} of it)" for station, words in _HOLDS.items() if station in full]
+        whom.setdefault(listed(parts), []).append(name)
+    said = []
+    until = f"for most of the time until 95{NBSP}% are back (or the last one that comes back)"
+    for what, strategies in whom.items():
+        if what:
+            said.append(f" With {names(strategies)} it is this that is full {until}: {what}.")
+        else:
+            said.append(
+                f" With {names(strategies)} nothing at the nodes is full {until}: what holds the fleet up is the waits of its"
+                " backoff."
+            )
+    return "".join(said)
+
+
+def cells_caption(fleet: FleetRun) -> str:
+    """How full the busiest cell is in each direction."""
+    parts = []
+    for direction, shares in fleet.air.items():
+        full = {name: int((share >= SATURATED_SHARE).sum()) for name, share in shares.items()}
+        if any(full.values()):
+            said = [f"{n:,}{NBSP}s{'' if len(full) == 1 else f' with {name}'}" for name, n in list(full.items())[:4]]
+            parts.append(f"The {direction} of the busiest cell is full for {listed(said)}.")
+        else:
+            most = max(float(share.max(initial=0.0)) for share in shares.values())
+            parts.append(f"The {direction} is never full, {percent(round(most, 3))} of a second at most.")
+    down, up = (float(fleet.settings[f"cell_{direction}_bps"]) / 1e6 for direction in ("downlink", "uplink"))
+    carries = f" A cell carries {significant(down)}{NBSP}Mbit/s down and {significant(up)}{NBSP}Mbit/s up."
+    return " ".join(parts) + carries + clock_words(fleet)
 
 
 def back_caption(fleet: FleetRun) -> str:
@@ -299,19 +370,23 @@ def back_caption(fleet: FleetRun) -> str:
     first, last = ordered[0], ordered[-1]
 
     def said(name: str) -> str:
-        return "half are not back in the run" if math.isinf(halves[name]) else f"half are back after {seconds(halves[name])}"
+        return (
+            "half are not back by the end of their run"
+            if math.isinf(halves[name])
+            else f"half are back after {seconds(halves[name])}"
+        )
 
     text = f"With {first} {said(first)}"
     text += f", with {last} {said(last)}." if last != first else "."
     never = {name: float(np.isinf(back).mean()) for name, back in curves.items() if np.isinf(back).any()}
     if never:
         parts = [f"{percent(round(share, 5))} of {name}" for name, share in list(never.items())[:4]]
-        text += f" The gap to 100{NBSP}% are vehicles that did not come back in the run: {listed(parts)}."
+        text += f" The gap to 100{NBSP}% are vehicles that had no connection until the end of their run: {listed(parts)}."
     steps = [name for name in ordered if _in_steps(curves[name])]
     if steps:
         text += f" The curve of {names(steps)} rises in steps: vehicles that were cut off together try again together."
     pooled = "" if fleet.replications == 1 else f" A line is all {fleet.replications} replications together."
-    return text + " Back is who has a connection that is ready; vehicles that arrive before are left out." + pooled
+    return text + " Back is who has a connection that is ready; the share is of all that were cut off." + pooled
 
 
 def _in_steps(back_s: np.ndarray[tuple[int], np.dtype[np.float64]]) -> bool:

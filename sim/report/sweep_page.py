@@ -215,8 +215,17 @@ def _table(sweep: Sweep, name: str, folded: bool) -> Table:
     more = (
         f" The first {_MOST_ROWS} of {len(sweep.points)} points; all are in sweep.csv." if len(sweep.points) > _MOST_ROWS else ""
     )
-    note = f"{metric(name).doc}{f', {unit}' if unit else ''}: mean over the drives, below it the 95{NBSP}% interval.{more}"
+    whose = _whose(sweep, name)
+    note = f"{metric(name).doc}{f', {unit}' if unit else ''}{whose}: mean over the drives, below it the 95{NBSP}% interval.{more}"
     return Table("All points" if folded else "", [*keys, *sweep.strategies], rows, len(keys), note, folded)
+
+
+def _whose(sweep: Sweep, name: str) -> str:
+    """Of a fleet's sums those of the simulated vehicles are said to be that; "" for all others."""
+    fleet = sweep.manifest["settings"].get("fleet")
+    if fleet is None or name.startswith("fleet.") or metric(name).unit not in ("count", "bytes"):
+        return ""
+    return f", of the {fleet['simulated'] or fleet['vehicles']:,} simulated vehicles together"
 
 
 def _cell(row: dict[str, Any] | None, name: str) -> Cell:

@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from sim.measure.metrics_catalog import metric
+from sim.measure.summary import COMPARED_FLEET
 from sim.measure.support import Precision, next_drives
 from sim.scenario.sweep import SweepPlan
 from sim.study.execute import LOCAL, Progress, Wanted, Work, execute
@@ -33,6 +34,11 @@ METRICS = (
 )
 
 
+def shown_metrics(plan: SweepPlan, asked: Sequence[str] | None = None) -> tuple[str, ...]:
+    """What a sweep is read by: what was asked for, else the metrics of a fleet where the plan is of one."""
+    return tuple(asked or (METRICS if plan.base.fleet is None else COMPARED_FLEET))
+
+
 @dataclass(frozen=True, slots=True)
 class SweepResult:
     """A finished sweep: its folder, the manifest and the work that was done for it."""
@@ -48,7 +54,7 @@ def run_sweep(
     jobs: int = 1,
     out: Path = Path("results"),
     force: bool = False,
-    metrics: Sequence[str] = METRICS,
+    metrics: Sequence[str] | None = None,
     precision: Precision | None = None,
     progress: Progress | None = None,
     command: str = "",
@@ -66,6 +72,7 @@ def run_sweep(
         sim.study.survivors.WorkLost, sim.study.on_dask.ClusterUnusable, OSError: as `execute`.
         sim.measure.metrics_catalog.UnknownMetricError: of `metrics`.
     """
+    metrics = shown_metrics(plan, metrics)
     for name in metrics:
         metric(name)
     store = UnitStore(out)
