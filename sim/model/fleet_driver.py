@@ -20,7 +20,7 @@ from sim.model.agenda import (
 from sim.model.driver import Driver
 from sim.model.fleet_network import FleetNetwork
 from sim.model.link import Flow
-from sim.model.shared_cells import Carrier
+from sim.model.shared_cells import LOOKS_S
 from sim.model.transport import Attempt, Transport
 from sim.protocols.mqtt_packets import Connect
 
@@ -43,11 +43,11 @@ class FleetDriver(Driver):
             elif network.packets_meet:
                 what = PACKET_AT_NODE
         flow = transport.down if what == AT_VEHICLE else transport.up
-        taken = network.enter_cell(what != AT_VEHICLE, packet, flow, now) if network.shares_cells else None
-        if taken is None:
+        asked = network.enter_cell(what != AT_VEHICLE, packet, flow, now) if network.shares_cells else -1
+        if asked < 0:
             self._post(arrival, what, transport, packet)
         else:
-            self._post(arrival, IN_CELL, (what, transport, flow, *taken), packet)
+            self._post(arrival, IN_CELL, (what, transport, flow, asked), packet)
 
     def _happen(self, now: float, what: int, a: Any, b: Any) -> None:
         if what == LOST and a[1] and a[0].busy_until_s > now:
@@ -126,13 +126,12 @@ class FleetDriver(Driver):
         transport.busy_until_s = self._meeting().packet_arrived(transport, now)
         self._post(transport.busy_until_s, AT_SERVER, transport, packet)
 
-    def _in_cell(self, now: float, way: tuple[int, Transport, Flow, Carrier, float], packet: Any) -> None:
+    def _in_cell(self, now: float, way: tuple[int, Transport, Flow, int], packet: Any) -> None:
         """The vehicle's own link has carried a packet; the cell, which others share, may not have."""
-        what, transport, flow, carrier, tag = way
-        at = self._offset_s + now
-        wait_s = carrier.through_s(flow, tag, at) - at
+        what, transport, flow, asked = way
+        wait_s = self._meeting().waits_s(what != AT_VEHICLE, flow, asked, now)
         if wait_s > SOON_S:
-            self._post(now + wait_s, IN_CELL, way, packet)
+            self._post(now + min(wait_s, LOOKS_S), IN_CELL, way, packet)
         elif now >= transport.path_end_s:
             self._journal.lost(now, packet)  # the address has gone while it waited
         else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from sim.machine import NEVER, Packet
 from sim.model.link import Flow
 from sim.model.network import Network
-from sim.model.shared_cells import Carrier
 from sim.model.transport import Attempt, Transport
 from sim.protocols.tcp import syn_gives_up_s
 
@@ -15,13 +14,18 @@ class FleetNetwork(Network):
 
     __slots__ = ()
 
-    def enter_cell(self, up: bool, packet: Packet, flow: Flow, now: float) -> tuple[Carrier, float] | None:
-        """Where a packet that is sent at `now` takes part of a cell that is shared; None: of none."""
+    def enter_cell(self, up: bool, packet: Packet, flow: Flow, now: float) -> int:
+        """A packet that is sent at `now` asks for its part of a shared cell; -1: of none."""
         cell = self.timeline.cell_at(now) if self._cells is not None else ""
-        if not cell:
-            return None
-        assert self._cells is not None
+        if self._cells is None or not cell:
+            return -1
         return self._cells.enter(cell, up, flow, self.offset_s + now, self.wire_bytes(packet.encoded_size))
+
+    def waits_s(self, up: bool, flow: Flow, asked: int, now: float) -> float:
+        """How long a packet waits for its part of a cell, as it looks now."""
+        assert self._cells is not None
+        at = self.offset_s + now
+        return self._cells.through_s(self.timeline.cell_at(now), up, flow, asked, at) - at
 
     def begin(self, transport: Transport, known: bool, index: int, now: float) -> Attempt:
         """As open_from_vehicle, step by step: the node is asked when SYN, ClientHello and CONNECT are there."""

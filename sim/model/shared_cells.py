@@ -6,8 +6,8 @@ will be through depends on who comes meanwhile, so that it is asked again when i
 
 Simplification: the vehicle's TCP takes a write for sent when its own link has carried it, and the whole write asks for its part
 from the instant it is written, also while the vehicle is out of coverage or its own link is slower. Simplification: handshakes
-of TCP and TLS take nothing of a cell. Simplification: a flow with something on the way at a handover goes on in the cell it was
-begun in until that is through.
+of TCP and TLS take nothing of a cell. Simplification: after a handover what a flow has still on the way asks for its part in the
+new cell, from its next write on, or from when it is next looked after (LOOKS_S).
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from sim.model.link import Flow
 from sim.model.load import DOWNLINK, UPLINK, Load
 
 _ROUNDING_BYTES = 1e-6
+#: A write that is on the way is looked after so often at least: its vehicle may be in another cell.
+LOOKS_S = 1.0
 
 
 class Carrier:
@@ -35,8 +37,8 @@ class Carrier:
         self._busy_since_s = 0.0
         self.busy: list[tuple[float, float]] = []  # (begin, end) of the times in which it was taken, rising
 
-    def enter(self, flow: object, at: float, n_bytes: int) -> float:
-        """A flow asks for `n_bytes`: the tag at which they are through."""
+    def enter(self, flow: object, at: float, n_bytes: float) -> None:
+        """A flow asks for `n_bytes` more."""
         self._advance(at)
         before = self._tag_of.get(flow, 0.0)
         if before > self._v:
@@ -48,26 +50,23 @@ class Carrier:
         tag = before + n_bytes
         self._tag_of[flow] = tag
         insort(self._tags, tag)
-        return tag
 
-    def has(self, flow: object, at: float) -> bool:
-        """Whether a flow has something on the way."""
-        self._advance(at)
-        return self._tag_of.get(flow, 0.0) > self._v + _ROUNDING_BYTES
-
-    def leave(self, flow: object, at: float) -> None:
-        """A flow is over: it asks for nothing any more."""
+    def leave(self, flow: object, at: float) -> float:
+        """A flow asks for nothing any more; the bytes that it had still on the way."""
         self._advance(at)
         tag = self._tag_of.pop(flow, 0.0)
-        if tag > self._v:
-            del self._tags[bisect_right(self._tags, tag) - 1]
-            if not self._tags:
-                self.busy.append((self._busy_since_s, at))
+        if tag <= self._v:
+            return 0.0
+        del self._tags[bisect_right(self._tags, tag) - 1]
+        if not self._tags:
+            self.busy.append((self._busy_since_s, self._then_s))
+        return tag - self._v
 
-    def through_s(self, flow: object, tag: float, at: float) -> float:
-        """When what a flow has on the way with this tag is through if nobody comes or goes meanwhile; `at` where it is."""
+    def through_s(self, flow: object, behind_bytes: float, at: float) -> float:
+        """When all that a flow has asked for but its last `behind_bytes` is through if nobody comes or goes; `at` where it is."""
         self._advance(at)
-        if tag <= self._v + _ROUNDING_BYTES or flow not in self._tag_of:
+        tag = self._tag_of.get(flow, 0.0) - behind_bytes
+        if tag <= self._v + _ROUNDING_BYTES:
             return at
         found, v, n = at, self._v, len(self._tags)
         for other in self._tags:
@@ -111,35 +110,48 @@ class Carrier:
 class SharedCells:
     """All cells of the network, by name."""
 
-    __slots__ = ("_bytes_per_s", "_carriers", "_last", "load")
+    __slots__ = ("_asked", "_bytes_per_s", "_carriers", "_cell", "load")
 
     def __init__(self, downlink_bps: float, uplink_bps: float, scale: float) -> None:
         """Capacity of each cell in bit/s. `scale`: simulated vehicles for each real one."""
         self._bytes_per_s = (uplink_bps * scale / 8.0, downlink_bps * scale / 8.0)
         self._carriers: dict[str, tuple[int, Carrier, Carrier]] = {}
-        self._last: dict[object, str] = {}  # flow -> the cell that its last write was in
+        self._cell: dict[object, str] = {}  # flow -> where what it has on the way is
+        self._asked: dict[object, int] = {}  # flow -> all that it has asked for so far, bytes
         self.load = Load()
 
-    def enter(self, cell: str, up: bool, flow: Flow, at: float, n_bytes: int) -> tuple[Carrier, float]:
-        """A write of a flow in the cell: where and with which tag it is on the way."""
-        before = self._last.get(flow)
-        if before is not None and before != cell and self._carrier(before, up).has(flow, at):
-            cell = before  # behind what is still on the way there
-        self._last[flow] = cell
-        found = self._carriers.get(cell)
-        if found is None:
-            found = self._carriers[cell] = (
-                len(self._carriers), Carrier(self._bytes_per_s[0]), Carrier(self._bytes_per_s[1]),
-            )  # fmt: skip
+    def enter(self, cell: str, up: bool, flow: Flow, at: float, n_bytes: int) -> int:
+        """A write of a flow in the cell; what it has asked for with it, by which `through_s` knows it."""
+        self._in_cell(cell, up, flow, at).enter(flow, at, n_bytes)
+        asked = self._asked[flow] = self._asked.get(flow, 0) + n_bytes
+        return asked
+
+    def through_s(self, cell: str, up: bool, flow: Flow, asked: int, at: float) -> float:
+        """When a write is through if nobody comes or goes meanwhile; `at` where it is, or its flow is over. `cell`: "": none."""
+        if flow not in self._cell:
+            return at
+        return self._in_cell(cell or self._cell[flow], up, flow, at).through_s(flow, self._asked[flow] - asked, at)
+
+    def _in_cell(self, cell: str, up: bool, flow: Flow, at: float) -> Carrier:
+        """The cell's direction; what the flow has on the way in another one goes on here."""
+        if cell not in self._carriers:
+            uplink, downlink = (Carrier(rate) for rate in self._bytes_per_s)
+            self._carriers[cell] = (len(self._carriers), uplink, downlink)
             self.load.places.append(cell)
-        _number, uplink, downlink = found
-        carrier = uplink if up else downlink
-        return carrier, carrier.enter(flow, at, n_bytes)
+        carrier = self._carrier(cell, up)
+        before = self._cell.get(flow)
+        if before != cell:
+            left = self._carrier(before, up).leave(flow, at) if before is not None else 0.0
+            self._cell[flow] = cell
+            if left:
+                carrier.enter(flow, at, left)
+        return carrier
 
     def leave(self, flow: Flow, up: bool, at: float) -> None:
         """A flow is over."""
-        cell = self._last.pop(flow, None)
+        cell = self._cell.pop(flow, None)
         if cell is not None:
+            del self._asked[flow]
             self._carrier(cell, up).leave(flow, at)
 
     def _carrier(self, cell: str, up: bool) -> Carrier:

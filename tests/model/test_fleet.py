@@ -259,7 +259,7 @@ def test_what_a_vehicle_sent_before_it_left_is_read_before_its_end():
 
 
 def test_what_is_on_the_way_at_a_handover_arrives_in_order():
-    """From a full cell into an empty one: the second chunk does not overtake the first."""
+    """From a full cell into an empty one, where it goes on: the second chunk does not overtake the first."""
     two = replace(
         drive(Row(0.0, rtt_s=0.05), Row(21.0, rtt_s=0.05), end_s=100.0), cell=np.array([0, 1], np.int32), cells=("full", "empty")
     )
@@ -270,4 +270,5 @@ def test_what_is_on_the_way_at_a_handover_arrives_in_order():
         setting_of(LARGE, work), riders, happens_to([], LARGE, 200.0), 1.0, cells=SharedCells(4e6, 4e6, 1.0)
     )
     first, second = next(iter(runs)).record.delivered
-    assert 22.0 < first <= second
+    assert 22.0 < first < 26.0  # alone it would be there at 22.3 s, in the full cell at 38 s
+    assert first <= second

@@ -12,18 +12,18 @@ BYTES_PER_S = 1000.0
 
 def through(writes):
     """When each write (flow, at_s, bytes) is through: asked again and again, as the driver does."""
-    carrier = Carrier(BYTES_PER_S)
+    cells = SharedCells(8 * BYTES_PER_S, 8 * BYTES_PER_S, 1.0)
     pending, found = [], {}
     queue = sorted(enumerate(writes), key=lambda one: (one[1][1], one[0]))
     while queue or pending:
         at, number, tag = min(pending) if pending else (float("inf"), -1, 0.0)
         if queue and queue[0][1][1] <= at:
             number, (flow, at, n_bytes) = queue.pop(0)
-            tag = carrier.enter(flow, at, n_bytes)
-            pending.append((carrier.through_s(writes[number][0], tag, at), number, tag))
+            tag = cells.enter("A", False, flow, at, n_bytes)
+            pending.append((cells.through_s("A", False, flow, tag, at), number, tag))
             continue
         pending.remove((at, number, tag))
-        until = carrier.through_s(writes[number][0], tag, at)
+        until = cells.through_s("A", False, writes[number][0], tag, at)
         if until > at + 1e-9:
             pending.append((until, number, tag))
         else:
@@ -73,9 +73,9 @@ def test_any_writes_and_departures_are_carried_and_no_faster_than_the_cell(steps
         if leaves:
             carrier.leave(flow, now)
         else:
-            tag = carrier.enter(flow, now, n_bytes)
+            carrier.enter(flow, now, n_bytes)
             asked += n_bytes
-            assert carrier.through_s(flow, tag, now) >= now + n_bytes / bytes_per_s * (1.0 - 1e-6) - 1e-9
+            assert carrier.through_s(flow, 0.0, now) >= now + n_bytes / bytes_per_s * (1.0 - 1e-6) - 1e-9
     carrier.finish(now + 1.0)
     assert sum(end - begin for begin, end in carrier.busy) <= min(now + 1.0, asked / bytes_per_s) * (1.0 + 1e-6) + 1e-9
     assert all(begin <= end for begin, end in carrier.busy)
@@ -94,8 +94,8 @@ def test_the_writes_of_a_flow_stay_in_order():
 
 def test_busy_times_are_in_the_load():
     cells, flow = SharedCells(8000.0, 8000.0, 1.0), Flow(0, 0.0)
-    carrier, tag = cells.enter("A", False, flow, 1.0, 500)
-    assert carrier.through_s(flow, tag, 2.0) == 2.0  # asked after its end, as the driver does
+    asked = cells.enter("A", False, flow, 1.0, 500)
+    assert cells.through_s("A", False, flow, asked, 2.0) == 2.0  # asked after its end, as the driver does
     cells.enter("A", False, flow, 3.0, 1000)
     cells.finish(10.0)
     assert list(cells.load.came_s) == [1.0, 3.0]
@@ -105,8 +105,22 @@ def test_busy_times_are_in_the_load():
 def test_a_flow_that_is_over_leaves_its_part_to_the_others():
     carrier = Carrier(BYTES_PER_S)
     carrier.enter("a", 0.0, 10_000)
-    tag = carrier.enter("b", 0.0, 1000)
-    assert carrier.through_s("b", tag, 1.0) == pytest.approx(2.0)
-    carrier.leave("a", 1.0)  # of b 500 bytes are left
-    assert carrier.through_s("b", tag, 1.0) == pytest.approx(1.5)
-    assert carrier.through_s("a", 10_000.0, 1.0) == 1.0
+    carrier.enter("b", 0.0, 1000)
+    assert carrier.through_s("b", 0.0, 1.0) == pytest.approx(2.0)
+    assert carrier.leave("a", 1.0) == pytest.approx(9500.0)  # of b 500 bytes are left
+    assert carrier.through_s("b", 0.0, 1.0) == pytest.approx(1.5)
+    assert carrier.through_s("a", 0.0, 1.0) == 1.0
+
+
+def test_what_is_on_the_way_goes_on_in_the_next_cell_and_in_order():
+    """Half of the first kB is through in a cell that two share when the vehicle gets into an empty one."""
+    cells, mine, other = SharedCells(8000.0, 8000.0, 1.0), Flow(0, 0.0), Flow(0, 0.0)
+    cells.enter("full", False, other, 0.0, 50_000)
+    first, second = (cells.enter("full", False, mine, 0.0, 1000) for _ in range(2))
+    assert cells.through_s("full", False, mine, first, 1.0) == pytest.approx(2.0)
+    assert cells.through_s("empty", False, mine, first, 1.0) == pytest.approx(1.5)
+    assert cells.through_s("empty", False, mine, second, 1.0) == pytest.approx(2.5)
+    third = cells.enter("empty", False, mine, 1.2, 100)
+    assert cells.through_s("", False, mine, third, 1.2) == pytest.approx(2.6)  # without service it stays where it was
+    cells.leave(mine, False, 1.3)
+    assert cells.through_s("empty", False, mine, third, 1.3) == 1.3
