@@ -64,7 +64,7 @@ def test_the_preset_is_that_of_the_scenario_where_the_broker_says_nothing(broker
 
 
 def test_the_preset_is_that_of_the_broker_and_single_values_stay(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sim.study.live.check_broker", lambda _name: None)
+    monkeypatch.setattr("sim.study.live.check_broker", lambda _name, _server: None)
     planned = with_preset_of(plan(load(file, sets=["server.broker.inflight_limit=3"])), "rabbitmq")
     for server in (planned.setting.server, planned.scenario.server):
         assert server.broker.preset == "rabbitmq"
@@ -74,7 +74,7 @@ def test_the_preset_is_that_of_the_broker_and_single_values_stay(file: str, monk
 
 @pytest.mark.parametrize("said", ["server.broker=spec", "server.broker.preset=spec"])
 def test_a_preset_that_was_set_by_hand_is_meant(said: str, file: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sim.study.live.check_broker", lambda _name: None)
+    monkeypatch.setattr("sim.study.live.check_broker", lambda _name, _server: None)
     planned = with_preset_of(plan(load(file, sets=[said]), sets=[said]), "rabbitmq")
     assert planned.setting.server.broker.preset == "spec"
     assert dataclasses.replace(planned, keeps_preset=False) != planned
