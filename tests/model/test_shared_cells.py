@@ -13,17 +13,18 @@ BYTES_PER_S = 1000.0
 def through(writes):
     """When each write (flow, at_s, bytes) is through: asked again and again, as the driver does."""
     cells = SharedCells(8 * BYTES_PER_S, 8 * BYTES_PER_S, 1.0)
+    flows = {name: Flow(0, 0.0) for name, _at_s, _n_bytes in writes}
     pending, found = [], {}
     queue = sorted(enumerate(writes), key=lambda one: (one[1][1], one[0]))
     while queue or pending:
         at, number, tag = min(pending) if pending else (float("inf"), -1, 0.0)
         if queue and queue[0][1][1] <= at:
             number, (flow, at, n_bytes) = queue.pop(0)
-            tag = cells.enter("A", False, flow, at, n_bytes)
-            pending.append((cells.through_s("A", False, flow, tag, at), number, tag))
+            tag = cells.enter("A", False, flows[flow], at, n_bytes)
+            pending.append((cells.through_s("A", False, flows[flow], tag, at), number, tag))
             continue
         pending.remove((at, number, tag))
-        until = cells.through_s("A", False, writes[number][0], tag, at)
+        until = cells.through_s("A", False, flows[writes[number][0]], tag, at)
         if until > at + 1e-9:
             pending.append((until, number, tag))
         else:
