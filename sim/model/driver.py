@@ -90,42 +90,11 @@ class Driver:
     """One vehicle: its machine, the backend's, the broker's, and the network between them."""
 
     __slots__ = (
-        "_agenda",
-        "_armed",
-        "_by_id",
-        "_created_s",
-        "_creations",
-        "_env",
-        "_fold",
-        "_folded",
-        "_horizon_s",
-        "_item_callbacks",
-        "_journal",
-        "_listeners",
-        "_machines",
-        "_next_accepted_id",
-        "_next_creation",
-        "_offset_s",
-        "_rank",
-        "_serial",
-        "_server",
-        "_server_changes",
-        "_server_due_s",
-        "_shares",
-        "_slot_a",
-        "_slot_at",
-        "_slot_b",
-        "_slot_serial",
-        "_slot_what",
-        "_tracing",
-        "_vehicle",
-        "_vehicle_due_s",
-        "_vehicle_host",
-        "_wake_callbacks",
-        "events",
-        "handled",
-        "network",
-        "record",
+        "_agenda", "_armed", "_by_id", "_created_s", "_creations", "_env", "_fold", "_folded", "_horizon_s",
+        "_item_callbacks", "_journal", "_listeners", "_machines", "_next_accepted_id", "_next_creation", "_offset_s",
+        "_rank", "_serial", "_server", "_server_changes", "_server_due_s", "_shares", "_slot_a", "_slot_at", "_slot_b",
+        "_slot_serial", "_slot_what", "_tracing", "_vehicle", "_vehicle_due_s", "_vehicle_host", "_wake_callbacks",
+        "events", "handled", "network", "record",
     )  # fmt: skip
 
     def __init__(
@@ -502,12 +471,15 @@ class Driver:
         if flow.sender_gone_s < NEVER:
             self._post(flow.sender_gone_s, LOST, (transport, int(end)), "timed_out")
 
-    # of a vehicle that shares something: see FleetDriver
-    def _goes_through(self, arrival: float, what: int, transport: Transport, packet: Any, now: float) -> None: ...
+    # of a vehicle that shares something: FleetDriver does it
+    def _goes_through(self, arrival: float, what: int, transport: Transport, packet: Any, now: float) -> None:
+        raise NotImplementedError
 
-    def _begin(self, attempt: Attempt) -> None: ...
+    def _begin(self, attempt: Attempt) -> None:
+        raise NotImplementedError
 
-    def _meet(self, now: float, what: int, a: Any, b: Any) -> None: ...
+    def _meet(self, now: float, what: int, a: Any, b: Any) -> None:
+        raise NotImplementedError
 
     def _opened(self, now: float, transport: Transport, resumed: bool) -> None:
         end = transport.opener

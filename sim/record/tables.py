@@ -32,28 +32,8 @@ def frame(table: str, columns: Columns) -> pl.DataFrame:
     return pl.DataFrame(series)
 
 
-def vehicle_tables(
-    record: Recorder,
-    outcomes: list[tuple[str, str]],
-    *,
-    strategy: str,
-    replication: int,
-    vehicle: int,
-    start_s: float,
-    end_s: float,
-    horizon_s: float,
-    radio_active_s: float,
-    current_address: str,
-    timeouts: dict[str, float],
-    parked: Parked = (),
-    starts_s: float = 0.0,
-) -> dict[str, pl.DataFrame]:
-    """Tables of one vehicle's run. `timeouts`: kind -> s after which a delivery is late; `parked`: as in its timeline."""
-    columns = vehicle_columns(
-        record, outcomes, strategy=strategy, replication=replication, vehicle=vehicle, start_s=start_s, end_s=end_s,
-        horizon_s=horizon_s, radio_active_s=radio_active_s, current_address=current_address, timeouts=timeouts, parked=parked,
-        starts_s=starts_s,
-    )  # fmt: skip
+def frames(columns: dict[str, Columns]) -> dict[str, pl.DataFrame]:
+    """The tables of `vehicle_columns`."""
     return {name: frame(name, found) for name, found in columns.items()}
 
 
@@ -68,7 +48,7 @@ def joined(parts: Iterable[dict[str, Columns]]) -> dict[str, pl.DataFrame]:
             else:
                 for column, values in columns.items():
                     have[column] += values
-    return {name: frame(name, columns) for name, columns in total.items()}
+    return frames(total)
 
 
 def vehicle_columns(
@@ -87,7 +67,10 @@ def vehicle_columns(
     parked: Parked = (),
     starts_s: float = 0.0,
 ) -> dict[str, Columns]:
-    """As `vehicle_tables`, as lists. `starts_s`: when it sets out on the clock of its fleet."""
+    """Tables of one vehicle's run, as lists. `timeouts`: kind -> s after which a delivery is late; `parked`: as in its timeline.
+
+    `starts_s`: when it sets out on the clock of its fleet.
+    """
 
     def who(n: int) -> Columns:
         return {"strategy": [strategy] * n, "replication": [replication] * n, "vehicle": [vehicle] * n}

@@ -19,11 +19,21 @@ from sim.model.fleet import Rider, simulate_fleet, simulate_independent
 from sim.model.load import STATIONS, Load
 from sim.model.shared_cells import SharedCells
 from sim.model.simulate import VehicleRun, collector_at_rest
-from sim.record.tables import Columns, concatenate, drive_tables, frame, joined, vehicle_columns
+from sim.record.tables import Columns, concatenate, drive_tables, frame, joined
 from sim.scenario.scenario import Scenario, StrategyChoice
 from sim.scenario.user_strategy import is_user_strategy
 from sim.server.build import NETWORK_FAULTS, Key, tower_outages
-from sim.study.run import Progress, blaming, drive_of, load_strategies, model_setting, server_timeline, timeouts, users_own
+from sim.study.run import (
+    Progress,
+    blaming,
+    drive_of,
+    load_strategies,
+    model_setting,
+    run_columns,
+    server_timeline,
+    timeouts,
+    users_own,
+)
 from sim.study.workers import in_processes, tell
 
 Tables = dict[str, pl.DataFrame]
@@ -146,11 +156,9 @@ def _columns(
 ) -> Iterator[dict[str, Columns]]:
     late = timeouts(scenario)
     for label, rider, run in zip(labels, riders, runs, strict=True):
-        columns = vehicle_columns(
-            run.record, run.outcomes, strategy=label, replication=replication, vehicle=rider.vehicle, start_s=run.start_s,
-            end_s=run.end_s, horizon_s=run.horizon_s, radio_active_s=run.radio_active_s, current_address=run.current_address,
-            timeouts=late, parked=rider.timeline.parked, starts_s=rider.starts_s,
-        )  # fmt: skip
+        columns = run_columns(
+            run, late, label, replication, vehicle=rider.vehicle, parked=rider.timeline.parked, starts_s=rider.starts_s
+        )
         if rider.vehicle >= SHOWN:
             columns["states"] = {name: [] for name in columns["states"]}
         yield columns

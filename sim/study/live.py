@@ -36,7 +36,7 @@ from sim.measure.summary import metrics
 from sim.model.simulate import Setting, make_context
 from sim.record.causes import UNATTRIBUTED
 from sim.record.read import read_run
-from sim.record.tables import concatenate, digest, drive_tables, vehicle_tables, write
+from sim.record.tables import concatenate, digest, drive_tables, frames, vehicle_columns, write
 from sim.scenario.scenario import Scenario, StrategyChoice
 from sim.server.build import NETWORK_FAULTS, instants
 from sim.server.config import Fault
@@ -476,7 +476,7 @@ def _vehicle(planned: LivePlan, name: str, run: LiveRun, outcomes: list[tuple[st
     """Tables of one strategy. What would have been created after an interruption never was."""
     timeline = driven_until(run.timeline, run.ended_s) if run.interrupted else run.timeline
     last = int(timeline.address[-1])
-    tables = vehicle_tables(
+    columns = vehicle_columns(
         run.record,
         outcomes,
         strategy=name,
@@ -490,6 +490,7 @@ def _vehicle(planned: LivePlan, name: str, run: LiveRun, outcomes: list[tuple[st
         timeouts=timeouts(planned.scenario),
         parked=timeline.parked,
     )
+    tables = frames(columns)
     if run.interrupted:
         tables["messages"] = tables["messages"].filter(pl.col("created_s") <= run.ended_s)
     return tables

@@ -11,10 +11,10 @@ import numpy as np
 from sim.drive.timeline import LinkTimeline
 from sim.measure.summary import metrics
 from sim.record.read import read_run
-from sim.record.tables import concatenate, digest, drive_tables, vehicle_tables, write
+from sim.record.tables import concatenate, digest, drive_tables, frames, write
 from sim.study.live import LivePlan
 from sim.study.manifest import manifest
-from sim.study.run import Tables, disruptions_of, simulate_strategy, timeouts, write_json
+from sim.study.run import Tables, disruptions_of, run_columns, simulate_strategy, timeouts, write_json
 
 #: Phases of a broker's tick that the model is run with where a live broker's cannot be set: an interval of the tick's length
 #: is then known to within an eighth of it.
@@ -54,22 +54,8 @@ def model_tables(planned: LivePlan, tick_phase: float | None = None, number: int
             tick_phase=tick_phase,
             happens=planned.happens,
         )
-        parts.append(
-            vehicle_tables(
-                run.record,
-                run.outcomes,
-                strategy=choice.name,
-                replication=number,
-                vehicle=0,
-                start_s=run.start_s,
-                end_s=run.end_s,
-                horizon_s=run.horizon_s,
-                radio_active_s=run.radio_active_s,
-                current_address=run.current_address,
-                timeouts=timeouts(planned.scenario),
-                parked=planned.timeline.parked,
-            )
-        )
+        late_s = timeouts(planned.scenario)
+        parts.append(frames(run_columns(run, late_s, choice.name, number, parked=planned.timeline.parked)))
     return concatenate(parts) | concatenate([drive_tables(timeline, number, 0, disruptions_of(planned.happens))])
 
 

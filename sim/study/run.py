@@ -18,7 +18,8 @@ from sim.drive.outages import Outage
 from sim.drive.timeline import Disruption, LinkTimeline
 from sim.drive.trips import draw_trip
 from sim.model.simulate import ModelError, Setting, VehicleRun, collector_at_rest, simulate
-from sim.record.tables import concatenate, digest, drive_tables, vehicle_tables, write
+from sim.parking import Parked
+from sim.record.tables import Columns, concatenate, digest, drive_tables, frames, vehicle_columns, write
 from sim.scenario.scenario import Scenario, StrategyChoice
 from sim.scenario.user_machine import StrategyBroken, UserStrategy
 from sim.scenario.user_strategy import is_user_strategy, user_class
@@ -168,21 +169,31 @@ def simulate_replication(
             run = simulate_strategy(
                 setting, timeline, choice, scenario.folder, replication=replication, fold=fold, trace=trace, happens=happens
             )
-            found[choice.name] = vehicle_tables(
-                run.record,
-                run.outcomes,
-                strategy=choice.name,
-                replication=replication,
-                vehicle=0,
-                start_s=run.start_s,
-                end_s=run.end_s,
-                horizon_s=run.horizon_s,
-                radio_active_s=run.radio_active_s,
-                current_address=run.current_address,
-                timeouts=timeouts(scenario),
-                parked=timeline.parked,
-            )
+            columns = run_columns(run, timeouts(scenario), choice.name, replication, parked=timeline.parked)
+            found[choice.name] = frames(columns)
     return drive_tables(timeline, replication, 0, disruptions_of(happens)), found, [*timeline.measured, "", *timeline.notes]
+
+
+def run_columns(
+    run: VehicleRun, late_s: dict[str, float], strategy: str, replication: int, *, vehicle: int = 0, parked: Parked = (),
+    starts_s: float = 0.0,
+) -> dict[str, Columns]:  # fmt: skip
+    """What the model's run of one vehicle left. `late_s`: kind -> s after which a delivery is late."""
+    return vehicle_columns(
+        run.record,
+        run.outcomes,
+        strategy=strategy,
+        replication=replication,
+        vehicle=vehicle,
+        start_s=run.start_s,
+        end_s=run.end_s,
+        horizon_s=run.horizon_s,
+        radio_active_s=run.radio_active_s,
+        current_address=run.current_address,
+        timeouts=late_s,
+        parked=parked,
+        starts_s=starts_s,
+    )
 
 
 def load_strategies(uses: list[tuple[str, Path]]) -> None:

@@ -3,10 +3,15 @@
 The pieces of work are those of a sweep (sim/study/execute.py) on city_a_to_b, every strategy on one drive: the drive, the
 simulations, their tables and numbers, sent back and put on the disk. The processes are warm: each one's first piece, with its
 imports, does not count. One process and N take turns.
+
+Each process keeps to a core of its own, where the system can do that. Left alone, the threads of a lone one hand their work to
+and fro over a core that sleeps; on a virtual machine that took 1.6 times the CPU time, and two processes came out three times
+as fast as one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import statistics
@@ -17,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.scenario.scenario import Scenario
-from sim.study.execute import load_strategies, run_packed
+from sim.study.execute import run_packed
 from sim.study.survivors import each
 from sim.study.unit import UnitKey
 from sim.study.unit_store import UnitStore
@@ -35,6 +40,17 @@ def timed(packed: bytes) -> tuple[int, float, dict[str, bytes]]:
     return os.getpid(), time.monotonic(), units
 
 
+def on_own_core(folder: str) -> None:
+    """In a worker: keep to the first core that no other one has taken in `folder`."""
+    if not hasattr(os, "sched_setaffinity"):
+        return
+    for core in sorted(os.sched_getaffinity(0)):
+        with contextlib.suppress(FileExistsError):
+            (Path(folder) / f"core-{core}").touch(exist_ok=False)
+            os.sched_setaffinity(0, {core})
+            return
+
+
 def units_per_s(scenario: Scenario, jobs: int, pieces: int, store: UnitStore) -> float:
     """Units per second of `jobs` warm processes."""
     key = UnitKey(scenario)
@@ -44,9 +60,10 @@ def units_per_s(scenario: Scenario, jobs: int, pieces: int, store: UnitStore) ->
         ids = tuple(key.of(choice, replication) for choice in scenario.strategies)
         orders.append((pickle.dumps([(scenario, replication, names, ids)]),))
     done: dict[int, list[float]] = {}
-    for _number, (process, at, units) in each(timed, orders, jobs, load_strategies, []):
-        store.put(units)
-        done.setdefault(process, []).append(at)
+    with tempfile.TemporaryDirectory(prefix="cores-") as cores:
+        for _number, (process, at, units) in each(timed, orders, jobs, on_own_core, cores):
+            store.put(units)
+            done.setdefault(process, []).append(at)
     return sum(rate(instants) for instants in done.values()) * len(names)
 
 

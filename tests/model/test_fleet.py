@@ -14,12 +14,13 @@ from sim.model.load import ACCEPT
 from sim.model.shared_cells import SharedCells
 from sim.model.simulate import Setting
 from sim.protocols.tls import TLS
-from sim.record.tables import vehicle_tables
+from sim.record.tables import frames
 from sim.server.build import Key, build_server_timeline
 from sim.server.config import Balancer, Fault, Nodes, Store
 from sim.strategies.backoff import Backoff
 from sim.strategies.config import DDNSHeartbeat, Hybrid, MQTTPersistent
 from sim.strategies.workload import OTA, Diagnostics, Telemetry, Workload
+from sim.study.run import run_columns
 from tests.model.runs import NOTHING_TO_SEND, PLAIN, Row, attempts, drive, reassigned
 
 LARGE = Nodes(names=("a", "b"), accept_rate=1e9, connect_rate=1e9, cores=10_000)
@@ -48,13 +49,7 @@ def happens_to(faults, nodes, end_s):
 
 
 def tables(runs, riders):
-    return [
-        vehicle_tables(
-            run.record, run.outcomes, strategy="s", replication=0, vehicle=rider.vehicle, start_s=run.start_s, end_s=run.end_s,
-            horizon_s=run.horizon_s, radio_active_s=run.radio_active_s, current_address=run.current_address, timeouts={},
-        )
-        for rider, run in zip(riders, runs, strict=True)
-    ]  # fmt: skip
+    return [frames(run_columns(run, {}, "s", 0, vehicle=rider.vehicle)) for rider, run in zip(riders, runs, strict=True)]
 
 
 def riders_of(n, end_s=40.0, starts_s=lambda vehicle: 1.7 * vehicle):

@@ -13,10 +13,11 @@ from sim.drive.timeline import LinkState
 from sim.model.simulate import VehicleRun
 from sim.protocols.broker_presets import Broker
 from sim.protocols.tls import TLS
-from sim.record.tables import vehicle_tables
+from sim.record.tables import frames
 from sim.strategies.backoff import Backoff
 from sim.strategies.config import DDNSHeartbeat, Hybrid, MQTTCleanSession, MQTTPersistent, StaticPush
 from sim.strategies.workload import OTA, Diagnostics, Probes, Telemetry, Workload
+from sim.study.run import run_columns
 from tests.model.runs import PLAIN, Row, drive, run
 
 VARIANTS = {
@@ -77,19 +78,7 @@ def timeline_of(rows, parked=()):
 
 
 def tables(seen: VehicleRun):
-    return vehicle_tables(
-        seen.record,
-        seen.outcomes,
-        strategy="s",
-        replication=0,
-        vehicle=0,
-        start_s=seen.start_s,
-        end_s=seen.end_s,
-        horizon_s=seen.horizon_s,
-        radio_active_s=seen.radio_active_s,
-        current_address=seen.current_address,
-        timeouts={},
-    )
+    return frames(run_columns(seen, {}, "s", 0))
 
 
 @pytest.mark.parametrize("name", VARIANTS)
