@@ -1,8 +1,9 @@
 """How a command is ended from outside: Ctrl-C, SIGTERM, SIGHUP.
 
 Each raises KeyboardInterrupt. One such exception is not enough: raised inside a destructor or an extension module it is
-swallowed, inside a class body it becomes a RuntimeError. So it is raised again until somebody takes note. What clears up
-is `undisturbed`, however often a user presses Ctrl-C.
+swallowed, inside a class body it becomes a RuntimeError. So it is raised again until somebody takes note. While a module is
+being imported it waits a little: some libraries are left broken by it, or end the process with words of their own. What
+clears up is `undisturbed`, however often a user presses Ctrl-C.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from collections.abc import Iterator
 from typing import Any
 
 AGAIN_S = 0.3
+IMPORT_S = 3.0  # longer than any library takes; a user's module that never ends its import is interrupted all the same
 _ENDING = [number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)) is not None]
 _came = False
 _active = False  # within ended_by_signals
 _depth = 0  # of blocks that are not to be disturbed
+_waits_left = round(IMPORT_S / AGAIN_S)
 
 
 @contextlib.contextmanager
@@ -94,9 +97,23 @@ def _first(number: int, frame: Any) -> None:
     _again(number, frame)
 
 
-def _again(_number: int, _frame: Any) -> None:
-    if not _depth:
-        raise KeyboardInterrupt
+def _again(_number: int, frame: Any) -> None:
+    global _waits_left
+    if _depth:
+        return
+    if _waits_left and hasattr(signal, "setitimer") and _importing(frame):
+        _waits_left -= 1
+        return
+    raise KeyboardInterrupt
+
+
+def _importing(frame: Any) -> bool:
+    """Whether an import is under way, from Python or from an extension module."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _ignored(_number: int, _frame: Any) -> None:
