@@ -149,7 +149,11 @@ VEHICLES = (
     Column("horizon_s", "f8", "end of the run: end_s + drain"),
     Column("parked_s", "f8", "time of the drive with the ignition off"),
     Column("radio_active_s", "f8", "time in RRC connected, with the inactivity tail"),
-    Column("connections_total", "i4", "successful connections (ConnectionStats.total_connections)"),
+    Column(
+        "connections_total",
+        "i4",
+        "successful connections (ConnectionStats.total_connections): MQTT, else heartbeats, else all exchanges",
+    ),
     Column("connections_failed", "i4", "failed attempts (ConnectionStats.failed_connections)"),
     Column("reconnections", "i4", "connections given up or lost (ConnectionStats.reconnections)"),
     Column("messages_sent", "i8", "application messages sent by the vehicle"),

@@ -294,9 +294,9 @@ def backoff_caption(shown: Sequence[Attempts]) -> str:
     failed = f"{most.failed} failed attempt{'s' if most.failed != 1 else ''}"
     if len(shown) == 1:
         return (
-            f"The hardest series of attempts in any drive was in drive {most.replication}: {failed} over {seconds(length)}, the"
-            f" longest wait {seconds(waited)}. A bar is a wait, × a failed attempt with its duration dotted, the dot the one that"
-            " got through."
+            f"The hardest series of attempts in any drive was that of {most.strategy} in drive {most.replication}: {failed} over"
+            f" {seconds(length)}, the longest wait {seconds(waited)}. A bar is a wait, × a failed attempt with its"
+            " duration dotted, the dot the one that got through."
         )
     return (
         f"The longest ladder is that of {most.strategy} in drive {most.replication}: {failed} over {seconds(length)},"

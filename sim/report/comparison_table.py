@@ -80,11 +80,12 @@ def _cheap_for_a_reason(evidence: Evidence, marks: Mapping[str, Mapping[str, str
     delivery, cost = "all.delivered_within_60s", "mb_per_vehicle_month"
     leading = evidence.leaders(delivery, evidence.strategies)
     notes = []
-    for one in marks.get(cost, ()):
+    for one, mark in marks.get(cost, {}).items():
         found = evidence.interval(one, delivery)
         if one not in leading and found is not None and found["mean"] is not None:
             missed = percent(1.0 - float(found["mean"]))
-            notes.append(f"{one} sends among the least data, and {missed} of its messages are not delivered within 60 s.")
+            least = "sends the least data" if mark == "best" else "is among those that send the least data"
+            notes.append(f"{one} {least}, and {missed} of its messages are not delivered within 60 s.")
     return notes
 
 

@@ -77,8 +77,15 @@ def cost_rows(evidence: Evidence) -> tuple[list[str], list[Row]]:
     return purposes, rows
 
 
+STATS_NOTE = (
+    "Sums over the drives; the last two are of the last drive. Connections are those that keep the vehicle known to the"
+    " server: MQTT's; of a strategy without MQTT its heartbeats; of one without either every exchange. Posts, polls and"
+    " pushes stand in the attempts above."
+)
+
+
 def stats_rows(evidence: Evidence) -> list[Row]:
-    """The seed's ConnectionStats of each strategy, summed over the drives."""
+    """The seed's ConnectionStats of each strategy, summed over the drives: of its MQTT connections, see STATS_NOTE."""
     rows = []
     for name in evidence.strategies:
         stats = evidence.of(name)["connection_stats"]

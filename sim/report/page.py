@@ -12,7 +12,7 @@ from sim.report.comparison_table import comparison_tables
 from sim.report.evidence import Evidence, read_evidence
 from sim.report.fleet_page import write_fleet_report
 from sim.report.illustrations import SECTIONS, illustrations
-from sim.report.kinds_table import cost_rows, kind_rows, ledger_lines, stats_rows
+from sim.report.kinds_table import STATS_NOTE, cost_rows, kind_rows, ledger_lines, stats_rows
 from sim.report.method import MODEL_PAGE, method, provenance
 from sim.report.names import made_by_a_report
 from sim.report.rendering import Output, Shown, render_figure, render_page, write_output
@@ -66,6 +66,7 @@ def _content(evidence: Evidence, shown: list[Shown], found: list[Any]) -> dict[s
         "ledger": ledger_lines(evidence),
         "costs": cost_rows(evidence),
         "stats": stats_rows(evidence),
+        "stats_note": STATS_NOTE,
         "failures": failures_in_words(evidence),
         "forgotten": forgotten_in_words(evidence),
         "worst": [
