@@ -9,7 +9,7 @@ JOBS ?= 2
 help: ## show the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-run: $(VENV)/.installed ## install into a new virtual environment, compare the strategies on scenarios/city_a_to_b.yaml
+run: $(VENV)/.compiled ## install into a new virtual environment, compare the strategies on scenarios/city_a_to_b.yaml
 	@$(BIN)/python -m sim run scenarios/city_a_to_b.yaml -j $(JOBS)
 
 test: $(VENV)/.installed-dev ## the whole test suite: ruff, mypy, pytest; also on a second Python where one is found
@@ -28,13 +28,13 @@ check: $(VENV)/.installed-dev ## ruff and mypy alone
 	@$(BIN)/mypy
 
 compile: $(VENV)/.installed ## compile the model (mypyc; one to three minutes, once): the same bytes, about six times faster
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[fast]'
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[$$($(BIN)/python tools/compile.py --extras)]"
 	@$(BIN)/python tools/compile.py
 
-bench: $(VENV)/.installed ## the lab's own benchmark
+bench: $(VENV)/.compiled ## the lab's own benchmark
 	@$(BIN)/python -m sim bench
 
-ns3: $(VENV)/.installed ## the fleet workload here and in ns-3, in turns (needs libns3-dev; three minutes)
+ns3: $(VENV)/.compiled ## the fleet workload here and in ns-3, in turns (needs libns3-dev; three minutes)
 	@$(BIN)/python tools/beside_ns3.py
 
 brokers: $(VENV)/.installed-dev ## the tests with every real broker that is installed (five minutes)
@@ -56,10 +56,13 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) ..."
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
-	@if command -v cc >/dev/null 2>&1; then \
-	  echo "compiling the model, once, one to three minutes (it runs without, six times slower) ..."; \
-	  $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[fast]' && \
-	  $(BIN)/python tools/compile.py --if-possible || echo "not compiled: the model runs as plain Python"; fi
+	@touch $@
+
+# once, and where it is possible; after an edit of the model the plain sources run until `make compile`
+$(VENV)/.compiled: $(VENV)/.installed
+	@echo "compiling the model, once, one to three minutes (it runs without, six times slower) ..."
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[$$($(BIN)/python tools/compile.py --extras)]" && \
+	  $(BIN)/python tools/compile.py --if-possible || echo "not compiled: the model runs as plain Python"
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt

@@ -5,12 +5,14 @@ name last, so that neither an edit nor a kill half-way leaves a build that does 
 
     python tools/compile.py                 an error (exit 1) where it is not possible
     python tools/compile.py --if-possible   one line and exit 0 where it is not possible
+    python tools/compile.py --extras        the extras that an install needs for it: "fast", and "compiler" without a C compiler
 """
 
 from __future__ import annotations
 
 import ast
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -33,12 +35,25 @@ def missing() -> str:
     """What is missing for a build, "" where nothing is."""
     if find_spec("mypyc") is None or find_spec("setuptools") is None:
         return "mypy and setuptools are missing (pip install -e '.[fast]')"
-    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
-    if shutil.which(compiler) is None:
-        return f"a C compiler is missing ({compiler})"
+    if not has_compiler() and find_spec("ziglang") is None:
+        return "a C compiler is missing (pip install -e '.[compiler]' brings one)"
     if not Path(sysconfig.get_path("include"), "Python.h").exists():
         return "Python's C headers are missing (Debian: python3-dev)"
     return ""
+
+
+def has_compiler() -> bool:
+    """Whether the machine has the C compiler that it names, or that this Python was built with."""
+    return shutil.which((os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]) is not None
+
+
+def compiler() -> dict[str, str]:
+    """The environment in which setuptools finds a C compiler: the machine's own, or else that of the package ziglang."""
+    if has_compiler():
+        return {}
+    words = f"{shlex.quote(sys.executable)} -m ziglang cc"
+    _own, *shared = (sysconfig.get_config_var("LDSHARED") or "cc -shared").split()
+    return {"CC": words, "LDSHARED": " ".join([words, *shared])}
 
 
 def build() -> str:
@@ -54,7 +69,7 @@ def build() -> str:
         done = subprocess.run(
             [sys.executable, str(Path(__file__).resolve()), "--work", str(work), *modules],
             cwd=copy, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-            env={**os.environ, compiled.PURE: "1"},
+            env={**os.environ, **compiler(), compiled.PURE: "1"},
         )  # fmt: skip
         LOG.write_text(done.stdout)
         if done.returncode:
@@ -151,6 +166,9 @@ def compile_here(work: Path, modules: list[str]) -> None:
 def main(arguments: list[str]) -> int:
     if arguments[:1] == ["--work"]:
         compile_here(Path(arguments[1]), arguments[2:])
+        return 0
+    if "--extras" in arguments:
+        print("fast" if has_compiler() else "fast,compiler")
         return 0
     if compiled.build_folder().is_dir():
         return 0
