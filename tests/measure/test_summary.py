@@ -82,7 +82,7 @@ def test_every_metric_of_the_catalog_leads_to_a_value_or_to_no_data(content: dic
 
 
 def test_a_run_without_messages_or_movement_has_numbers_too() -> None:
-    still = table("timeline", {"address": "A", "link": "up"})
+    still = table("timeline", {"start_s": 0.0, "address": "A", "link": "up"})
     numbers = metrics(run_of({"vehicles": table("vehicles", vehicle()), "timeline": still}))["strategies"]["s"]
     assert numbers["created"] == 0
     assert numbers["latency_s"]["p50"] is None
@@ -102,7 +102,7 @@ def test_a_run_without_messages_or_movement_has_numbers_too() -> None:
 def test_a_violated_ledger_stops_the_summary() -> None:
     tables = {
         "vehicles": table("vehicles", vehicle()),
-        "timeline": table("timeline", {"address": "A", "link": "up"}),
+        "timeline": table("timeline", {"start_s": 0.0, "address": "A", "link": "up"}),
         "messages": table("messages", message(0, 1.0, None, "unattributed")),
     }
     with pytest.raises(LedgerError, match=r"message 0 \(ota\) of vehicle 0 in drive 0 under s"):
