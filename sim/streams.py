@@ -8,6 +8,7 @@ the index; NumPy's raw stream of it is stable across versions. Distributions are
 from __future__ import annotations
 
 import hashlib
+from array import array
 from statistics import NormalDist
 from typing import Any, Final
 
@@ -34,13 +35,13 @@ class Stream:
     def __init__(self, seed: int, replication: int, vehicle: int, purpose: str) -> None:
         self._key = stream_key(seed, replication, vehicle, purpose)
         self._block_index = -1
-        self._block: list[float] = []
+        self._block = array("d")
 
     def uniform(self, index: int) -> float:
         """Number `index` in the open interval (0, 1)."""
         block, offset = divmod(index, _BLOCK)
         if block != self._block_index:
-            self._block = self._raw(block * _BLOCK, _BLOCK).tolist()
+            self._block = array("d", self._raw(block * _BLOCK, _BLOCK).tobytes())  # a third of a list's bytes
             self._block_index = block
         return self._block[offset]
 

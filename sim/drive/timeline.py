@@ -8,7 +8,8 @@ traffic (cell sharing, NAT idle expiry, RRC inactivity) lives in `sim.model`.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 import numpy as np
@@ -48,6 +49,24 @@ class Disruption:
 
 
 @dataclass(frozen=True, slots=True)
+class Rows:
+    """A timeline's rows as plain sequences, without copies, and its stretches of rows with one state and address.
+
+    Stretch i holds over [stretch_starts[i], stretch_starts[i + 1]); the first begins at -inf, the last ends at inf.
+    """
+
+    starts: Sequence[float]
+    rtts: Sequence[float]
+    downlink: Sequence[float]
+    uplink: Sequence[float]
+    per_s: float  # pace at which they come
+    stretch_starts: Sequence[float]
+    stretch_state: Sequence[int]
+    stretch_address: Sequence[int]
+    carried_until: Sequence[float]  # by address: when the last stretch ends in which its packets get through, now or after a wait
+
+
+@dataclass(frozen=True, slots=True)
 class LinkTimeline:
     """A vehicle's drive as seen by its link. Times in s since start, lengths in m, rates in bit/s (inf: no limit)."""
 
@@ -71,6 +90,25 @@ class LinkTimeline:
     parked: Parked = ()  # spans with the ignition off
     measured: tuple[str, ...] = ()  # columns that came from a log, for the report; the others are modelled
     notes: tuple[str, ...] = ()  # what the reader of a report has to know about this drive
+    _rows: list[Rows] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def rows(self) -> Rows:
+        """The rows for who reads them one by one; the same object at each call, whoever asks."""
+        if not self._rows:
+            self._rows.append(self._make_rows())
+        return self._rows[0]
+
+    def _make_rows(self) -> Rows:
+        state, address, starts = self.link, self.address, self.start_s
+        first = np.flatnonzero((state[1:] != state[:-1]) | (address[1:] != address[:-1])) + 1
+        begins = np.concatenate([[-np.inf], starts[first], [np.inf]])
+        states, addresses = state[np.append(0, first)], address[np.append(0, first)]
+        carried_until = np.full(len(self.addresses), -np.inf)
+        carries = np.flatnonzero((states != LinkState.LOST) & (addresses >= 0))
+        carried_until[addresses[carries]] = begins[carries + 1]  # of equal addresses the last one counts
+        pace = (len(starts) - 1) / max(float(starts[-1]), 1.0)
+        rates = self.downlink_bps.data, self.uplink_bps.data
+        return Rows(starts.data, self.rtt_s.data, *rates, pace, begins.data, states.data, addresses.data, carried_until.data)
 
     def cell_at(self, at_s: float) -> str:
         """Name of the serving cell at an instant, "" where there is none."""

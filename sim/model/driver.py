@@ -85,12 +85,14 @@ from sim.record.journal import SERVER, VEHICLE, Journal
 from sim.record.recorder import Recorder
 from sim.server.timeline import Change
 
+_AGENDA_LIMIT: Final = 8  # so many items are kept before the first look at which of them will still matter
+
 
 class Driver:
     """One vehicle: its machine, the backend's, the broker's, and the network between them."""
 
     __slots__ = (
-        "_agenda", "_armed", "_by_id", "_created_s", "_creations", "_env", "_fold", "_folded", "_horizon_s",
+        "_agenda", "_agenda_limit", "_armed", "_by_id", "_created_s", "_creations", "_env", "_fold", "_folded", "_horizon_s",
         "_item_callbacks", "_journal", "_listeners", "_machines", "_next_accepted_id", "_next_creation", "_offset_s",
         "_rank", "_serial", "_server", "_server_changes", "_server_due_s", "_shares", "_slot_a", "_slot_at", "_slot_b",
         "_slot_serial", "_slot_what", "_tracing", "_vehicle", "_vehicle_due_s", "_vehicle_host", "_wake_callbacks",
@@ -145,6 +147,7 @@ class Driver:
         self._fold = fold
         self._server_changes = server_changes
         self._agenda: list[Item] = []
+        self._agenda_limit = _AGENDA_LIMIT
         self._folded = False
         self._slot_at = NEVER  # the item in the slot; NEVER: it is empty
         self._slot_serial = 0
@@ -189,6 +192,15 @@ class Driver:
             self._slot_b = b
         else:
             heapq.heappush(self._agenda, (at, order, self._serial, what, a, b))
+            if len(self._agenda) >= self._agenda_limit:
+                self._clear_agenda()
+
+    def _clear_agenda(self) -> None:
+        """Drop what would be told to ends that are gone: a kernel gives up after a quarter of an hour."""
+        by_id = self._by_id
+        self._agenda[:] = [item for item in self._agenda if item[3] != LOST or (item[4] >> 1) in by_id[item[4] & 1]]
+        heapq.heapify(self._agenda)
+        self._agenda_limit = max(_AGENDA_LIMIT, 2 * len(self._agenda))
 
     def _schedule(self, at: float, order: int, event: Wake) -> None:
         # env.schedule() adds a delay to now and so may miss `at` by a rounding; the queue takes exact times
@@ -359,11 +371,11 @@ class Driver:
         end = side != VEHICLE
         if flow.sender_gone_s < NEVER and not transport.told_gone[end]:
             transport.told_gone[end] = True
-            self._post(flow.sender_gone_s, LOST, (transport, end), "timed_out")
+            self._post(flow.sender_gone_s, LOST, transport.end(end), "timed_out")
         reset = self.network.reset_by_path(transport, not end, now)
         if reset is not None and not transport.told_reset & (1 << end):
             transport.told_reset |= 1 << end
-            self._post(reset[0], LOST, (transport, end), reset[1])
+            self._post(reset[0], LOST, transport.end(end), reset[1])
         if not flow.blocked:
             resumes_s = self.network.buffer_full_until(flow, now)
             if resumes_s > now:
@@ -405,16 +417,16 @@ class Driver:
             at = self.network.reset_reply(transport, other == 0, now)
             if at < NEVER:
                 transport.told_reset |= 1 << other
-                self._post(at, LOST, (transport, other), "reset")
+                self._post(at, LOST, transport.end(other), "reset")
 
-    def _lost(self, now: float, who: tuple[Transport, int], reason: str) -> None:
-        """One end is told that its transport is gone. An abandoned one is told nothing."""
-        transport, end = who
-        if not transport.open[end]:
+    def _lost(self, now: float, who: int, reason: str) -> None:
+        """One end (Transport.end) is told that its transport is gone. An abandoned one is told nothing."""
+        end = who & 1
+        side = SERVER if end else VEHICLE
+        transport = self._by_id[side].pop(who >> 1, None)
+        if transport is None:
             return
         transport.open[end] = False
-        side = SERVER if end else VEHICLE
-        del self._by_id[side][transport.ids[end]]
         self.network.let_go(transport, end == 0, now)
         self._end_row(transport, end, now, reason)
         self._input(side, now, TransportLost(transport.ids[end], reason))
@@ -442,7 +454,7 @@ class Driver:
         transport.open[end] = True
         self._by_id[side][action.transport] = transport
         if not end and address < 0:
-            self._post(now, LOST, (transport, 0), "no_address")
+            self._post(now, LOST, transport.end(0), "no_address")
             return
         known = (action.address, action.port) in self._listeners
         if end:
@@ -460,16 +472,16 @@ class Driver:
         end, row = transport.opener, transport.row
         transport.path_end_s = min(self.network.link.path_end(transport.address, now), transport.mapping_end_s)
         if opening.failed_s < NEVER:
-            self._post(opening.failed_s, LOST, (transport, int(end)), opening.reason)
+            self._post(opening.failed_s, LOST, transport.end(end), opening.reason)
             row.tcp_s = opening.tcp_s if opening.tcp_s < NEVER else math.nan
             return
         row.tcp_s = opening.tcp_s  # taken back by _end_row where the opener gives up before
         self._post(opening.opened_s, OPENED, transport, opening.resumed)
         self._post(opening.accepted_s, ACCEPTED, transport, None)
-        self._post(opening.lost_s, LOST, (transport, int(end)), "reset")
+        self._post(opening.lost_s, LOST, transport.end(end), "reset")
         flow = transport.down if end else transport.up
         if flow.sender_gone_s < NEVER:
-            self._post(flow.sender_gone_s, LOST, (transport, int(end)), "timed_out")
+            self._post(flow.sender_gone_s, LOST, transport.end(end), "timed_out")
 
     # of a vehicle that shares something: FleetDriver does it
     def _goes_through(self, arrival: float, what: int, transport: Transport, packet: Any, now: float) -> None:
@@ -501,7 +513,7 @@ class Driver:
         self._input(side, now, TransportAccepted(transport.ids[end], transport.port, peer, address, transport.node))
         if not transport.open[transport.opener]:
             # the opener gave up while its last flight was on the way; its RST is not far behind
-            self._post(now, LOST, (transport, end), "reset")
+            self._post(now, LOST, transport.end(end), "reset")
 
     def _close(self, side: int, now: float, action: CloseTransport) -> None:
         transport = self._by_id[side].pop(action.transport, None)
@@ -515,11 +527,11 @@ class Driver:
         else:
             told_s = self.network.close(transport, end == 0, now, abort=action.abort)
             if told_s < NEVER:
-                self._post(told_s, LOST, (transport, 1 - end), "reset" if action.abort else "closed")
+                self._post(told_s, LOST, transport.end(1 - end), "reset" if action.abort else "closed")
             elif not transport.told_reset & (2 - end):
                 told_s = self.network.reset_by_closed_end(transport, end == 0, now)
                 transport.told_reset |= (2 - end) if told_s < NEVER else 0
-                self._post(told_s, LOST, (transport, 1 - end), "reset")
+                self._post(told_s, LOST, transport.end(1 - end), "reset")
 
     def _resolve(self, side: int, now: float, action: ResolveName) -> None:
         if action.transport >= 0:
@@ -579,7 +591,7 @@ class Driver:
         what, node = change
         if what is Change.BALANCER_CHANGED:
             for transport in [each for each in self._by_id[SERVER].values() if each.opener == VEHICLE]:
-                self._lost(now, (transport, 1), "reset")
+                self._lost(now, transport.end(1), "reset")
                 self._tell_vehicle(now, transport)
         elif what is Change.NODE_FAILED:
             gone = [each for each in self._by_id[SERVER].values() if each.opener == VEHICLE and each.node == node]
@@ -587,7 +599,7 @@ class Driver:
                 transport.open[1] = False
                 del self._by_id[SERVER][transport.ids[1]]
                 self._end_row(transport, 1, now, "node")
-                self._post(self.network.crash(transport, now), LOST, (transport, 0), "closed")
+                self._post(self.network.crash(transport, now), LOST, transport.end(0), "closed")
             self._input(SERVER, now, ServerChanged("node_failed", node, tuple(transport.ids[1] for transport in gone)))
         else:
             self._input(SERVER, now, ServerChanged(TOLD[what], node))
@@ -595,7 +607,7 @@ class Driver:
     def _tell_vehicle(self, now: float, transport: Transport) -> None:
         """The server's end has closed without its machine; the kernel sends FIN."""
         if transport.open[0]:
-            self._post(self.network.close(transport, False, now, abort=False), LOST, (transport, 0), "closed")
+            self._post(self.network.close(transport, False, now, abort=False), LOST, transport.end(0), "closed")
 
     # --- the end --------------------------------------------------------------------------------------------------------
 
@@ -612,9 +624,9 @@ class Driver:
         """Drop what refers back to this object, so that the vehicle's memory is free at once and serves the next."""
         self._wake_callbacks = self._item_callbacks = ()
 
-    def forget_records(self) -> None:
+    def forget_records(self, nothing: Recorder) -> None:
         """Let go of all records and of what is still to be created, so that what is left can be measured."""
-        self.record = self.network.record = Recorder()
+        self.record = self.network.record = nothing
         self._journal = Journal(self.record)
         self._creations = []
         self._created_s = NEVER

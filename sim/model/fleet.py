@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,7 @@ from sim.server.timeline import ServerTimeline
 from sim.strategies.context import Context
 
 _STEPS = 50  # parts of a run after which its progress is told
+_EARLIEST_S = START_LEAD_S + START_SPREAD_S + 1.0  # before its drive a vehicle's machines start by less than this
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,34 +53,50 @@ def simulate_fleet(
     They share the nodes where `nodes`, and `cells` where these are given.
 
     `happens`: to the server side, on the fleet's clock. `scale`: simulated vehicles for each real one. `progress` is told the
-    share of the time that is over. Records are completed one after the other as the iterator is read.
+    share of the time that is over.
     """
     with collector_at_rest():
-        env = simpy.Environment(initial_time=-(START_LEAD_S + START_SPREAD_S) - 1.0)
+        env = simpy.Environment(initial_time=-_EARLIEST_S)
         shared = SharedNodes(setting.server.nodes, happens, scale, len(riders)) if nodes else None
-        vehicles: list[tuple[Driver, Context, LinkTimeline] | None] = []
-        for rider in riders:
-            driver, context = prepare(
-                env, setting, rider.timeline, rider.use, rider.config, user=rider.user, replication=replication,
-                vehicle=rider.vehicle, fold=fold, happens=happens.shifted(-rider.starts_s), shared=shared,
-                offset_s=rider.starts_s, cells=cells,
-            )  # fmt: skip
-            vehicles.append((driver, context, rider.timeline))
-        end_s = max(rider.starts_s + rider.timeline.end_s + setting.drain_s for rider in riders)
+        ends_s = [rider.starts_s + rider.timeline.end_s + setting.drain_s for rider in riders]
+        end_s = max(ends_s)
+        waiting = deque(sorted(range(len(riders)), key=lambda index: riders[index].starts_s))
+        on_the_road: dict[int, tuple[Driver, Context]] = {}
+        runs: list[VehicleRun | None] = [None] * len(riders)
+
+        def over(index: int) -> None:
+            driver, context = on_the_road.pop(index)
+            timeline = riders[index].timeline
+            runs[index] = complete(driver, context, timeline, timeline.end_s + setting.drain_s)
+
         for step in range(1, _STEPS + 1):
-            run_until(env, end_s * step / _STEPS)
+            until_s = end_s * step / _STEPS
+            # a vehicle is there from shortly before it sets out until its run is over
+            while waiting and riders[waiting[0]].starts_s - _EARLIEST_S < until_s:
+                index = waiting.popleft()
+                rider = riders[index]
+                on_the_road[index] = prepare(
+                    env, setting, rider.timeline, rider.use, rider.config, user=rider.user, replication=replication,
+                    vehicle=rider.vehicle, fold=fold, happens=happens.shifted(-rider.starts_s), shared=shared,
+                    offset_s=rider.starts_s, cells=cells,
+                )  # fmt: skip
+            run_until(env, until_s)
+            if cells is None:  # what a vehicle has on the way at its end keeps its part of a cell
+                for index in [index for index in on_the_road if ends_s[index] <= until_s]:
+                    over(index)
             progress(step / _STEPS)
         if cells is not None:
             cells.finish(end_s)
-    return _completed(vehicles, setting.drain_s), [part.load for part in (shared, cells) if part is not None]
+        for index in list(on_the_road):
+            over(index)
+    return _handed_out(runs), [part.load for part in (shared, cells) if part is not None]
 
 
-def _completed(vehicles: list[tuple[Driver, Context, LinkTimeline] | None], drain_s: float) -> Iterator[VehicleRun]:
-    for index, vehicle in enumerate(vehicles):
-        assert vehicle is not None
-        driver, context, timeline = vehicle
-        vehicles[index] = None  # so that its memory is free again
-        yield complete(driver, context, timeline, timeline.end_s + drain_s)
+def _handed_out(runs: list[VehicleRun | None]) -> Iterator[VehicleRun]:
+    for index, run in enumerate(runs):
+        assert run is not None
+        runs[index] = None  # so that its memory is free again
+        yield run
 
 
 def simulate_independent(

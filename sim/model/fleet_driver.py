@@ -23,6 +23,7 @@ from sim.model.link import Flow
 from sim.model.shared_cells import LOOKS_S
 from sim.model.transport import Attempt, Transport
 from sim.protocols.mqtt_packets import Connect
+from sim.record.journal import SERVER
 
 
 class FleetDriver(Driver):
@@ -50,10 +51,12 @@ class FleetDriver(Driver):
             self._post(arrival, IN_CELL, (what, transport, flow, asked), packet)
 
     def _happen(self, now: float, what: int, a: Any, b: Any) -> None:
-        if what == LOST and a[1] and a[0].busy_until_s > now:
-            self._post(a[0].busy_until_s, LOST, a, b)  # the node has not read what came before
-        else:
-            super()._happen(now, what, a, b)
+        if what == LOST and a & 1:
+            transport = self._by_id[SERVER].get(a >> 1)
+            if transport is not None and transport.busy_until_s > now:
+                self._post(transport.busy_until_s, LOST, a, b)  # the node has not read what came before
+                return
+        super()._happen(now, what, a, b)
 
     def _meet(self, now: float, what: int, a: Any, b: Any) -> None:
         if what == SYN_AT_NODE:
@@ -74,7 +77,7 @@ class FleetDriver(Driver):
         for arrives_s, back_s in attempt.syns:
             self._post(arrives_s, SYN_AT_NODE, attempt, back_s)
             return
-        self._post(attempt.gives_up_s, LOST, (attempt.transport, 0), "timed_out")
+        self._post(attempt.gives_up_s, LOST, attempt.transport.end(0), "timed_out")
 
     def _syn_at_node(self, now: float, attempt: Attempt, back_s: float) -> None:
         transport, opening = attempt.transport, attempt.opening
@@ -115,7 +118,7 @@ class FleetDriver(Driver):
         if admitted_s < NEVER:
             self._post(admitted_s, AT_SERVER, transport, packet)
         else:
-            self._lost(now, (transport, 1), "refused")
+            self._lost(now, transport.end(1), "refused")
             self._tell_vehicle(now, transport)
 
     def _packet_at_node(self, now: float, transport: Transport, packet: Any) -> None:

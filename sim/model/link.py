@@ -14,8 +14,6 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-import numpy as np
-
 from sim.drive.timeline import LinkState, LinkTimeline
 from sim.machine import NEVER
 from sim.protocols.tcp import HEADER_BYTES, gives_up_after_s, retransmissions, rto_s, syn_instants
@@ -130,24 +128,18 @@ class Link:
         self._initial_window_bytes = tcp.initial_window * (tcp.mss_bytes + HEADER_BYTES)  # IP bytes, as all sizes here
         self._up_free_s = -NEVER
         self._down_free_s = -NEVER
-        # columns of the timeline, not copied
-        self._starts: Sequence[float] = timeline.start_s.data
-        self._rtts: Sequence[float] = timeline.rtt_s.data
-        self._downlink: Sequence[float] = timeline.downlink_bps.data
-        self._uplink: Sequence[float] = timeline.uplink_bps.data
-        self._last_row = len(timeline.start_s) - 1
-        self._rows_per_s = self._last_row / max(float(timeline.start_s[-1]), 1.0)
-        # stretches of rows between which neither state nor address changes
-        state, address = timeline.link, timeline.address
-        first = np.flatnonzero((state[1:] != state[:-1]) | (address[1:] != address[:-1])) + 1
-        self._stretch_starts: list[float] = [-NEVER, *timeline.start_s[first].tolist(), NEVER]
-        self._stretch_state: list[int] = [int(state[0]), *state[first].tolist()]
-        self._stretch_address: list[int] = [int(address[0]), *address[first].tolist()]
-        # address -> when the last stretch ends in which packets of that address get through, now or after a wait
-        self._carried_until: dict[int, float] = {}
-        for stretch, link_state in enumerate(self._stretch_state):
-            if link_state in (_UP, _HELD):
-                self._carried_until[self._stretch_address[stretch]] = self._stretch_starts[stretch + 1]
+        # what is in the timeline is not copied
+        rows = timeline.rows()
+        self._starts: Sequence[float] = rows.starts
+        self._rtts: Sequence[float] = rows.rtts
+        self._downlink: Sequence[float] = rows.downlink
+        self._uplink: Sequence[float] = rows.uplink
+        self._last_row = len(rows.starts) - 1
+        self._rows_per_s = rows.per_s
+        self._stretch_starts: Sequence[float] = rows.stretch_starts
+        self._stretch_state: Sequence[int] = rows.stretch_state
+        self._stretch_address: Sequence[int] = rows.stretch_address
+        self._carried_until: Sequence[float] = rows.carried_until
         self._row = 0
         self.unsent_bytes = 0  # of the last write that does not arrive
         self._resent = False  # whether the last write met an interruption
@@ -493,7 +485,7 @@ class Link:
 
     def _next_retransmission(self, address: int, lost_at: float, rtt_s: float) -> float:
         """First retransmission instant at which the link carries `address` again, for bytes lost at `lost_at`; inf: never."""
-        until_s = self._carried_until.get(address, -NEVER)
+        until_s = self._carried_until[address] if address >= 0 else -NEVER
         if lost_at >= until_s:
             return NEVER
         for after in retransmissions(self._tcp, rto_s(self._tcp, rtt_s)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import heapq
 import math
@@ -137,8 +138,8 @@ def prepare(
         shared=shared, offset_s=offset_s, cells=cells,
     )  # fmt: skip
     vehicle_machine, backend = build_machines(use, config, context, user)
-    listeners = {(server.address, server.https_port)}
-    if getattr(backend, "uses_broker", True):
+    uses_broker = bool(getattr(backend, "uses_broker", True))
+    if uses_broker:
         limits = NO_LIMITS
         if server.nodes.memory_bytes is not None:
             clients = server.nodes.others + 1 if shared is None else shared.clients
@@ -150,7 +151,6 @@ def prepare(
         else:
             store = SessionStore(server.session_store(), len(server.nodes.names), broker)
             backend = Cluster(backend, broker, server.mqtt_port, store)
-        listeners.add((server.address, server.mqtt_port))
     told = _told(happens, backend)
     failing = tuple(span for span in happens.api_errors if not span.how)
     if failing:
@@ -163,12 +163,19 @@ def prepare(
 
     driver = (FleetDriver if shares else Driver)(
         env, network, (vehicle_machine, backend), creations(context, probe_gap), record,
-        listeners=frozenset(listeners), vehicle_host=context.host, behind_nat=setting.network.access == "cgnat",
+        listeners=_listeners(server.address, server.https_port, server.mqtt_port if uses_broker else -1),
+        vehicle_host=context.host, behind_nat=setting.network.access == "cgnat",
         horizon_s=timeline.end_s + setting.drain_s, fold=fold and cells is None, server_changes=told,
         rank=vehicle,
     )  # fmt: skip
     driver.start(context.start_s)
     return driver, context
+
+
+@functools.cache
+def _listeners(address: str, https_port: int, mqtt_port: int) -> frozenset[tuple[str, int]]:
+    """Where the server listens: one object for all the vehicles of a fleet."""
+    return frozenset((address, port) for port in (https_port, mqtt_port) if port >= 0)
 
 
 def _told(happens: ServerTimeline, server: Any) -> tuple[tuple[float, Change, int], ...]:

@@ -45,6 +45,10 @@ class Transport:
         self.refused_s = NEVER  # when uplink meets that
         self.path_end_s = NEVER
 
+    def end(self, which: int) -> int:
+        """The number of one of its ends, for what is posted to it: nobody has to keep a transport that is over."""
+        return 2 * self.ids[which] + which
+
 
 @dataclass(slots=True)
 class Opening:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -254,9 +255,15 @@ class Broker:
 
     def behaviour(self) -> BrokerBehaviour:
         """Return the preset with the overrides applied."""
-        changes = {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)
-            if field.name not in ("preset", "config") and getattr(self, field.name) is not None
-        }
-        return dataclasses.replace(PRESETS[self.preset][0], **changes)
+        return _behaviour(self)
+
+
+@functools.lru_cache(maxsize=64)
+def _behaviour(settings: Broker) -> BrokerBehaviour:
+    """One object for all the vehicles of a fleet."""
+    changes = {
+        field.name: getattr(settings, field.name)
+        for field in dataclasses.fields(settings)
+        if field.name not in ("preset", "config") and getattr(settings, field.name) is not None
+    }
+    return dataclasses.replace(PRESETS[settings.preset][0], **changes)

@@ -39,14 +39,14 @@ class DurableSession(MQTTSession):
         self.subscriptions_changed = True
         if restarted and self._behaviour.requeues_on_restart:
             for entry in sorted(saved.entries(), key=_published):
-                self._queue.append(entry)
-                self._marked.add(entry[0].id)
+                self._to_queue().append(entry)
+                self._marked[entry[0].id] = None
         else:
             for packet_id, sent in saved.inflight.items():
                 self._inflight[packet_id] = sent.copy()
             for entry in saved.queue:
-                self._queue.append(entry)
-        self._incoming_qos2 = set(saved.incoming_qos2)
+                self._to_queue().append(entry)
+        self._incoming_qos2 = dict.fromkeys(saved.incoming_qos2)
         self._next_id = saved.next_id
         self._session_expiry_s = saved.session_expiry_s
         self._enter(State.OFFLINE, now, out)
@@ -73,13 +73,13 @@ class DurableSession(MQTTSession):
         out += [Drop(entry[0], cause) for entry in self._queue if entry[0].id in lost]
         self._queue.clear()
         for entry in kept:
-            self._queue.append(entry)
+            self._to_queue().append(entry)
         if self._again is not None:
             self._again = deque(packet_id for packet_id in self._again if packet_id in self._inflight)
 
     def regain(self, entries: list[Entry]) -> None:
         """Messages are in its store again, before what is queued."""
-        self._queue.extendleft(reversed(entries))
+        self._to_queue().extendleft(reversed(entries))
 
     def hold_connack(self, delay_s: float) -> None:
         """CONNACK comes later by `delay_s`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 
 from sim.protocols.broker_presets import Broker
@@ -40,9 +41,14 @@ class Server:
 
     def session_store(self) -> Store:
         """Where sessions are kept: what the preset says where `store` says nothing."""
-        store = self.store
-        if store.kind is None:
-            store = replace(store, kind=self.broker.behaviour().store)
-        if store.kind == "disk" and store.save_interval_s is None:
-            store = replace(store, save_interval_s=self.broker.behaviour().saves_every_s)
-        return store
+        return _session_store(self.store, self.broker)
+
+
+@functools.lru_cache(maxsize=64)
+def _session_store(store: Store, broker: Broker) -> Store:
+    """One object for all the vehicles of a fleet."""
+    if store.kind is None:
+        store = replace(store, kind=broker.behaviour().store)
+    if store.kind == "disk" and store.save_interval_s is None:
+        store = replace(store, save_interval_s=broker.behaviour().saves_every_s)
+    return store

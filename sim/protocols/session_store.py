@@ -8,7 +8,7 @@ disk while it is down, is kept here, and so is what the publisher holds back whi
 from __future__ import annotations
 
 import dataclasses
-from collections import deque
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -21,6 +21,12 @@ from sim.server.config import Store
 
 Out = list[Any]
 _REPLICA: Final = -1  # in place of a node: what has reached the store's replica
+
+
+@functools.cache
+def _all(nodes: int) -> frozenset[int]:
+    """All nodes, once for the vehicles of a fleet."""
+    return frozenset(range(nodes))
 
 
 class _Loss:
@@ -43,13 +49,13 @@ class SessionStore(Publishing):
         self._settings = settings
         self._at_home = settings.kind in ("memory", "disk")  # a session is its node's
         self._broker = broker
-        self._up = set(range(nodes))
+        self._up = _all(nodes)
         self._failing = False
         self._home: dict[str, int] = {}
         self._parked: dict[tuple[int, str], SavedSession] = {}  # by node and client: kept by a node for itself
         self._written: dict[tuple[int, str], SavedSession] = {}  # on the disk of a node, or on the replica
         self._losses: dict[str, _Loss] = {}
-        self._waiting: deque[Entry] = deque()  # at the publisher
+        self._waiting: list[Entry] = []  # at the publisher
 
     @property
     def serves(self) -> bool:
@@ -84,11 +90,11 @@ class SessionStore(Publishing):
         self._waiting.append((message, qos, retain))
         limit = self._settings.publisher_limit
         if limit is not None and len(self._waiting) > limit:
-            out.append(Drop(self._waiting.popleft()[0], "publisher_gave_up"))
+            out.append(Drop(self._waiting.pop(0)[0], "publisher_gave_up"))
 
     def _flush(self, now: float, out: Out) -> None:
         while self._waiting and self.serves:
-            message, qos, retain = self._waiting.popleft()
+            message, qos, retain = self._waiting.pop(0)
             self._broker.publish(now, message, qos, retain, out)
 
     # --- connections ----------------------------------------------------------------------------------------------------
@@ -141,7 +147,7 @@ class SessionStore(Publishing):
 
     def _on_failed(self, now: float, event: ServerChanged, out: Out) -> None:
         node = event.node
-        self._up.discard(node)
+        self._up = self._up - {node}
         if self._at_home:
             for client_id in [client_id for client_id, home in self._home.items() if home == node]:
                 session = self._broker.session(client_id)
@@ -163,7 +169,7 @@ class SessionStore(Publishing):
             self._parked[node, client_id] = kept
 
     def _on_started(self, now: float, event: ServerChanged, out: Out) -> None:
-        self._up.add(event.node)
+        self._up = self._up | {event.node}
         for node, client_id in [key for key in self._parked if key[0] == event.node]:
             if self._broker.session(client_id) is None:  # else its client is on another node, which has a session of its own
                 self._broker.restore(now, client_id, self._parked.pop((node, client_id)), True, out)

@@ -41,6 +41,7 @@ from sim.strategies.vehicle_api import Call, VehicleAPI, asked_of, read_heartbea
 from sim.subclassing import mypyc_attr
 
 Out = list[Any]
+_CALLS: Final = frozenset({Call.UPDATE})  # of the API that its vehicles may make
 
 
 class UplinkSubscriber(Subscriber):
@@ -66,7 +67,7 @@ class MQTTBackend(MachineBase):
         self.deadlines = Deadlines()
         self.publisher = OTAPublisher(context, self.deadlines)
         self.updates = update_server(context)
-        self._api = VehicleAPI(context, frozenset({Call.UPDATE}))
+        self._api = VehicleAPI(context, _CALLS)
         self._broker: Publishing | None = None
         self._next_packet_id = 0
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sim.machine import Message, PacketReceived, ServerChanged, TransportAccepted, TransportLost
+from sim.machine import Message, PacketReceived, ServerChanged, TransportAccepted
 from sim.protocols.mqtt_broker import MQTTBroker
 from sim.protocols.mqtt_packets import Connect
 from sim.protocols.session_store import SessionStore
@@ -35,6 +35,7 @@ class Cluster(DataCentre):
             if event.transport in self._at_broker and type(event.packet) is Connect:
                 out: Out = []
                 self._connect(now, event, out)
+                self._forget_closed(out)
                 return out
             return super().handle(now, event)
         if kind is ServerChanged:
@@ -45,19 +46,16 @@ class Cluster(DataCentre):
             waiting, self._waiting = self._waiting, {}
             for connect in waiting.values():
                 self._connect(now, connect, out)
+            self._forget_closed(out)
             return out
         if kind is TransportAccepted and event.port == self._mqtt_port:
             self._node_of[event.transport] = event.node
-        elif kind is TransportLost:
-            found = super().handle(now, event)
-            self._gone(event.transport)
-            return found
         return super().handle(now, event)
 
     def _gone(self, transport: int) -> None:
         self._waiting.pop(transport, None)
         self._node_of.pop(transport, None)
-        self._at_broker.pop(transport, None)
+        super()._gone(transport)
 
     def _connect(self, now: float, event: PacketReceived, out: Out) -> None:
         if not self._store.serves:

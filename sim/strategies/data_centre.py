@@ -9,8 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sim.machine import Deadlines, MachineBase, Message, MessageCreated, PacketReceived, TransportAccepted, hosted
+from sim.machine import (
+    CloseTransport,
+    Deadlines,
+    MachineBase,
+    Message,
+    MessageCreated,
+    PacketReceived,
+    TransportAccepted,
+    TransportLost,
+    hosted,
+)
 from sim.protocols.mqtt_broker import MQTTBroker
+from sim.protocols.mqtt_packets import Connect
 from sim.protocols.publishing import Publishing
 
 Out = list[Any]
@@ -37,6 +48,8 @@ class DataCentre(MachineBase):
             if event.transport in self._at_broker:
                 out: Out = []
                 self.broker.received(now, event, out)
+                if type(event.packet) is Connect:
+                    self._forget_closed(out)
                 return out
             return self._hosted.handle(now, event)
         if type(event) is MessageCreated:
@@ -45,6 +58,8 @@ class DataCentre(MachineBase):
         if type(event) is TransportAccepted and event.port == self._mqtt_port:
             self._at_broker[transport] = None
         if transport in self._at_broker:
+            if type(event) is TransportLost:
+                self._gone(transport)
             return self.broker.handle(now, event)
         return self._hosted.handle(now, event)
 
@@ -61,7 +76,17 @@ class DataCentre(MachineBase):
             out += self.backend.handle_deadline(now)
         if self.broker.next_deadline() <= now:
             out += self.broker.handle_deadline(now)
+            self._forget_closed(out)
         return out
+
+    def _forget_closed(self, out: Out) -> None:
+        """Nothing is heard any more of transports that the broker has closed (after a takeover, or a silence)."""
+        for action in out:
+            if type(action) is CloseTransport:
+                self._gone(action.transport)
+
+    def _gone(self, transport: int) -> None:
+        self._at_broker.pop(transport, None)
 
     def held(self) -> Iterator[Message]:
         yield from self.backend.held()

@@ -166,7 +166,7 @@ class MQTTVehicle(MachineBase):
         self._last_message = 0.0
         self._next_packet_id = 1
         self._inflight: dict[int, tuple[Message, int, bool]] = {}  # packet id -> (message, QoS, PUBREC received)
-        self._incoming_qos2: set[int] = set()
+        self._incoming_qos2: dict[int, None] = {}
         self._answers: dict[int, Message] = {}
         self.deadlines.set("start", context.start_s)
 
@@ -432,7 +432,7 @@ class MQTTVehicle(MachineBase):
             self._last_sent = now
             if packet.packet_id in self._incoming_qos2:
                 return
-            self._incoming_qos2.add(packet.packet_id)
+            self._incoming_qos2[packet.packet_id] = None
         self._last_message = now
         reply = self.application.receive(now, message, "mqtt", out)
         if self.update is not None and message.kind == "ota":
@@ -526,7 +526,7 @@ class MQTTVehicle(MachineBase):
             self.flush(now, out)
 
     def _on_pubrel(self, now: float, packet: PubRel, out: Out) -> None:
-        self._incoming_qos2.discard(packet.packet_id)
+        self._incoming_qos2.pop(packet.packet_id, None)
         out.append(SendPacket(self.transport, PubComp(packet.packet_id)))
 
     def _ping_due(self, now: float, out: Out) -> None:

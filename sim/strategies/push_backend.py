@@ -49,6 +49,7 @@ from sim.strategies.vehicle_api import Call, VehicleAPI, read_heartbeat, read_id
 from sim.subclassing import mypyc_attr
 
 Out = list[Any]
+_CALLS: Final = frozenset({Call.HEARTBEAT, Call.STATUS, Call.TELEMETRY, Call.UPDATE})  # of the API that its vehicles may make
 
 
 class State(Enum):
@@ -93,7 +94,7 @@ class PushBackend(MachineBase):
         self._registry = Registry()
         self._zone: Zone | None = Zone()
         self._cache = Cache()
-        self._api = VehicleAPI(context, frozenset({Call.HEARTBEAT, Call.STATUS, Call.TELEMETRY, Call.UPDATE}))
+        self._api = VehicleAPI(context, _CALLS)
         self._new_id = TransportIds()
         self._batch: tuple[Message, ...] = ()
         self._attempts: dict[int, int] = {}

@@ -26,11 +26,15 @@ import simpy
 from sim import compiled
 from sim.drive.config import Network as NetworkSettings
 from sim.drive.timeline import LinkState, LinkTimeline
+from sim.model.load import Load
+from sim.model.shared_nodes import SharedNodes
 from sim.model.simulate import START_LEAD_S, START_SPREAD_S, Setting, collector_at_rest, prepare, run_until, simulate
 from sim.protocols.broker_presets import Broker
 from sim.protocols.dns import DNS
 from sim.protocols.server import Server
 from sim.protocols.tls import TLS
+from sim.record.recorder import Recorder
+from sim.server.timeline import NOTHING
 from sim.strategies.backoff import Backoff
 from sim.strategies.config import MQTTPersistent
 from sim.strategies.workload import OTA, Workload
@@ -153,28 +157,33 @@ def run_fleet(
 
 
 def memory(vehicles: int = 20, duration_s: float = 3600.0) -> dict[str, float]:
-    """Bytes a vehicle takes in the middle of its hour, by tracemalloc.
+    """Bytes a vehicle takes in the middle of its hour, by tracemalloc; of vehicles that share a node, for others run one by one.
 
     `state`: machines, network, transports, timers, draws. `records`: the messages to be created, which are also the rows
-    of the message log, the rows of connections and states. The timeline is in neither: it is there before.
+    of the message log, the rows of connections and states. In neither is the timeline, which is there before, nor the log
+    of what the node did.
     """
     timelines = [fleet_timeline(number, duration_s) for number in range(vehicles)]
     setting, strategy = fleet_setting(), fleet_strategy()
+    for timeline in timelines:
+        timeline.rows()
     simulate(setting, timelines[0], "mqtt_persistent", strategy)  # whatever is made once
+    nothing = Recorder()
+    shared = SharedNodes(setting.server.nodes, NOTHING, 1.0, vehicles)
     gc.collect()
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
-    # an unfolded vehicle stands at the instant of SimPy's clock; a folded one has run ahead to the end
     env = simpy.Environment(initial_time=-(START_LEAD_S + START_SPREAD_S) - 1.0)
     drivers = [
-        prepare(env, setting, timeline, "mqtt_persistent", strategy, vehicle=number, fold=False)
+        prepare(env, setting, timeline, "mqtt_persistent", strategy, vehicle=number, shared=shared)
         for number, timeline in enumerate(timelines)
     ]
     run_until(env, 0.5 * duration_s)
     gc.collect()
     full = tracemalloc.get_traced_memory()[0]
     for driver, _ in drivers:
-        driver.forget_records()
+        driver.forget_records(nothing)
+    shared.load = Load()
     gc.collect()
     state = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()

@@ -66,6 +66,13 @@ def test_memory_tells_state_from_records():
     assert 1_000 < found["records"] < 200_000
 
 
+def test_what_is_over_is_not_kept():
+    """A vehicle changes its address every minute; its old connections do not add up."""
+    early, late = memory(4, 1200.0)["state"], memory(4, 3600.0)["state"]
+    assert late < 22_000  # measured: 18,000 compiled, 19,500 plain (docs/speed.md)
+    assert late < early + 1_000
+
+
 def test_what_is_printed(short_ceiling):
     found = bench(2, 0.05)
     assert {"share_of_ceiling", "vehicle_seconds_per_cpu_s", "events_per_vehicle_hour", "bytes_per_vehicle"} <= set(found)
