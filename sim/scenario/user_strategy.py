@@ -9,10 +9,15 @@ import sys
 import traceback
 import types
 import typing
+from collections.abc import Mapping
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import spec_from_file_location
 from pathlib import Path
 from typing import Any
 
 from sim.scenario.document import no_file, one_line
+from sim.scenario.strategy_files import strategy_files
 
 _MAX_BYTES = 2**20
 _PREFIX = "handover_lab_user_"  # of the modules' names
@@ -32,7 +37,7 @@ def user_class(use: str, folder: Path) -> type[Any]:
     """Return the class that `use` names; its `Config` is a dataclass of settings, `vehicle` and `server` build
     its machines (sim.strategies.build.UserStrategy).
 
-    The file is executed once per content. Raises UserStrategyError.
+    The file is executed once per content, with the modules beside it that it imports. Raises UserStrategyError.
     """
     match = _USE.fullmatch(use)
     if match is None:
@@ -60,9 +65,40 @@ def user_class(use: str, folder: Path) -> type[Any]:
     return cls
 
 
+class _Source(SourceFileLoader):
+    """Compiles at each load: no __pycache__ beside the user's files, and none that may be old is read."""
+
+    def get_code(self, fullname: str) -> types.CodeType:
+        return compile(self.get_data(self.path), self.path, "exec")
+
+
+class _Beside(MetaPathFinder):
+    """Finds the modules beside the strategies that have been loaded; of two with one name that of the strategy loaded last."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, Path] = {}
+
+    def know(self, files: Mapping[str, Path]) -> None:
+        """These are beside the strategy that is loaded next; whatever was loaded under their names is loaded anew."""
+        for name, path in files.items():
+            if name and (name in self.files or name not in sys.modules):  # else it is somebody else's, and stays that
+                self.files[name] = path
+                sys.modules.pop(name, None)
+        if self not in sys.meta_path:
+            sys.meta_path.insert(0, self)  # before the current folder, where Python itself would look
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        file = self.files.get(fullname)
+        return None if file is None else spec_from_file_location(fullname, file, loader=_Source(fullname, str(file)))
+
+
+_BESIDE = _Beside()
+
+
 def place_in_user_file(error: BaseException) -> str | None:
     """Return 'file.py:12' where an error passed through a user's strategy, in this process or a worker; else None."""
     files = {module.__file__ for name, module in sys.modules.items() if name.startswith(_PREFIX)}
+    files |= {str(path) for path in _BESIDE.files.values()}
     found = re.findall(r'File "(.+)", line (\d+)', "".join(traceback.format_exception(error)))
     return next((f"{file}:{line}" for file, line in reversed(found) if file in files), None)
 
@@ -77,9 +113,14 @@ def _module(path: Path, shown: str) -> types.ModuleType:
             raise UserStrategyError(f"{shown} is larger than {_MAX_BYTES // 2**20} MiB, no strategy is")
     except OSError as error:
         raise UserStrategyError(f"cannot read {shown}: {error.strerror or error}") from None
-    name = _PREFIX + hashlib.blake2b(str(path.resolve()).encode() + source, digest_size=8).hexdigest()
+    beside = strategy_files(path)
+    total = hashlib.blake2b(str(path.resolve()).encode() + source, digest_size=8)
+    for module_name, file_beside in sorted(beside.items())[1:]:
+        total.update(f"\n{module_name}\n".encode() + file_beside.read_bytes())
+    name = _PREFIX + total.hexdigest()
     if name in sys.modules:
         return sys.modules[name]
+    _BESIDE.know(beside)
     module = types.ModuleType(name)
     module.__file__ = str(path)
     sys.modules[name] = module  # dataclasses look their own module up

@@ -18,6 +18,7 @@ from sim.fleet import Fleet
 from sim.protocols.broker_presets import PRESETS
 from sim.scenario.mosquitto_conf import MosquittoConf, read_conf
 from sim.scenario.scenario import Scenario
+from sim.scenario.strategy_files import strategy_files
 from sim.strategies.catalog import STRATEGIES
 
 _PACKAGES = ("simpy", "numpy", "polars", "pydantic", "matplotlib")
@@ -39,7 +40,7 @@ def plain(value: Any) -> Any:
 
 
 def input_files(scenario: Scenario) -> list[Path]:
-    """Every file the run reads: the scenario, drive logs, user strategies."""
+    """Every file the run reads: the scenario, drive logs, user strategies and what these import beside them."""
     files = []
     if scenario.source:
         files.append(Path(scenario.source))
@@ -49,7 +50,7 @@ def input_files(scenario: Scenario) -> list[Path]:
         files.append(scenario.folder / scenario.server.broker.config)
     for choice in scenario.strategies:
         if ".py:" in choice.use:
-            files.append(scenario.folder / choice.use.rpartition(":")[0])
+            files += strategy_files(scenario.folder / choice.use.rpartition(":")[0]).values()
     return list(dict.fromkeys(files))
 
 
@@ -105,8 +106,10 @@ def manifest(
     inputs = file_hashes(scenario)
     if keep_inputs:
         for path in input_files(scenario):
-            (folder / "inputs").mkdir(exist_ok=True)
-            shutil.copyfile(path, folder / "inputs" / path.name)
+            inside = path.is_relative_to(scenario.folder) and ".." not in path.relative_to(scenario.folder).parts
+            kept = folder / "inputs" / (path.relative_to(scenario.folder) if inside else path.name)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, kept)
     preset = PRESETS[scenario.server.broker.preset][0]
     broker = plain(scenario.server.broker)
     overridden = [key for key, value in broker.items() if key not in ("preset", "config") and value is not None]

@@ -15,6 +15,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from sim.measure.summary import StrategyRecords, fleet_of_drive
 from sim.record.causes import KINDS
 from sim.record.read import Run
 from sim.scenario.scenario import Scenario, StrategyChoice
+from sim.scenario.strategy_files import strategy_files
 from sim.scenario.user_strategy import is_user_strategy
 from sim.server.build import NETWORK_FAULTS
 from sim.study.fleet import fleet_replication
@@ -91,11 +93,20 @@ class UnitKey:
             total = hashlib.sha256(f"{surroundings()}/{self._shared}/{choice.use}\n".encode())
             if self.scenario.fleet is not None and self.scenario.fleet.mix_share:  # they meet at the same nodes
                 total.update(json.dumps(plain(self.scenario.strategies), sort_keys=True).encode())
+                for other in self.scenario.strategies:
+                    total.update(_own_files(other, self.scenario.folder))
             total.update(json.dumps(plain(choice.config), sort_keys=True).encode())
-            if is_user_strategy(choice.use):
-                total.update((self.scenario.folder / choice.use.rpartition(":")[0]).read_bytes())
+            total.update(_own_files(choice, self.scenario.folder))
             found[choice.name] = total.hexdigest()
         return found
+
+
+def _own_files(choice: StrategyChoice, folder: Path) -> bytes:
+    """Names and contents of the files that make a strategy of the user's own; nothing for one of the lab's."""
+    if not is_user_strategy(choice.use):
+        return b""
+    files = strategy_files(folder / choice.use.rpartition(":")[0])
+    return b"\n".join(name.encode() + b"\n" + path.read_bytes() for name, path in sorted(files.items()))
 
 
 def run_units(
