@@ -146,7 +146,7 @@ def build_objectives(
         at: Path = ("objectives", index)
         text, wrong = build(_ObjectiveText, item, at, refused)
         wrong += found(_check_objective(text, at, labels))
-        if not wrong and labels is not None:
+        if not wrong and labels is not None and not any(path[: len(at)] == at for path in refused):
             name, value = _given(text)[0]
             bound = {name: _bound(value, text.metric)}
             objectives += [(index, Objective(label, text.metric, **bound)) for label in labels[text.strategy]]

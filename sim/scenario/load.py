@@ -144,9 +144,9 @@ def _build(
     told = {problem.path for problem in problems if not problem.at_key}
     across = problems_of(top, list(raw), choices, folder)
     problems += [problem for problem in across if problem.path not in told or problem.place is not None]
-    if not problems and top.fleet is not None and top.fleet.mix_share and not all(selection.kept):
+    if not problems and not refused and top.fleet is not None and top.fleet.mix_share and not all(selection.kept):
         problems.append(Problem((), "leaves out a strategy of `fleet.mix`", place=Place(option="--strategy")))
-    if problems:
+    if problems or refused:
         return None, {}, problems
     kept = [(at, choice) for at, choice in enumerate(choices) if selection.kept[at]]
     names = {choice.name for _at, choice in kept}
