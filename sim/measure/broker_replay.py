@@ -187,7 +187,10 @@ class BrokerReplay:
     # --- the end ------------------------------------------------------------------------------------------------------------
 
     def _still_held(self, downlink: Sequence[Row]) -> None:
-        """What is left waits for its next connection or its window; a transport keeps the order, so that nothing is skipped."""
+        """What is left waits for its next connection or its window; a transport keeps the order, so that nothing is skipped.
+
+        But for a broker that leaves what was overtaken inside it for the next connection.
+        """
         last_s = -math.inf  # sending of the last message that has arrived on the connection that stands
         if self._on is not None and math.isinf(self._on.path_end_s):
             arrived = [row["created_s"] for row in downlink if row["handed_s"] is not None and row["via"] == "mqtt"]
@@ -196,7 +199,7 @@ class BrokerReplay:
             if entry.sent_s < last_s:
                 self._lost(entry, UNATTRIBUTED)
         for entry in self._inflight.values():
-            skipped = "queue_full" if entry.nearly_dropped else UNATTRIBUTED
+            skipped = "queue_full" if entry.nearly_dropped else "" if self._behaviour.get("overtaken_waits") else UNATTRIBUTED
             self._lost(entry, skipped if entry.sent_s < last_s else "")
         for entry in self._queue:
             self._lost(entry, "")

@@ -64,6 +64,10 @@ class BrokerBehaviour:
     queued_first_on_takeover: bool = setting(
         False, "after a takeover a window of queued messages goes out before what was in flight (with renumber_on_resume)"
     )
+    overtaken_waits: bool = setting(
+        False,
+        "a message that a later one overtakes while it is being stored waits for the next connection. The machine stores in no time; what becomes of messages in a live run is judged with it",
+    )
     takeover_deaf: bool = setting(False, "after a takeover the new connection gets nothing until the next one")
     takeover_blocks: bool = setting(False, "no CONNACK until the old connection has timed out")
     discards_after_disconnect: bool = setting(False, "the session ends with the connection even with clean session false")
@@ -145,6 +149,7 @@ PRESETS: dict[str, tuple[BrokerBehaviour, str]] = {
             mqtt5=False,  # brokers 3: CONNACK return code 1
             dup_on_resume=False,  # brokers 2: DUP 0 for all
             will_on_takeover=True,  # brokers 3
+            overtaken_waits=True,  # docs/brokers.md, "What no preset shows"
             connack_delay_s=0.0009,
         ),
         "aedes 1.2.0, sessions in memory",
@@ -156,6 +161,7 @@ PRESETS: dict[str, tuple[BrokerBehaviour, str]] = {
             mqtt5=False,
             dup_on_resume=False,
             will_on_takeover=True,
+            overtaken_waits=True,
             resume_batch=1001,  # brokers 4: 1001 per connect
             store="redis",
             connack_delay_s=0.0015,
@@ -238,6 +244,7 @@ class Broker:
     packet_limit_bytes: int | None = setting(None, "see the presets", above=0)
     will_on_takeover: bool | None = setting(None, "see the presets")
     queued_first_on_takeover: bool | None = setting(None, "see the presets")
+    overtaken_waits: bool | None = setting(None, "see the presets")
     takeover_deaf: bool | None = setting(None, "see the presets")
     takeover_blocks: bool | None = setting(None, "see the presets")
     discards_after_disconnect: bool | None = setting(None, "see the presets")

@@ -138,6 +138,12 @@ def test_a_request_that_expired_in_the_queue() -> None:
     workload = {"diagnostics": {"expire": True, "timeout_s": 10.0}}
     assert causes([lost(0, 120.0, kind="diagnostics")], workload=workload) == {0: "message_expired"}
     assert causes([lost(0, 120.0, kind="diagnostics"), message(1, 210.0, 210.1)]) == {0: UNATTRIBUTED}
+
+
+def test_what_was_overtaken_inside_the_broker_waits_for_the_next_connection() -> None:
+    rows = [lost(0, 210.0, kind="ota"), message(1, 210.01, 210.1, kind="probe", qos=0), message(2, 215.0, 215.1)]
+    assert causes(rows, overtaken_waits=True) == {0: ""}
+    assert causes(rows) == {0: UNATTRIBUTED}
     assert causes([lost(0, 120.0, kind="diagnostics")]) == {0: ""}  # nothing came after it: it may be under way
 
 
