@@ -86,7 +86,7 @@ CATALOGUE = (
         3,
         "the broker ignores the keep alive",
         "f03_keep_alive_ignored",
-        suffers="`mqtt_persistent`, `mqtt_clean_session` with or without the failure; `hybrid` and `ddns_heartbeat` keep copies of their own",
+        suffers="`mqtt_persistent`, `mqtt_clean_session` always; `hybrid` and `ddns_heartbeat` keep copies of their own",
         cure="a broker that enforces it (`broker.keep_alive_rule`); `hybrid`",
         before=("mqtt_persistent", *BESIDE),
         after=("cured:mqtt_persistent", *CURED_BESIDE),
