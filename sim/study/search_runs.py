@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
+from sim.measure.summary import COMPARED_FLEET
 from sim.report.search_pages import write_sensitivity_report, write_tuning_report
 from sim.scenario.space import Range
 from sim.study.manifest import plain
@@ -17,7 +18,7 @@ from sim.study.run_folder import new_run_folder, results_writable
 from sim.study.search import Searched
 from sim.study.sensitivity import analyse
 from sim.study.sweep import METRICS
-from sim.study.tune import OBJECTIVES, Tuned, as_yaml, table, tune
+from sim.study.tune import Tuned, as_yaml, objectives_of, table, tune
 from sim.study.unit import surroundings
 
 Show = Callable[[int, int], None]
@@ -38,7 +39,7 @@ def run_sensitivity(
     searched: Searched, ranges: Sequence[Range], metrics: Sequence[str], method: str, samples: int, command: str, show: Show
 ) -> tuple[Path, pl.DataFrame]:
     """Analyse and write the folder; returns it and the rows of sensitivity.csv. Raises as `analyse`."""
-    names = tuple(metrics) or METRICS
+    names = tuple(metrics) or (METRICS if searched.source.base.fleet is None else COMPARED_FLEET)
     rows = analyse(searched, ranges, names, method, samples, show)
     base = searched.source.base
     settings = {key: value for key, value in plain(base).items() if key not in ("source", "folder", "description")}
@@ -62,7 +63,8 @@ def run_tune(
     searched: Searched, ranges: Sequence[Range], strategy: str, objectives: Sequence[str], trials: int, command: str, show: Show
 ) -> tuple[Tuned, pl.DataFrame, str]:
     """Tune and write the folder; returns the trials, their table and the scenario of the best one. Raises as `tune`."""
-    tuned = tune(searched, ranges, strategy, objectives=tuple(objectives) or OBJECTIVES, trials=trials, show=show)
+    wanted = tuple(objectives) or objectives_of(searched.source.base)
+    tuned = tune(searched, ranges, strategy, objectives=wanted, trials=trials, show=show)
     frame = table(tuned)
     text = as_yaml(searched, tuned, tuned.best)
     folder = tuned.run_dir

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from sim.measure.metrics_catalog import METRICS
 from sim.scenario.document import ScenarioErrors
 from sim.scenario.load import load
 from sim.scenario.space import Range, parse_ranges
 from sim.scenario.sweep import open_scenario
 from sim.study.search import NothingMeasured, Searched
 from sim.study.sensitivity import analyse
-from sim.study.tune import JOURNAL, _front, as_yaml, table, tune
+from sim.study.tune import JOURNAL, OBJECTIVES, OBJECTIVES_FLEET, _front, as_yaml, objectives_of, table, tune
 from sim.study.tune import Trial as Done
 
 pytest.importorskip("SALib")
@@ -91,6 +93,14 @@ def test_a_metric_without_data_is_one_line(write, tmp_path):
 
 OVER = ["mqtt_persistent.keep_alive=5 s..90 s", "mqtt_persistent.address_watch=poll,link_event,off"]
 GOALS = ("all.latency_s.mean_capped", "bytes.total")
+
+
+def test_a_fleet_is_tuned_for_what_a_fleet_is_about():
+    fleet = load(ROOT / "scenarios" / "rush_hour_outage.yaml")
+    assert objectives_of(fleet)[0] == "fleet.back_s.p95"
+    assert not any(name.startswith("fleet.back_s") for name in objectives_of(replace(fleet, faults=())))
+    assert objectives_of(replace(fleet, fleet=None)) == OBJECTIVES
+    assert set(OBJECTIVES_FLEET) <= set(METRICS)
 
 
 def test_the_front_is_what_nothing_beats():
