@@ -27,6 +27,7 @@ from sim.measure.run_episodes import run_episodes
 from sim.measure.stats import CONFIDENCE, RESAMPLES, mean_interval, paired_difference
 from sim.measure.support import run_warnings
 from sim.measure.update import image_bytes, update
+from sim.measure.waking import Waking, waking, wakings
 from sim.record.causes import KINDS
 from sim.record.read import Run, table_schema
 
@@ -62,6 +63,7 @@ class StrategyRecords:
     traffic: pl.DataFrame
     vehicles: pl.DataFrame
     episodes: Sequence[Episode]
+    wakings: Sequence[Waking] = ()
 
     def of_drive(self, replication: int) -> StrategyRecords:
         one = pl.col("replication") == replication
@@ -71,6 +73,7 @@ class StrategyRecords:
             self.traffic.filter(one),
             self.vehicles.filter(one),
             [episode for episode in self.episodes if episode.replication == replication],
+            [one for one in self.wakings if one.replication == replication],
         )
 
     def numbers(self, kinds: Sequence[str], within_s: float, image: int | None) -> dict[str, Any]:
@@ -80,6 +83,7 @@ class StrategyRecords:
             "workloads": by_kind(self.messages, kinds),
             "update": update(self.messages, image),
             "recovery_s": recovery(self.episodes),
+            "waking_s": waking(self.wakings),
             "reachability": {"share": share(self.messages, within_s)},
             "attempts": attempts(self.connections),
             **cost(self.traffic, self.vehicles),
@@ -105,6 +109,7 @@ def metrics(run: Run, episodes: Mapping[str, Sequence[Episode]] | None = None) -
     fleet = manifest.get("fleet")
     if episodes is None:
         episodes = run_episodes(run)
+    woken = wakings(run)
 
     pooled: dict[str, dict[str, Any]] = {}
     vectors: dict[str, dict[str, list[float | None]]] = {}
@@ -117,6 +122,7 @@ def metrics(run: Run, episodes: Mapping[str, Sequence[Episode]] | None = None) -
             run.traffic.filter(mine),
             run.vehicles.filter(mine),
             episodes[name],
+            woken[name],
         )
         drives = [records.of_drive(number).numbers(kinds, within_s, image) for number in range(int(manifest["replications"]))]
         if fleet is not None:

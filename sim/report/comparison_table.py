@@ -28,6 +28,7 @@ PARTS: dict[str, dict[str, tuple[str, str]]] = {
     "What it takes": {
         "recovery_s.mean": ("recovery", "mean"),
         "reachability": ("reachable", "% of probes"),
+        "waking_s.p95": ("ignition on to reachable", "p95"),
         "attempts.failed": ("failed", "attempts per drive"),
         "overhead_mb_per_vehicle_month": ("overhead", "MB a month"),
         "mb_per_vehicle_month": ("all data", "MB a month"),

@@ -14,6 +14,7 @@ _SHORT = {
     "all.lost": "messages lost",
     "all.duplicates": "messages handed over twice",
     "recovery_s.mean": "mean recovery",
+    "waking_s.p95": "ignition on to reachable, p95",
     "recovery_s.p95": "recovery, 95 % quantile",
     "reachability": "reachability",
     "bytes.total": "data",

@@ -26,6 +26,7 @@ from sim.measure.delivery import WORKLOAD_KINDS, check_ledger, with_horizon
 from sim.measure.fleet import MIX
 from sim.measure.run_episodes import run_episodes
 from sim.measure.summary import StrategyRecords, fleet_of_drive
+from sim.measure.waking import wakings
 from sim.record.causes import KINDS
 from sim.record.read import Run
 from sim.scenario.scenario import Scenario, StrategyChoice
@@ -147,7 +148,7 @@ def _content(scenario: Scenario, choice: StrategyChoice, tables: Mapping[str, pl
     messages = with_horizon(run.messages, run.vehicles)
     episodes = run_episodes(run)[choice.name]
     probes = scenario.workload.probes
-    records = StrategyRecords(messages, run.connections, run.traffic, run.vehicles, episodes)
+    records = StrategyRecords(messages, run.connections, run.traffic, run.vehicles, episodes, wakings(run)[choice.name])
     latencies = {kind: _latencies_us(messages.filter(pl.col("kind") == kind)) for kind in WORKLOAD_KINDS}
     ota = scenario.workload.ota
     within_s, image = probes.within_s if probes is not None else 10.0, ota.image_bytes if ota is not None else None
