@@ -311,6 +311,9 @@ class MachineBase:
     def handle_deadline(self, now: float) -> list[Any]:
         raise NotImplementedError
 
+    def let_go(self) -> None:
+        """Called last, once: drop what refers back to this machine, so that its memory is free without the cycle collector."""
+
 
 class ForeignMachine(MachineBase):
     """Passes the calls on to a machine that is not made of ours."""

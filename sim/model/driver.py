@@ -623,6 +623,8 @@ class Driver:
     def let_go(self) -> None:
         """Drop what refers back to this object, so that the vehicle's memory is free at once and serves the next."""
         self._wake_callbacks = self._item_callbacks = ()
+        self._vehicle.let_go()
+        self._server.let_go()
 
     def forget_records(self, nothing: Recorder) -> None:
         """Let go of all records and of what is still to be created, so that what is left can be measured."""

@@ -41,6 +41,9 @@ class FailingAPI(MachineBase):
     def handle_deadline(self, now: float) -> Out:
         return self._hosted.handle_deadline(now)
 
+    def let_go(self) -> None:
+        self._hosted.let_go()
+
     def held(self) -> Iterator[Message]:
         if hasattr(self._machine, "held"):
             yield from self._machine.held()

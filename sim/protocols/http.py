@@ -148,6 +148,10 @@ class Endpoint:
     purposes: tuple[str, ...] = field(default_factory=tuple)
 
 
+def _to_nobody(now: float, told: Any, out: Out) -> None:
+    """In place of who was told."""
+
+
 class HTTPClient:
     """One exchange at a time. `on_response(now, response, out)` may call `send` again to go on in the same exchange.
 
@@ -209,6 +213,10 @@ class HTTPClient:
         self._answering = False  # within on_response, where `send` goes on in the same exchange
         self._pending: HTTPRequest | None = None
         self._trigger = ""
+
+    def let_go(self) -> None:
+        """Tell nobody any more: who is told refers back to this client."""
+        self._on_response = self._on_failure = self._on_part = _to_nobody
 
     @property
     def busy(self) -> bool:

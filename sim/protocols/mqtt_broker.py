@@ -143,6 +143,15 @@ class MQTTBroker(Publishing):
         for session in self._sessions.values():
             yield from session.held()
 
+    def let_go(self) -> None:
+        """Forget all clients and subscribers without a word: each refers back to this broker."""
+        self._sessions.clear()
+        self._by_transport.clear()
+        self._unconnected.clear()
+        self._local.clear()
+        self._matches.clear()
+        self.heap.clear()
+
     def session(self, client_id: str) -> DurableSession | None:
         """The session of a client id, for tests and inspection."""
         return self._sessions.get(client_id)

@@ -88,6 +88,10 @@ class DataCentre(MachineBase):
     def _gone(self, transport: int) -> None:
         self._at_broker.pop(transport, None)
 
+    def let_go(self) -> None:
+        self.broker.let_go()
+        self._hosted.let_go()
+
     def held(self) -> Iterator[Message]:
         yield from self.backend.held()
         yield from self.broker.held()

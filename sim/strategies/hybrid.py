@@ -152,6 +152,11 @@ class HybridVehicle(MachineBase):
         yield from self._mqtt.held()
         yield from self._posting
 
+    def let_go(self) -> None:
+        for client in (self._poller, self._poster):
+            client.let_go()
+        self._mqtt.let_go()
+
     def _http_input(self, now: float, client: HTTPClient, event: Any, out: Out) -> None:
         if isinstance(event, TransportOpened):
             client.opened(now, out)

@@ -229,6 +229,12 @@ class MQTTVehicle(MachineBase):
             yield message
         yield from self._outbox.held()
 
+    def let_go(self) -> None:
+        self.on_change = None
+        self.on_message = None
+        if self.update is not None:
+            self.update.let_go()
+
     # --- attempts -------------------------------------------------------------------------------------------------------
 
     def attempt(self, now: float, trigger: str, out: Out) -> None:

@@ -161,6 +161,12 @@ class PushVehicle(MachineBase):
         yield from self._posting
         yield from self._outbox.held()
 
+    def let_go(self) -> None:
+        for client in (self._heartbeat, self._poster):
+            client.let_go()
+        if self.update is not None:
+            self.update.let_go()
+
     # --- heartbeat --------------------------------------------------------------------------------------------------------
 
     def _beat(self, now: float, trigger: str, out: Out) -> None:

@@ -93,6 +93,9 @@ class UpdateClient:
             on_part=self._part_received,
         )
 
+    def let_go(self) -> None:
+        self._client.let_go()
+
     def announced(self, now: float, out: Out) -> None:
         """The message that announces the update is here. A second one changes nothing."""
         if self.state is not State.IDLE:

@@ -190,6 +190,26 @@ def memory(vehicles: int = 20, duration_s: float = 3600.0) -> dict[str, float]:
     return {"state": (state - before) / vehicles, "records": (full - state) / vehicles}
 
 
+def left_behind(vehicles: int = 10, duration_s: float = 3600.0) -> float:
+    """Bytes by which a vehicle that shares nothing raises the peak of those that run after it, its own records gone.
+
+    By tracemalloc, with the same vehicle again and again, and with the collector at rest as in a study.
+    """
+    timeline = fleet_timeline(0, duration_s)
+    setting, strategy = fleet_setting(), fleet_strategy()
+    simulate(setting, timeline, "mqtt_persistent", strategy)  # whatever is made once
+    gc.collect()
+    peaks = []
+    with collector_at_rest():
+        tracemalloc.start()
+        for _ in range(2):
+            for _ in range(vehicles):
+                simulate(setting, timeline, "mqtt_persistent", strategy)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    return (peaks[1] - peaks[0]) / vehicles
+
+
 def ceiling_events_per_s(processes: int = 1000, events: int = 300_000) -> float:
     """Events per CPU-second of bare SimPy: `processes` generator processes that sleep, each for a time of its own."""
     env = simpy.Environment()
@@ -274,6 +294,7 @@ def bench(vehicles: int = 1000, hours: float = 1.0, *, fold: bool = True) -> dic
         "delivered": fleet.delivered,
         "bytes_per_vehicle": size["state"],
         "bytes_per_vehicle_records": size["records"],
+        "bytes_per_vehicle_left_behind": left_behind(duration_s=duration_s),
     }
     if vehicles >= 2 * GROUP:
         found["growth"] = rate / fleet.rates[0]

@@ -1,5 +1,6 @@
 """Vehicles that share the broker's nodes: nothing changes for those who do not meet, and a herd waits for its turn."""
 
+import gc
 import math
 from dataclasses import replace
 
@@ -267,3 +268,28 @@ def test_what_is_on_the_way_at_a_handover_arrives_in_order():
     first, second = next(iter(runs)).record.delivered
     assert 22.0 < first < 26.0  # alone it would be there at 22.3 s, in the full cell at 38 s
     assert first <= second
+
+
+@pytest.mark.parametrize(("use", "config"), STRATEGIES)
+@pytest.mark.parametrize("via", ["mqtt", "https_range"])
+def test_vehicles_that_are_done_leave_nothing_to_the_collector(use, config, via):
+    """It rests while a fleet runs, so a cycle in each vehicle (7 KB with the broker's) would stay until the last is done."""
+    work = replace(WORK, ota=replace(WORK.ota, via=via))
+    setting = Setting(SERVER, Network(access="public"), work, 65_536, 5.0, 11, phases_fixed=False)
+    fault = Fault(kind="api_errors", at_s=3.0, for_s=4.0, error_share=0.5)
+    happens = build_server_timeline(SERVER.nodes, Balancer(), Store(kind="redis"), (fault,), 60.0, Key(7, 0))
+
+    def unreachable(vehicles):
+        riders = [Rider(number, reassigned(15.0, 30.0), 2.0 * number, use, config) for number in range(vehicles)]
+        gc.collect()
+        gc.disable()
+        try:
+            runs, loads = simulate_fleet(setting, riders, happens, 1.0)
+            assert len(list(runs)) == vehicles
+            del runs, loads, riders
+            return gc.collect()
+        finally:
+            gc.enable()
+
+    unreachable(1)
+    assert unreachable(6) == unreachable(2)  # the environment that they share
