@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
+# tests wait more than they compute
+TEST_JOBS ?= 3
 
 .PHONY: help run test check compile compiled brokers deps bench ns3 clean
 
@@ -20,8 +22,8 @@ test: $(VENV)/.installed-dev ## the whole test suite: ruff, mypy, pytest; also o
 	  echo "second Python: $$other"; \
 	  $(MAKE) --no-print-directory VENV=.venv-second PYTHON="$$other" .venv-second/.installed-dev || exit 1; \
 	else echo "no second Python (3.13 beside 3.11) found: the suite runs on one"; fi; \
-	HANDOVER_LAB_SECOND_PYTHON="$${other:+.venv-second/bin/python}" $(BIN)/python -m pytest -n $(JOBS) -q || exit 1; \
-	if [ -n "$$other" ]; then .venv-second/bin/python -m pytest -n $(JOBS) -q -m "not slow and not broker"; fi
+	HANDOVER_LAB_SECOND_PYTHON="$${other:+.venv-second/bin/python}" $(BIN)/python -m pytest -n $(TEST_JOBS) -q || exit 1; \
+	if [ -n "$$other" ]; then .venv-second/bin/python -m pytest -n $(TEST_JOBS) -q -m "not slow and not broker"; fi
 
 check: $(VENV)/.installed-dev ## ruff and mypy alone
 	@$(BIN)/ruff check .
