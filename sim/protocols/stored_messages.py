@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from sim.machine import Message
+from sim.machine import Drop, Message
 from sim.protocols.mqtt_properties import properties_bytes
 from sim.subclassing import mypyc_attr
 
@@ -31,17 +31,39 @@ def stored_bytes(message: Message) -> int:
     return message.size_bytes + len(message.topic) + more + _OVERHEAD_BYTES
 
 
+def taken(queue: deque[Entry]) -> list[Entry]:
+    """All that is in it, in order; it is empty afterwards."""
+    entries = list(queue)
+    queue.clear()
+    return entries
+
+
 class StoredBytes:
     """How many bytes the sessions of a broker hold, and how many they may. A message held twice counts twice."""
 
-    __slots__ = ("held", "limit")
+    __slots__ = ("held", "limit", "queues")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.held = 0
+        self.queues: dict[int, MessageQueue] = {}  # those with something in them, by id()
 
-    def would_exceed(self, message: Message) -> bool:
-        return self.held + stored_bytes(message) > self.limit
+    def refuses(self, message: Message, queue: deque[Entry], out: list[Any]) -> bool:
+        """Whether there is no room for a message of the session that has this queue: it is dropped.
+
+        Where all is full the longest queue loses its newest messages to one that is shorter also with the message: a client
+        that leaves a backlog behind would shut out all others. Simplification: what is in flight is left where it is.
+        """
+        assert isinstance(queue, MessageQueue)
+        wanted = stored_bytes(message)
+        while self.held + wanted > self.limit:
+            longest = max(self.queues.values(), key=lambda one: one.held, default=queue)
+            if longest.held <= queue.held + wanted:
+                out.append(Drop(message, "queue_full"))
+                return True
+            while self.held + wanted > self.limit and longest.held > queue.held + wanted:
+                out.append(Drop(longest.pop()[0], "queue_full"))
+        return False
 
     def take(self, message: Message) -> None:
         self.held += stored_bytes(message)
@@ -57,30 +79,45 @@ class MessageQueue(deque[Entry]):
     def __init__(self, stored: StoredBytes) -> None:
         super().__init__()
         self.stored = stored
+        self.held = 0  # bytes
 
     def append(self, entry: Entry) -> None:
-        self.stored.take(entry[0])
+        self._take(entry)
         super().append(entry)
 
     def extendleft(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
-            self.stored.take(entry[0])
+            self._take(entry)
             super().appendleft(entry)
 
     def popleft(self) -> Entry:
         entry = super().popleft()
-        self.stored.release(entry[0])
+        self._release(entry)
         return entry
 
     def pop(self) -> Entry:  # type: ignore[override]
         entry = super().pop()
-        self.stored.release(entry[0])
+        self._release(entry)
         return entry
 
     def clear(self) -> None:
-        for message, _qos, _retain in self:
-            self.stored.release(message)
+        self.stored.held -= self.held
+        self.held = 0
+        self.stored.queues.pop(id(self), None)
         super().clear()
+
+    def _take(self, entry: Entry) -> None:
+        n_bytes = stored_bytes(entry[0])
+        self.held += n_bytes
+        self.stored.held += n_bytes
+        self.stored.queues[id(self)] = self
+
+    def _release(self, entry: Entry) -> None:
+        n_bytes = stored_bytes(entry[0])
+        self.held -= n_bytes
+        self.stored.held -= n_bytes
+        if not self:
+            self.stored.queues.pop(id(self), None)
 
 
 @mypyc_attr(native_class=False)
