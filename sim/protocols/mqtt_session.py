@@ -572,10 +572,10 @@ class MQTTSession(Subscriber):
         if self._v5 is not None and self._v5.too_large(now, message, qos):
             out.append(Drop(message, "payload_too_large"))  # [MQTT-3.1.2-25]: as if it had been sent
             return True
-        return self._stored is not None and self._stored.refuses(message, self._queue, out)
+        return self._stored is not None and self._stored.refuses(message, self._queue, self._inflight, out)
 
     def _enqueue(self, message: Message, qos: int, retain: bool, out: Out) -> None:
-        if self._stored is not None and self._stored.refuses(message, self._queue, out):
+        if self._stored is not None and self._stored.refuses(message, self._queue, self._inflight, out):
             return
         if len(self._queue) + len(self._later or ()) >= self._behaviour.queue_limit:
             if self._behaviour.queue_drop == "newest" or not self._queue:

@@ -41,21 +41,27 @@ def taken(queue: deque[Entry]) -> list[Entry]:
 class StoredBytes:
     """How many bytes the sessions of a broker hold, and how many they may. A message held twice counts twice."""
 
-    __slots__ = ("held", "limit", "queues")
+    __slots__ = ("always", "held", "limit", "queues")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, always: int = 0) -> None:
+        """`always`: what a session may hold although all is full."""
         self.limit = limit
+        self.always = always
         self.held = 0
         self.queues: dict[int, MessageQueue] = {}  # those with something in them, by id()
 
-    def refuses(self, message: Message, queue: deque[Entry], out: list[Any]) -> bool:
-        """Whether there is no room for a message of the session that has this queue: it is dropped.
+    def refuses(self, message: Message, queue: deque[Entry], inflight: dict[int, Any], out: list[Any]) -> bool:
+        """Whether there is no room for a message of the session that has these: it is dropped.
 
-        Where all is full the longest queue loses its newest messages to one that is shorter also with the message: a client
-        that leaves a backlog behind would shut out all others. Simplification: what is in flight is left where it is.
+        Where all is full the longest queue loses its newest messages to one that is shorter also with the message, and a session
+        with little has room in any case: clients that leave a backlog behind would shut out all others. What is in flight
+        is left where it is.
         """
         assert isinstance(queue, MessageQueue)
+        assert isinstance(inflight, InflightMessages)
         wanted = stored_bytes(message)
+        if queue.held + inflight.held + wanted <= self.always:
+            return False
         while self.held + wanted > self.limit:
             longest = max(self.queues.values(), key=lambda one: one.held, default=queue)
             if longest.held <= queue.held + wanted:
@@ -64,12 +70,6 @@ class StoredBytes:
             while self.held + wanted > self.limit and longest.held > queue.held + wanted:
                 out.append(Drop(longest.pop()[0], "queue_full"))
         return False
-
-    def take(self, message: Message) -> None:
-        self.held += stored_bytes(message)
-
-    def release(self, message: Message) -> None:
-        self.held -= stored_bytes(message)
 
 
 @mypyc_attr(native_class=False)
@@ -127,20 +127,24 @@ class InflightMessages(dict[int, Held]):
     def __init__(self, stored: StoredBytes) -> None:
         super().__init__()
         self.stored = stored
+        self.held = 0  # bytes
 
     def __setitem__(self, packet_id: int, sent: Held) -> None:
-        self.stored.take(sent.message)
+        self._count(stored_bytes(sent.message))
         super().__setitem__(packet_id, sent)
 
     def pop(self, packet_id: int, default: object = _NOTHING) -> Held | None:  # type: ignore[override]
         sent = super().pop(packet_id, None)
         if sent is not None:
-            self.stored.release(sent.message)
+            self._count(-stored_bytes(sent.message))
         elif default is _NOTHING:
             raise KeyError(packet_id)
         return sent
 
     def clear(self) -> None:
-        for sent in self.values():
-            self.stored.release(sent.message)
+        self._count(-self.held)
         super().clear()
+
+    def _count(self, n_bytes: int) -> None:
+        self.held += n_bytes
+        self.stored.held += n_bytes

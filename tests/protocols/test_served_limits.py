@@ -157,6 +157,26 @@ def test_whoever_leaves_a_backlog_behind_shuts_nobody_out():
     assert hand.machine._stored.held == sum(m.size_bytes + len(m.topic) + 200 for m in hand.machine.held())
 
 
+def test_what_others_have_in_flight_shuts_nobody_out_either():
+    hand = Hand(stored_bytes=10_000, session_bytes=2_000)
+    hoarder = hand.connect("hoarder", session_expiry_s=1000.0)
+    hand.say(hoarder, Subscribe(1, (("n/#", 1),), V5))
+    publisher = hand.connect("publisher")
+    for n in range(50):
+        hand.say(publisher, Publish(message(f"n/{n}", 800), 1, 1, version=V5))
+    client = hand.connect("client")
+    hand.say(client, Subscribe(1, (("mine", 1),), V5))
+    for acknowledged in (True, True, True, False, False):
+        said = hand.say(publisher, Publish(message("mine", 700), 1, 1, version=V5))
+        (came,) = [packet for packet in said if isinstance(packet, Publish)]
+        if acknowledged:
+            hand.say(client, PubAck(came.packet_id))
+    said = hand.say(publisher, Publish(message("mine", 700), 1, 1, version=V5))
+    assert [packet for packet in said if isinstance(packet, Publish)] == [], "it holds two, and has no room for a third"
+    held = [one for name in ("hoarder", "client") for one in hand.machine.session(name).held()]
+    assert hand.machine._stored.held == sum(m.size_bytes + len(m.topic) + 200 for m in held) <= 10_000 + 2_000
+
+
 def test_what_is_left_for_the_next_connection_counts_too():
     """A preset with `resume_batch`: the messages beyond it are bounded as the queue is."""
     hand = Hand(stored_bytes=10_000)
