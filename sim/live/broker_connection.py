@@ -106,8 +106,8 @@ class BrokerConnection(asyncio.Protocol):
 
     def send(self, packet: Any) -> None:
         """Write a packet; a connection that is closing or whose peer reads nothing takes no more."""
-        if self._closing or self._transport is None:
-            return
+        if self._closing or self._transport is None or self._transport.is_closing():
+            return  # asyncio tells of the loss in a moment, and would write each packet until then to its log
         self._transport.write(encode(packet, self._decoder.version or V311))
         if self.blocked and not self._service.may_buffer(self):
             self.lose("reset")

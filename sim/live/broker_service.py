@@ -42,6 +42,7 @@ SERVED_LIMITS = BrokerLimits(
     retained=5_000,
     retained_bytes=16 * 1024 * 1024,
     stored_bytes=512 * 1024 * 1024,
+    session_bytes=128 * 1024,
     drops_qos0_when_blocked=True,
     insists_on_qos_max=True,
 )

@@ -36,6 +36,7 @@ from sim.machine import (
 )
 from sim.protocols.http import BodyPart
 from sim.record.journal import VEHICLE, Journal
+from sim.record.recorder import Connection
 
 if TYPE_CHECKING:  # at run time only where TLS is used: it needs more packages
     from sim.live.tls import TLSStream
@@ -84,6 +85,7 @@ class Host:
         self._ids: dict[Wire, int] = {}
         self._secure = secure
         self._log = log
+        self.ends: dict[tuple[str, int], Connection] = {}  # address and port from which each connection left
         self._opening: dict[int, asyncio.Task[None]] = {}
         self._openers: set[asyncio.Task[None]] = set()  # the loop keeps weak references only
         self._names: set[asyncio.Task[None]] = set()
@@ -219,6 +221,7 @@ class Host:
         if row is not None:
             row.opened_s = self._clock.now()
             row.resumed = resumed
+            self.ends[wire.end] = row
         if stream is not None:
             up = self._side == VEHICLE
             self._book(transport, up=up, purpose="handshake", n_bytes=stream.bytes_out)

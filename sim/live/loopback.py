@@ -65,6 +65,7 @@ class LoopbackLink:
         self._pairs: set[_Pair] = set()
         self._cache = Cache()  # of the vehicle's resolver
         self._names: NameServer | None = None
+        self.idle_ends: dict[tuple[str, int], float] = {}  # after `stop`: end of the vehicle -> when the NAT forgot it, idle
 
     def use_names(self, names: NameSockets) -> None:
         """Let the vehicle ask this name server."""
@@ -181,7 +182,10 @@ class LoopbackLink:
     async def stop(self) -> None:
         for listener in self._listeners:
             listener.close()
+        now = self._clock.now()
         for pair in list(self._pairs):
+            if self.cgnat is not None and pair.up and pair.used_s + self.cgnat.idle_timeout_s < now:
+                self.idle_ends[pair.near.peer] = pair.used_s + self.cgnat.idle_timeout_s
             pair.stop()
 
 
@@ -243,6 +247,7 @@ class _End(asyncio.Protocol):
         self._crossing: deque[bytes | None] = deque()  # in order: timers of the same instant fire in any
         self._on_the_way = 0
         self._dead = False
+        self.peer = ("", 0)
 
     @property
     def _other(self) -> _End:
@@ -250,6 +255,7 @@ class _End(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self.peer = transport.get_extra_info("peername")
         sock = transport.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._is_near:

@@ -92,6 +92,7 @@ class PacketLink:
         self.address_by_hand: Callable[[str], None] = _nothing  # told of a change that is not the drive's; "": no address
         self.own_ends: set[tuple[str, int]] = set()  # address and port of each connection that the lab opened as the vehicle
         self.congestion_control = ""  # of TCP at both ends
+        self.idle_ends: dict[tuple[str, int], float] = {}  # after `stop`; see LoopbackLink
         self._news = asyncio.Event()  # set whenever the forwarder has said something
         self._forwarder: asyncio.subprocess.Process | None = None
         self._hearing: asyncio.Task[None] | None = None
@@ -198,6 +199,9 @@ class PacketLink:
             if "outages" in said:
                 self.outages = [Outage(**outage) for outage in said["outages"]]
                 self._lay_rows()
+            if "idle_end" in said:
+                address, port, at_s = said["idle_end"]
+                self.idle_ends[address, port] = at_s
             if said.get("by_hand"):
                 self.address_by_hand(said["address"])
             if "ended" in said:

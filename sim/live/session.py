@@ -270,6 +270,8 @@ async def live_strategy(
     for host in (vehicle_host, server_host):
         if host.failure is not None:
             raise host.failure
+    if isinstance(vehicle_host, Host):
+        _mark_idle_ends(vehicle_host, link, end_s)
     run = LiveRun(record, held, version, embedded or not uses_broker, interrupted, timeline, end_s, side.store_version)
     run.lateness = {"timers": clock.late.summary()}
     played = faults.notes if faults is not None else []
@@ -290,6 +292,14 @@ async def live_strategy(
         run.notes = [*vehicle_host.notes(settings, run.record.connections, door.visits), *run.notes]
         replay(run.record.connections, VehicleLog(log))
     return run
+
+
+def _mark_idle_ends(vehicle: Host, link: LoopbackLink | PacketLink, end_s: float) -> None:
+    """When the NAT forgot a connection of the vehicle on which nothing was sent, as in the model: the path beneath it died."""
+    for end, row in vehicle.ends.items():
+        at_s = link.idle_ends.get(end, math.inf)
+        if at_s < (row.noticed_s if row.noticed_s == row.noticed_s else end_s):
+            row.path_end_s = at_s
 
 
 async def _standing(setting: LiveSetting, *, wanted: bool) -> RunningBroker | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import math
 from collections.abc import Callable
@@ -96,6 +97,7 @@ class Wire(asyncio.Protocol):
         self.bytes_in = 0
         self.bytes_out = 0
         self.peer = ""
+        self.end = ("", 0)  # our own address and port
 
     # --- what asyncio tells -----------------------------------------------------------------------------------------------
 
@@ -104,6 +106,7 @@ class Wire(asyncio.Protocol):
         self._transport.set_write_buffer_limits(WRITE_HIGH_BYTES, WRITE_LOW_BYTES)
         peer = transport.get_extra_info("peername")
         self.peer = str(peer[0]) if peer else ""
+        self.end = transport.get_extra_info("sockname") or ("", 0)
         self._look_at_patience()
 
     def data_received(self, data: bytes) -> None:
@@ -196,7 +199,8 @@ class Wire(asyncio.Protocol):
         if self._peer_is_done or not self._transport.can_write_eof():
             self._transport.close()
         else:
-            self._transport.write_eof()
+            with contextlib.suppress(OSError):  # the peer has reset it, and the loop will say so in a moment
+                self._transport.write_eof()
         self._abort_after(_FAREWELL_S)
 
     def _abort_after(self, delay_s: float) -> None:

@@ -22,6 +22,7 @@ class BrokerLimits:
     retained: int = _NONE
     retained_bytes: int = 2**62
     stored_bytes: int = 2**62  # payloads queued for all sessions together
+    session_bytes: int = 0  # of which one session may have so many although all is full
     drops_qos0_when_blocked: bool = False  # QoS 0 for a client whose send buffer is full
     # MQTT 5 [MQTT-3.2.2-11]: DISCONNECT 0x9B for a PUBLISH above Maximum QoS. Simplification: the model's vehicle does not
     # look at Maximum QoS, and its broker acknowledges such a message with the QoS that it has, as RabbitMQ does with 3.1.1

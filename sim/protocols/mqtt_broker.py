@@ -94,7 +94,7 @@ class MQTTBroker(Publishing):
         self._local: list[tuple[str, Subscriber]] = []
         self._retained = RetainedMessages(limits.retained, limits.retained_bytes)
         self._publisher = ""  # client id, while its retained message is routed
-        self._stored = StoredBytes(limits.stored_bytes) if limits is not NO_LIMITS else None
+        self._stored = StoredBytes(limits.stored_bytes, limits.session_bytes) if limits is not NO_LIMITS else None
         self._turns: dict[str, int] = {}  # of shared subscriptions
         self._unconnected: dict[int, Unconnected] = {}  # transports whose CONNECT has to come within a time
         self._matches: dict[str, list[tuple[Subscriber, int]]] = {}  # topic -> where it goes, until a subscription changes

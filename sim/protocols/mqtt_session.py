@@ -61,7 +61,7 @@ from sim.protocols.mqtt_reasons import (
 from sim.protocols.mqtt_subscriptions import refusal, shared_filter
 from sim.protocols.publishing import Out, Subscriber
 from sim.protocols.saved_session import Inflight
-from sim.protocols.stored_messages import Entry, InflightMessages, MessageQueue, StoredBytes
+from sim.protocols.stored_messages import Entry, InflightMessages, MessageQueue, StoredBytes, taken
 
 
 class State(Enum):
@@ -229,13 +229,13 @@ class MQTTSession(Subscriber):
     def _leave_behind(self, batch: int) -> None:
         """Of the backlog only `batch` messages are for this connection."""
         if self._later:
-            self._to_queue().extendleft(reversed(self._later))
-        self._later = deque()
+            self._to_queue().extendleft(reversed(taken(self._later)))
+        self._later = deque() if self._stored is None else MessageQueue(self._stored)
         again = self._again or ()
         if len(again) > batch:
             self._again = deque(itertools.islice(again, batch))
         while len(self._queue) > max(0, batch - len(again)):
-            self._later.appendleft(self._queue.pop())
+            self._later.extendleft([self._queue.pop()])
 
     def _let_go_of_old_transport(self, now: float, connect: Connect, out: Out) -> None:
         if self.version == V5 and self._behaviour.takeover_reason:
@@ -305,6 +305,8 @@ class MQTTSession(Subscriber):
         for message in self.held():
             out.append(Drop(message, cause))
         self._inflight.clear()
+        if self._later:
+            self._later.clear()
         self._again = self._later = None
         self._queue.clear()
         self.subscriptions.clear()
@@ -570,16 +572,12 @@ class MQTTSession(Subscriber):
         if self._v5 is not None and self._v5.too_large(now, message, qos):
             out.append(Drop(message, "payload_too_large"))  # [MQTT-3.1.2-25]: as if it had been sent
             return True
-        if self._stored is not None and self._stored.would_exceed(message):
-            out.append(Drop(message, "queue_full"))
-            return True
-        return False
+        return self._stored is not None and self._stored.refuses(message, self._queue, self._inflight, out)
 
     def _enqueue(self, message: Message, qos: int, retain: bool, out: Out) -> None:
-        if self._stored is not None and self._stored.would_exceed(message):
-            out.append(Drop(message, "queue_full"))
+        if self._stored is not None and self._stored.refuses(message, self._queue, self._inflight, out):
             return
-        if len(self._queue) >= self._behaviour.queue_limit:
+        if len(self._queue) + len(self._later or ()) >= self._behaviour.queue_limit:
             if self._behaviour.queue_drop == "newest" or not self._queue:
                 out.append(Drop(message, "queue_full"))
                 return

@@ -139,10 +139,12 @@ def _support(evidence: ValidationEvidence) -> list[str]:
 def _members(evidence: ValidationEvidence) -> str:
     """In what the model's runs differ."""
     manifest = evidence.model.manifest
-    phases, edges_s = len(manifest.get("tick_phases") or ()), manifest.get("edges_earlier_s") or (0.0,)
+    phases = len(manifest.get("tick_phases") or ())
     said = [f"with {phases} phases of the broker's tick, which nobody can set from outside"] if phases else []
-    if len(edges_s) > 1:
-        said.append(f"with the changes of the link as they are and {seconds(max(edges_s))} earlier")
+    for what, name in (("changes of the link", "edges_earlier_s"), ("faults", "faults_earlier_s")):
+        by_s = max(manifest.get(name) or (0.0,))
+        if by_s > 0.0:
+            said.append(f"with the {what} as they are and {seconds(by_s)} earlier")
     return " and ".join(said) or "each with another phase"
 
 

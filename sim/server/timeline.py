@@ -80,6 +80,22 @@ class ServerTimeline:
     expired: tuple[Span, ...] = ()  # the server's certificate
     events: tuple[ServerEvent, ...] = ()
 
+    def earlier(self, by_s: float) -> ServerTimeline:
+        """What happens to nodes, balancer and store so much earlier; `events` keep their instants, and with them their names."""
+        downs = (
+            replace(
+                down,
+                start_s=down.start_s - by_s,
+                end_s=down.end_s - by_s,
+                avoided_from_s=down.avoided_from_s - by_s,
+                avoided_until_s=down.avoided_until_s - by_s,
+            )
+            for down in self.downs
+        )
+        cuts = (replace(cut, at_s=cut.at_s - by_s, until_s=cut.until_s - by_s) for cut in self.cuts)
+        changes = ((at_s - by_s, what, node) for at_s, what, node in self.changes)
+        return replace(self, downs=tuple(downs), cuts=tuple(cuts), changes=tuple(changes))
+
     def down_at(self, node: int, at_s: float) -> Down | None:
         """The outage of a node that holds at `at_s`."""
         for down in self.downs:

@@ -497,7 +497,10 @@ def _vehicle(planned: LivePlan, name: str, run: LiveRun, outcomes: list[tuple[st
 
 
 def _mark_path_ends(run: LiveRun, horizon_s: float) -> None:
-    """When the path beneath each connection died: what the timeline did to its address, as no socket tells."""
+    """When the path beneath each connection died: what the timeline did to its address, as no socket tells.
+
+    Where the NAT forgot it sooner, since it was idle, that is in the row already.
+    """
     timeline = run.timeline
     starts = timeline.start_s.tolist()
     held = [timeline.addresses[a] if a >= 0 else "" for a in timeline.address.tolist()]
@@ -506,7 +509,8 @@ def _mark_path_ends(run: LiveRun, horizon_s: float) -> None:
         over_s = row.noticed_s if row.noticed_s == row.noticed_s else horizon_s
         if row.opener == "vehicle":
             ends = min(ends, next((at for at in timeline.rebinds_s if at > row.asked_s), math.inf))
-        if row.address and ends < over_s:
+        forgotten_s = row.path_end_s if row.path_end_s == row.path_end_s else math.inf
+        if row.address and ends < min(over_s, forgotten_s):
             row.path_end_s = ends
 
 
@@ -543,8 +547,10 @@ def _attributed(planned: LivePlan, run: LiveRun, config: Any, tables: Tables) ->
 
 
 def _restarts(planned: LivePlan) -> tuple[list[float], list[float]]:
-    """When the broker's nodes were killed, and those instants at which the sessions were lost with them."""
+    """When the only node of the broker was killed, and those instants at which the sessions were lost with them."""
     store = planned.scenario.server.session_store()
+    if len(planned.scenario.server.nodes.names) > 1:
+        return [], []  # the sessions are in the store that the nodes share: the end of one takes nothing
     killed_s = [down.start_s for down in planned.happens.downs]
     lost = store.kind == "memory" or (store.kind == "disk" and (store.save_interval_s or 0.0) > 0.0)
-    return killed_s, killed_s if lost and len(planned.scenario.server.nodes.names) == 1 else []
+    return killed_s, killed_s if lost else []

@@ -21,8 +21,8 @@ from sim.study.run import Tables, disruptions_of, run_columns, simulate_strategy
 TICK_PHASES = tuple(number / 8 for number in range(8))
 
 
-#: What happens within this share of the tolerance of a change of the link may happen on either side of it: a live machine is
-#: always a little late. The model is run a second time with the changes so much earlier.
+#: What happens within this share of the tolerance of a change of the link, or of a fault, may happen on either side of it: a
+#: live machine is always a little late. The model is run once more with the changes, and with the faults, so much earlier.
 EDGE_SHARE = 0.1
 
 
@@ -36,11 +36,13 @@ def earlier(timeline: LinkTimeline, by_s: float) -> LinkTimeline:
     )
 
 
-def model_tables(planned: LivePlan, tick_phase: float | None = None, number: int = 0, earlier_s: float = 0.0) -> Tables:
+def model_tables(
+    planned: LivePlan, tick_phase: float | None = None, number: int = 0, earlier_s: float = 0.0, faults_earlier_s: float = 0.0
+) -> Tables:
     """The model's run of the plan, as replication `number`.
 
-    `tick_phase` in [0, 1) places the broker's tick, None: where the live one's is set. `earlier_s`: so much earlier come the
-    changes of the link.
+    `tick_phase` in [0, 1) places the broker's tick, None: where the live one's is set. So much earlier come the changes of the
+    link (`earlier_s`) and the faults of nodes and store (`faults_earlier_s`).
     """
     parts = []
     timeline = earlier(planned.timeline, earlier_s) if earlier_s else planned.timeline
@@ -52,7 +54,7 @@ def model_tables(planned: LivePlan, tick_phase: float | None = None, number: int
             planned.scenario.folder,
             trace=True,
             tick_phase=tick_phase,
-            happens=planned.happens,
+            happens=planned.happens.earlier(faults_earlier_s) if faults_earlier_s else planned.happens,
         )
         late_s = timeouts(planned.scenario)
         parts.append(frames(run_columns(run, late_s, choice.name, number, parked=planned.timeline.parked)))
@@ -63,24 +65,26 @@ def model_tables(planned: LivePlan, tick_phase: float | None = None, number: int
 class Ensemble:
     """The model's runs of one plan: a replication for each of `edges_s` and, in it, each phase of the broker's tick.
 
-    One phase, None, where all can be set; `edges_s`: how much earlier the changes of the link come.
+    One phase, None, where all can be set; `edges_s`: how much earlier the changes of the link come, and the faults.
     """
 
     planned: LivePlan
     phases: tuple[float | None, ...]
     tables: Tables
-    edges_s: tuple[float, ...] = (0.0,)
+    edges_s: tuple[tuple[float, float], ...] = ((0.0, 0.0),)
 
 
 def model_ensemble(planned: LivePlan, broker: str) -> Ensemble:
-    """Run the model for every phase that cannot be set on `broker`, with the link's changes as they are and a little earlier."""
+    """Run the model for every phase that cannot be set on `broker`, with changes and faults as they are and a little earlier."""
     ticks = planned.setting.server.broker.behaviour().keep_alive_rule == "tick_after"
     phases: Sequence[float | None] = TICK_PHASES if ticks and broker != "embedded" else (None,)
-    changes = len(planned.timeline.start_s) > 1
-    edges_s = (0.0, EDGE_SHARE * planned.scenario.validation.absolute_s) if changes else (0.0,)
-    members = [(phase, edge_s) for edge_s in dict.fromkeys(edges_s) for phase in phases]
-    runs = [model_tables(planned, phase, number, edge_s) for number, (phase, edge_s) in enumerate(members)]
-    return Ensemble(planned, tuple(phases), concatenate(runs), tuple(dict.fromkeys(edges_s)))
+    by_s = EDGE_SHARE * planned.scenario.validation.absolute_s
+    changes = (by_s, 0.0) if len(planned.timeline.start_s) > 1 else (0.0, 0.0)
+    faults = (0.0, by_s) if planned.happens.changes else (0.0, 0.0)
+    edges_s = tuple(dict.fromkeys([(0.0, 0.0), changes, faults]))
+    members = [(phase, *edge_s) for edge_s in edges_s for phase in phases]
+    runs = [model_tables(planned, phase, number, *edge_s) for number, (phase, *edge_s) in enumerate(members)]
+    return Ensemble(planned, tuple(phases), concatenate(runs), edges_s)
 
 
 def write_model(ensemble: Ensemble, folder: Path, command: str) -> None:
@@ -99,7 +103,8 @@ def write_model(ensemble: Ensemble, folder: Path, command: str) -> None:
     content |= {
         "replications": len(ensemble.phases) * len(ensemble.edges_s),
         "tick_phases": [phase for phase in ensemble.phases if phase is not None],
-        "edges_earlier_s": list(ensemble.edges_s),
+        "edges_earlier_s": [link_s for link_s, _ in ensemble.edges_s],
+        "faults_earlier_s": [faults_s for _, faults_s in ensemble.edges_s],
         "drain_s": planned.setting.drain_s,
     }
     write_json(folder / "manifest.json", content)

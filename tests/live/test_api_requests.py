@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 import time
 
@@ -12,6 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sim.live.admission import Admission
+from sim.live.http_codec import HTTPCodec
+from sim.live.wire import Wire
 from tests.live.served_api import ROOT, WITHIN_S, exchange, request, served, statuses
 
 BEAT = b'{"ip": "10.2.5.200"}'
@@ -270,3 +273,36 @@ def test_noise_on_the_port_harms_nobody(noise: list[bytes], use: str):
             assert statuses(await exchange(port, request("GET", ROOT, None, "Connection: close"))) == [200]
 
     asyncio.run(run())
+
+
+def test_a_peer_that_resets_while_it_is_hung_up_on_is_no_defect():
+    """The kernel knows of the reset before the loop does: shutdown() then says that the socket is not connected."""
+
+    class Reset(asyncio.Transport):
+        def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+            pass
+
+        def is_closing(self) -> bool:
+            return False
+
+        def write(self, data: object) -> None:
+            pass
+
+        def can_write_eof(self) -> bool:
+            return True
+
+        def write_eof(self) -> None:
+            raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+        def abort(self) -> None:
+            pass
+
+    async def case() -> list[str]:
+        ends: list[str] = []
+        codec = HTTPCodec("server", "x", reads_uplink=True)
+        wire = Wire(codec, on_packet=lambda *_: None, on_lost=lambda _wire, reason: ends.append(reason))
+        wire.connection_made(Reset())
+        wire.data_received(b"\x16\x03\x01\r\n\r\n")
+        return ends
+
+    assert asyncio.run(case()) == ["protocol_error"]

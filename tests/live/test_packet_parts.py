@@ -188,3 +188,14 @@ def test_what_is_missing_is_named_in_one_line(monkeypatch):
     monkeypatch.setattr(namespaces.os, "geteuid", lambda: 0)
     monkeypatch.setenv("PATH", "")
     assert "`ip`" in namespaces.missing()
+
+
+def test_what_was_forgotten_while_nothing_was_sent_is_told():
+    """By the vehicle's end, whether a packet found out or nobody did."""
+    on = path((0.0, VEHICLE, UP, 0.0), cgnat=CGNAT(10.0, "drop"))
+    for at, port in ((1.0, 50_000), (2.0, 50_001), (25.0, 50_002)):
+        on.from_vehicle(at, packet(VEHICLE, SERVER, flags=headers.SYN, ports=(port, 8883)))
+    on.from_vehicle(20.0, packet(VEHICLE, SERVER, ports=(50_000, 8883)))
+    on.from_server(30.0, packet(SERVER, VEHICLE, ports=(8883, 50_000)))  # no second end
+    assert on.idle_ends(30.0) == [(VEHICLE, 50_000, 11.0), (VEHICLE, 50_001, 12.0)]
+    assert path((0.0, VEHICLE, UP, 0.0)).idle_ends(30.0) == []

@@ -136,6 +136,67 @@ def test_stored_bytes_are_counted_to_the_end(steps):
         assert stored.held <= stored.limit
 
 
+def test_whoever_leaves_a_backlog_behind_shuts_nobody_out():
+    """The longest queue makes room; it keeps its oldest messages."""
+    hand = Hand(stored_bytes=10_000)
+    hoarder = hand.connect("hoarder", session_expiry_s=1000.0)
+    hand.say(hoarder, Subscribe(1, (("#", 1),), V5))
+    hand.tell(TransportLost(hoarder, "reset"))
+    publisher = hand.connect("publisher")
+    for n in range(50):
+        hand.say(publisher, Publish(message(f"n/{n}", 800), 1, 1, version=V5))
+    client = hand.connect("client")
+    hand.say(client, Subscribe(1, (("mine", 1),), V5))
+    for _ in range(5):
+        said = hand.say(publisher, Publish(message("mine", 3_000), 1, 1, version=V5))
+        (came,) = [packet for packet in said if isinstance(packet, Publish)]
+        assert [packet for packet in hand.say(client, PubAck(came.packet_id)) if isinstance(packet, Publish)] == []
+    kept = [one.topic for one in hand.machine.session("hoarder").held()]
+    assert kept == [f"n/{n}" for n in range(len(kept))]
+    assert 3 <= len(kept) <= 7, "what another needs is lost, and no more"
+    assert hand.machine._stored.held == sum(m.size_bytes + len(m.topic) + 200 for m in hand.machine.held())
+
+
+def test_what_others_have_in_flight_shuts_nobody_out_either():
+    hand = Hand(stored_bytes=10_000, session_bytes=2_000)
+    hoarder = hand.connect("hoarder", session_expiry_s=1000.0)
+    hand.say(hoarder, Subscribe(1, (("n/#", 1),), V5))
+    publisher = hand.connect("publisher")
+    for n in range(50):
+        hand.say(publisher, Publish(message(f"n/{n}", 800), 1, 1, version=V5))
+    client = hand.connect("client")
+    hand.say(client, Subscribe(1, (("mine", 1),), V5))
+    for acknowledged in (True, True, True, False, False):
+        said = hand.say(publisher, Publish(message("mine", 700), 1, 1, version=V5))
+        (came,) = [packet for packet in said if isinstance(packet, Publish)]
+        if acknowledged:
+            hand.say(client, PubAck(came.packet_id))
+    said = hand.say(publisher, Publish(message("mine", 700), 1, 1, version=V5))
+    assert [packet for packet in said if isinstance(packet, Publish)] == [], "it holds two, and has no room for a third"
+    held = [one for name in ("hoarder", "client") for one in hand.machine.session(name).held()]
+    assert hand.machine._stored.held == sum(m.size_bytes + len(m.topic) + 200 for m in held) <= 10_000 + 2_000
+
+
+def test_what_is_left_for_the_next_connection_counts_too():
+    """A preset with `resume_batch`: the messages beyond it are bounded as the queue is."""
+    hand = Hand(stored_bytes=10_000)
+    batches = dataclasses.replace(AT_ONCE, resume_batch=2, queue_limit=6)
+    hand.machine = MQTTBroker(batches, limits=BrokerLimits(stored_bytes=10_000))
+    hand.tell(TransportAccepted(100, 1883))
+    hand.tell(PacketReceived(100, Connect("publisher", True, 60, V5)))
+    for round_ in range(4):
+        hand.transports += 1
+        hand.tell(TransportAccepted(hand.transports, 1883))
+        hand.tell(PacketReceived(hand.transports, Connect("c", False, 60, V5, session_expiry_s=1000.0)))
+        hand.say(hand.transports, Subscribe(1, (("t", 1),), V5))
+        hand.tell(TransportLost(hand.transports, "reset"))
+        for _ in range(5):
+            hand.say(100, Publish(message("t", 100), 1, 1, version=V5))
+        held = list(hand.machine.session("c").held())
+        assert len(held) <= 6 + 2, round_  # the queue, and what is in flight
+        assert hand.machine._stored.held == sum(m.size_bytes + len(m.topic) + 200 for m in held)
+
+
 def test_retained_messages_are_bounded_by_number_and_bytes():
     retained = RetainedMessages(3, 2_000)
     assert [retained.put(message(name, 10), 0) for name in "abcd"] == [True, True, True, False]

@@ -50,9 +50,31 @@ def test_every_change_comes_earlier_and_the_drive_begins_where_it_did(tmp_path):
 @pytest.mark.parametrize(("broker", "phases"), [("embedded", 1), ("mosquitto", len(TICK_PHASES))])
 def test_a_run_for_each_phase_and_edge(broker, phases, tmp_path):
     found = model_ensemble(planned(tmp_path, 40.0), broker)
-    assert (len(found.phases), found.edges_s) == (phases, (0.0, 0.025))
+    assert (len(found.phases), found.edges_s) == (phases, ((0.0, 0.0), (0.025, 0.0)))
     starts = found.tables["timeline"].filter(pl.col("link") == "lost").sort("replication")["start_s"].to_list()
     assert starts == pytest.approx([20.0] * phases + [19.975] * phases)
+
+
+def test_a_fault_comes_earlier_in_a_run_of_its_own(tmp_path):
+    """What was acknowledged just before a node's end may have been so just after it: then it comes again."""
+
+    def arrivals(crash_s: float) -> list[list[int]]:
+        crash = f"faults: [{{kind: node_crash, at: {crash_s:.4f} s, node: b, for: 5 s}}]\n"
+        server = "server: {tls: none, broker: aedes_redis, nodes: {names: [b]}, store: {kind: redis}}"
+        path = tmp_path / "crash.yaml"
+        path.write_text(SCENARIO.replace("server: {tls: none}", server).replace("TUNNEL_END", "21") + crash)
+        planned = plan(load(path))
+        assert planned.happens.earlier(0.025).events == planned.happens.events
+        found = model_ensemble(planned, "aedes")
+        assert found.edges_s == ((0.0, 0.0), (0.025, 0.0), (0.0, 0.025))
+        sent = found.tables["messages"].filter(pl.col("kind") == "ota").sort("message")
+        return [sent.filter(pl.col("replication") == member)["arrivals"].to_list() for member in range(3)]
+
+    # a chunk that is sent at 10 s arrives at 10.04 s, and its acknowledgement at 10.08 s
+    as_it_is, _, earlier_crash = arrivals(10.09)
+    assert max(as_it_is) == 1
+    assert max(earlier_crash) == 2
+    assert arrivals(10.5)[0] == arrivals(10.5)[2]
 
 
 def test_what_begins_just_before_the_tunnel_ends_goes_either_way(tmp_path):

@@ -199,6 +199,8 @@ class Forwarder:
         self._vehicle_net.close()
         if self._capture is not None:
             self._capture.close()
+        for address, port, at_s in self._path.idle_ends(self._now()):
+            say({"idle_end": [address, port, at_s]})
         return {
             "packets": dict(self._path.fates),
             "lateness": self._lateness.summary(),

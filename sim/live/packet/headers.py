@@ -45,6 +45,13 @@ def flow(packet: bytes, *, from_vehicle: bool) -> bytes:
     return packet[9:10] + packet[16:20] + packet[12:16] + far + near
 
 
+def near_end(key: bytes) -> tuple[str, int] | None:
+    """Address and port of the vehicle's end, from what `flow` makes of a TCP segment; None for other packets."""
+    if key[0] != TCP or len(key) < 13:
+        return None
+    return str(IPv4Address(key[1:5])), int.from_bytes(key[9:11], "big")
+
+
 def reset_for(packet: bytes) -> bytes | None:
     """The RST with which the path answers a segment in the name of its destination; None where none is due."""
     flags = tcp_flags(packet)

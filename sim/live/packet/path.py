@@ -45,6 +45,10 @@ class Path:
         self._up.follow(self._rows, plan.uplink_bps)
         self._down.follow(self._rows, plan.downlink_bps)
 
+    def idle_ends(self, now: float) -> list[tuple[str, int, float]]:
+        """What the NAT forgot by `now` (Mappings.idle_ends); nothing where there is none."""
+        return self._mappings.idle_ends(now) if self._mappings is not None else []
+
     # --- in ---------------------------------------------------------------------------------------------------------------
 
     def from_vehicle(self, now: float, packet: bytes) -> None:

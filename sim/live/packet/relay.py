@@ -10,6 +10,7 @@ small, take some bytes more before a writer to a dead path is blocked.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 from collections.abc import Callable
@@ -85,7 +86,7 @@ class End(asyncio.Protocol):
             self._transport.write(data)
         self._waiting.clear()
         if self._eof:
-            self._transport.write_eof()
+            self._say_eof(self._transport)
         if self.other.is_gone:
             self.reset()
         elif self.other.is_made:
@@ -125,10 +126,15 @@ class End(asyncio.Protocol):
         """The other end has read FIN: pass it on; where this end has read one too, both are through."""
         self._eof = True
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write_eof()
+            self._say_eof(self._transport)
             if self.other._eof:
                 self._transport.close()
                 self.other.close()
+
+    @staticmethod
+    def _say_eof(transport: asyncio.Transport) -> None:
+        with contextlib.suppress(OSError):  # reset already, of which the loop will tell in a moment
+            transport.write_eof()
 
     def close(self) -> None:
         if self._transport is not None:
