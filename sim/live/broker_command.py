@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import logging
 import signal
 import ssl
 import sys
@@ -37,6 +38,8 @@ def serve(
     if preset not in PRESETS:
         raise UnknownPreset(f"no preset {preset!r}; there are {', '.join(PRESETS)}")
     _allow_files()
+    # it warns of each write to a connection that is gone and has not been told so yet; inside TLS nobody can see that
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     limits = dataclasses.replace(SERVED_LIMITS, refused_filters=tuple(refused_filters), keep_alive_max_s=keep_alive_max_s)
     service = BrokerService(PRESETS[preset][0], host, port, limits=limits, ssl=tls)
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
