@@ -30,7 +30,7 @@ class Waking:
 
 
 def wakings(run: Run) -> dict[str, list[Waking]]:
-    """Strategy -> each end of a parking within the drive. None of a fleet, and of strategies with none of these connections.
+    """Strategy -> each end of a parking within the drive. None of a fleet, and of strategies that never try such a connection.
 
     Reachable is a vehicle whose MQTT connection stands, with its path, and was not given up at either end; or else from when
     its next MQTT connection, poll or heartbeat is through.
@@ -38,15 +38,18 @@ def wakings(run: Run) -> dict[str, list[Waking]]:
     found: dict[str, list[Waking]] = {str(entry["name"]): [] for entry in run.manifest["strategies"]}
     if run.manifest.get("fleet") is not None or not run.timeline["parked"].any():
         return found
-    useful = run.connections.filter(pl.col("purpose").is_in(_REACHED_BY) & pl.col("ready_s").is_not_null())
+    tried = run.connections.filter(pl.col("purpose").is_in(_REACHED_BY))
+    counted = [name for name in found if name in set(tried["strategy"].unique())]
+    useful = tried.filter(pl.col("ready_s").is_not_null())
     ends = {(int(r), int(v)): end_s for r, v, end_s in run.vehicles.select("replication", "vehicle", "end_s").iter_rows()}
     for (replication, vehicle), timeline in (
         run.timeline.sort("start_s").partition_by("replication", "vehicle", as_dict=True).items()
     ):
         here = useful.filter((pl.col("replication") == replication) & (pl.col("vehicle") == vehicle))
         instants = [on_s for _off_s, on_s in parked_spans(timeline) if on_s < ends.get((replication, vehicle), math.inf)]
-        for (strategy,), rows in here.partition_by("strategy", as_dict=True).items():
-            found[str(strategy)] += [Waking(replication, vehicle, on_s, _after_s(rows, on_s)) for on_s in instants]
+        for strategy in counted:
+            rows = here.filter(pl.col("strategy") == strategy)
+            found[strategy] += [Waking(replication, vehicle, on_s, _after_s(rows, on_s)) for on_s in instants]
     return found
 
 

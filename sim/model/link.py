@@ -38,6 +38,7 @@ class Flow:
     __slots__ = (
         "blocked",
         "born_s",
+        "dying",
         "last_arrival_s",
         "last_finish_s",
         "packet",
@@ -68,6 +69,7 @@ class Flow:
         self.round_ends_s = -NEVER
         self.packet: Any = None  # of the last write, None: of a handshake
         self.unfinished: list[tuple[float, float, int, Any]] = []  # writes that take long: (start, finish, bytes, packet)
+        self.dying: tuple[float, float, int, Any] | None = None  # the same of the write under way when its path ends for good
         self.resent_until_s = -NEVER  # bytes are resent until then
         self.resumes_s = -NEVER  # from then on
         self.stalls_s = -NEVER  # what went out before the interruption went out until then
@@ -95,6 +97,7 @@ class Link:
         "_carried_until",
         "_down_bps",
         "_down_free_s",
+        "_down_tail_s",
         "_downlink",
         "_end",
         "_initial_window_bytes",
@@ -118,6 +121,7 @@ class Link:
         "_until",
         "_up_bps",
         "_up_free_s",
+        "_up_tail_s",
         "_uplink",
         "unsent_bytes",
     )
@@ -128,6 +132,9 @@ class Link:
         self._initial_window_bytes = tcp.initial_window * (tcp.mss_bytes + HEADER_BYTES)  # IP bytes, as all sizes here
         self._up_free_s = -NEVER
         self._down_free_s = -NEVER
+        # when the last write of the queue would be out without those that have got ahead of it since
+        self._up_tail_s = -NEVER
+        self._down_tail_s = -NEVER
         # what is in the timeline is not copied
         rows = timeline.rows()
         self._starts: Sequence[float] = rows.starts
@@ -274,11 +281,16 @@ class Link:
                     flow.remember(now, start, finish, wire)
                 if reserve:
                     # what goes out before the tail of the queue pushes the tail back
-                    free_s = finish if finish > free_s else free_s + (finish - start)
-                    if up:
-                        self._up_free_s = free_s
+                    if finish <= free_s:
+                        finish = free_s + (finish - start)
+                    elif up:
+                        self._up_tail_s = finish
                     else:
-                        self._down_free_s = free_s
+                        self._down_tail_s = finish
+                    if up:
+                        self._up_free_s = finish
+                    else:
+                        self._down_free_s = finish
                 return arrival
         return self._carry_slowly(flow, address, up, wire, now, start, user_timeout_s, reserve=reserve)
 
@@ -336,13 +348,19 @@ class Link:
             self._take_later(flow, up, begun, finish)
         else:
             # what goes out before the tail of the queue pushes the tail back
-            self._take_until(up, finish if finish > free_s else free_s + (finish - begun))
+            if finish > free_s:
+                self._take_until(up, finish)
+            elif up:
+                self._up_free_s = free_s + (finish - begun)
+            else:
+                self._down_free_s = free_s + (finish - begun)
 
     def _take_until(self, up: bool, at: float) -> None:
-        if up:
-            self._up_free_s = max(self._up_free_s, at)
-        else:
-            self._down_free_s = max(self._down_free_s, at)
+        """A write becomes the last of the queue."""
+        if up and at > self._up_free_s:
+            self._up_free_s = self._up_tail_s = at
+        elif not up and at > self._down_free_s:
+            self._down_free_s = self._down_tail_s = at
 
     def _carry_slowly(
         self, flow: Flow, address: int, up: bool, wire: int, now: float, start: float, user_timeout_s: float, *, reserve: bool
@@ -403,6 +421,7 @@ class Link:
             if finish == NEVER and reserve and stalled_s > begun:
                 self._resent = False
                 self._take(flow, up, now, begun, stalled_s, begun)  # what was on the air before the path died
+                flow.dying = (begun, stalled_s, wire - self.unsent_bytes, flow.packet)
             return NEVER
         flow.last_arrival_s = arrival
         flow.last_finish_s = finish
@@ -533,24 +552,33 @@ class Link:
         return again + self.rtt_at(again) if again < NEVER else NEVER
 
     def release(self, flow: Flow, up: bool, now: float) -> list[tuple[Any, int]]:
-        """A transport is over: what it had not sent no longer takes the link's time. Returns (packet, bytes) of that."""
+        """A transport is over: what it had not sent no longer takes the link's time. Returns (packet, bytes) of that.
+
+        Simplification: what waits in the network's queue goes with it, instead of delaying the next transport.
+        """
         if self._any_later:
             later = self._later[up]
             later[:] = [taken for taken in later if taken[2] is not flow]
             self._any_later = bool(self._later[0] or self._later[1])
         free_s = self._up_free_s if up else self._down_free_s
         stalled = flow.resent_until_s > now
-        if (flow.stalls_s if stalled else flow.last_finish_s) >= free_s > now:
-            # what others had queued before it went out before it
-            free_s = now
+        writes, until_s = flow.unfinished, flow.stalls_s if stalled else flow.last_finish_s
+        if flow.dying is not None:
+            writes = [*writes, flow.dying]
+            until_s = max(until_s, flow.dying[1])
+            flow.dying = None
+        tail_s = self._up_tail_s if up else self._down_tail_s
+        if free_s > now and until_s >= tail_s:
+            # what others had queued before it went out before it; those that have got ahead of it still have to go
+            free_s = min(free_s, now + (free_s - tail_s))
             if up:
-                self._up_free_s = free_s
+                self._up_free_s = self._up_tail_s = free_s
             else:
-                self._down_free_s = free_s
+                self._down_free_s = self._down_tail_s = free_s
         flow.last_finish_s = min(flow.last_finish_s, now)
         unsent: list[tuple[Any, int]] = []
         kept: list[tuple[float, float, int, Any]] = []
-        for start, finish, wire, packet in flow.unfinished:
+        for start, finish, wire, packet in writes:
             left = int(wire * self._share(now, start, finish, up)) if finish > now and finish > start else 0
             if left:
                 unsent.append((packet, left))

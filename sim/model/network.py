@@ -366,7 +366,7 @@ class Network:
         left = sum(message.size_bytes for message in messages) * n_bytes // wire
         fewer = 0
         for message in reversed(messages):
-            of_it = min(message.size_bytes, left)
+            of_it = min(self.record.aired_bytes(message, packet), left)  # not all of a packet need have been on the air
             left -= of_it
             fewer += self.record.off_air(message, of_it, packet)
         if packet.purpose != "probe":

@@ -187,6 +187,11 @@ class Recorder:
         writes.append((packet, n_bytes))
         return _again(writes) - before
 
+    def aired_bytes(self, message: Message, packet: Any) -> int:
+        """So many bytes of the message in `packet` are on the air, as far as is known."""
+        writes = self._aired.get(message.id)
+        return message.size_bytes if writes is None else writes[_write_of(packet, writes)][1]
+
     def off_air(self, message: Message, n_bytes: int, packet: Any) -> int:
         """The last `n_bytes` of the message in `packet` never got on the air after all: its transport was over before.
 
@@ -194,10 +199,7 @@ class Recorder:
         """
         writes = self._aired.setdefault(message.id, [(None, message.size_bytes)])
         before = _again(writes)
-        # of several writes of one packet the fullest; one that is not known by its packet is a first one, all of it on the air
-        known = [at for at, write in enumerate(writes) if write[0] is packet]
-        known = known or [at for at, write in enumerate(writes) if write[0] is None] or [len(writes) - 1]
-        which = max(known, key=lambda at: writes[at][1])
+        which = _write_of(packet, writes)
         writes[which] = (packet, max(writes[which][1] - n_bytes, 0))
         return before - _again(writes)
 
@@ -296,6 +298,13 @@ class Recorder:
     def note_trace(self, now: float, source: str, kind: str, transport: int, message: int, detail: str) -> None:
         if self.trace is not None:
             self.trace.append((now, source, kind, transport, message, detail))
+
+
+def _write_of(packet: Any, writes: list[tuple[Any, int]]) -> int:
+    """Which of a message's writes was in a packet: of several the fullest; one not known is a first one, all aired."""
+    known = [at for at, write in enumerate(writes) if write[0] is packet]
+    known = known or [at for at, write in enumerate(writes) if write[0] is None] or [len(writes) - 1]
+    return max(known, key=lambda at: writes[at][1])
 
 
 def _again(writes: Sequence[tuple[Any, int]]) -> int:
