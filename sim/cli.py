@@ -210,10 +210,11 @@ def run(
                 keep_inputs=not no_inputs,
                 progress=show,
                 command=_said(),
+                warnings=warnings,
             )
         report = result.run_dir / "report.html"
     if json:
-        say(json_object(result.metrics, result.run_dir))
+        say(json_object(result.metrics, result.run_dir, warnings))
     else:
         print_summary(result.metrics, result.run_dir, report)
     if junit is not None:

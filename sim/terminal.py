@@ -133,8 +133,8 @@ def _plain_progress(label: str) -> Progress:
     return show
 
 
-def json_object(metrics: Mapping[str, Any], run_dir: Path) -> str:
-    """Return the one JSON object of --json."""
+def json_object(metrics: Mapping[str, Any], run_dir: Path, warnings: Sequence[str] = ()) -> str:
+    """Return the one JSON object of --json; `warnings` are those of the scenario."""
     content = {
         "scenario": metrics.get("scenario"),
         "seed": metrics.get("seed"),
@@ -142,7 +142,7 @@ def json_object(metrics: Mapping[str, Any], run_dir: Path) -> str:
         "results_dir": str(run_dir),
         **({"fleet": metrics["fleet"]} if metrics.get("fleet") else {}),
         "objectives": metrics.get("objectives", []),
-        "warnings": metrics.get("warnings", []),
+        "warnings": [*warnings, *metrics.get("warnings", [])],
         "strategies": metrics.get("strategies", {}),
     }
     return json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False)

@@ -138,7 +138,9 @@ def _numbers(role: str, name: str, texts: list[str], lines: list[int]) -> Floats
         bad |= np.isnan(values)
     if bad.any():
         i = int(bad.argmax())
-        return DriveError(f"recorded.columns.{role}", f"line {lines[i]}, column {name!r}: {texts[i]!r} cannot be a {role}")
+        least = " of at least 0" if role in _NOT_NEGATIVE else ""
+        text = f"line {lines[i]}, column {name!r}: {texts[i]!r} is out of range, expected a finite number{least}"
+        return DriveError(f"recorded.columns.{role}", text)
     return values * _factor(role, name)
 
 

@@ -10,7 +10,7 @@ CAUSES: dict[str, str] = {
     "queue_full": "the broker's session queue or the server's message store was full",
     "session_expired": "the MQTT session expired with the message in it",
     "clean_session_discarded": "a connection with clean session discarded the session with the message in it",
-    "qos0_dead_transport": "sent once, with QoS 0, on a transport whose path was dead",
+    "qos0_dead_transport": "sent once on a transport whose path was dead: with QoS 0, or by a broker that does not send it again",
     "qos0_offline": "QoS 0 and nobody was connected",
     "message_expired": "its message expiry interval passed before it could be sent",
     "no_subscription": "no session was subscribed to its topic when it was published",

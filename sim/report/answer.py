@@ -45,6 +45,7 @@ def answer(evidence: Evidence) -> Answer:
     if baselines:
         support.append(_baselines(evidence, baselines))
     support += [f"{line[0].upper()}{line[1:]}." for line in evidence.metrics.get("warnings", [])]
+    support += [f"Warning: {line}." for line in evidence.manifest.get("scenario_warnings", [])]
     return Answer(headline, cost, tuple(line for line in support if line), tuple(_case(evidence)))
 
 

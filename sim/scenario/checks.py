@@ -52,7 +52,11 @@ def _check(top: Any, keys: Sequence[str], choices: Sequence[StrategyChoice], fol
     # in the order of the file; one that is not among its keys was meant by another word
     ways = [way for way in (*keys, *WAYS) if way in WAYS and getattr(top, way) is not None]
     ways = list(dict.fromkeys(ways))
-    yield _check_ways(ways)
+    if sum(getattr(top, way) is WRONG for way in WAYS if way not in keys) > 1:  # any may be in what `<<` would have merged
+        ways = [way for way in ways if way in keys]
+        yield _check_ways(ways or [""])
+    else:
+        yield _check_ways(ways)
     drive = DriveConfig(**{field.name: getattr(top, field.name) for field in dataclasses.fields(DriveConfig)})
     if len(ways) > 1:
         # nothing that goes with the others is looked at

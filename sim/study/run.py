@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import json
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -258,8 +258,11 @@ def run_scenario(
     progress: Progress | None = None,
     command: str = "",
     report: bool = True,
+    warnings: Sequence[str] = (),
 ) -> RunResult:
     """Run, measure, report; write results/<scenario>/<run id>/ under a temporary name and rename it.
+
+    `warnings` were said of the scenario; the manifest keeps them, and the report says them again.
 
     The same scenario, seed and code give the same run id; its folder is then replaced by an equal one.
 
@@ -281,6 +284,7 @@ def run_scenario(
         with results_writable(parent):
             write(tables, folder)
             content = manifest(scenario, measured=measured, notes=notes, command=command, keep_inputs=keep_inputs, folder=folder)
+            content["scenario_warnings"] = list(warnings)
             write_json(folder / "manifest.json", content)
             show("measuring")
             numbers = metrics(read_run(folder))
