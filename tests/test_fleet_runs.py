@@ -138,3 +138,20 @@ def test_runs_of_different_fleets_are_not_paired(
     words = ["compare", str(result.run_dir), str(fewer.run_dir), "--gate", "fleet.back_s.p95:5%", "--out", str(tmp_path)]
     assert main(words) == 2
     assert "their fleets differ, simulated is 30" in capsys.readouterr().err
+
+
+def test_a_share_of_a_mix_may_come_out_empty(tmp_path: Path) -> None:
+    """Shares are drawn: of ten vehicles a tenth may be none."""
+    text = (
+        "name: small_mix\n"
+        "script: {duration: 1 min, steps: [{at: 0 s, link: up, cell: A, gateway: a}]}\n"
+        "network: {gateways: {a: {address: 10.1.1.1}}}\n"
+        "fleet: {vehicles: 10, start_over: 10 s, mix: {mqtt_persistent: 100 %, other: 0 %}}\n"
+        "workload: {telemetry: {every: 10 s}, probes: null}\n"
+        "strategies: [mqtt_persistent, {use: mqtt_persistent, name: other, backoff: full_jitter}]\n"
+        "replications: 2\n"
+    )
+    (tmp_path / "small_mix.yaml").write_text(text)
+    result = sim.run(tmp_path / "small_mix.yaml", out=tmp_path / "results")
+    assert result.metrics["strategies"]["other"]["created"] == 0
+    assert result.metrics["strategies"]["mqtt_persistent"]["created"] > 0

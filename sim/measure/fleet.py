@@ -246,8 +246,8 @@ def nodes_work(load: pl.DataFrame, edges_s: Floats, nodes: Mapping[str, Any], sc
     return {
         "connections_per_s": float(came.max(initial=0.0)) / scale,
         "handshakes_per_s": float(handshakes.max(initial=0.0)) / scale,
-        "queue": float(max((queue.max() for queue in queues), default=0.0)) / scale,
-        "cpu_share": float(max((share.max() for share in cpu), default=0.0)),
+        "queue": float(max((queue.max(initial=0.0) for queue in queues), default=0.0)) / scale,
+        "cpu_share": float(max((share.max(initial=0.0) for share in cpu), default=0.0)),
         "cpu_saturated_s": float(max(((share >= SATURATED_SHARE).sum() for share in cpu), default=0.0)),
         "cell_saturated_s": float(max(((share >= SATURATED_SHARE).sum() for share in air), default=0.0)),
         "admission_saturated_s": float(max(((share >= SATURATED_SHARE).sum() for share in admission), default=0.0)),

@@ -32,8 +32,8 @@ class Waking:
 def wakings(run: Run) -> dict[str, list[Waking]]:
     """Strategy -> each end of a parking within the drive. None of a fleet, and of strategies that never try such a connection.
 
-    Reachable is a vehicle whose MQTT connection stands, with its path, and was not given up at either end; or else from when
-    its next MQTT connection, poll or heartbeat is through.
+    Reachable is a vehicle whose MQTT connection stands, with its path, and was not given up at either end, or whose last
+    heartbeat told the address that it still has; or else from when its next MQTT connection, poll or heartbeat is through.
     """
     found: dict[str, list[Waking]] = {str(entry["name"]): [] for entry in run.manifest["strategies"]}
     if run.manifest.get("fleet") is not None or not run.timeline["parked"].any():
@@ -49,13 +49,22 @@ def wakings(run: Run) -> dict[str, list[Waking]]:
         instants = [on_s for _off_s, on_s in parked_spans(timeline) if on_s < ends.get((replication, vehicle), math.inf)]
         for strategy in counted:
             rows = here.filter(pl.col("strategy") == strategy)
-            found[strategy] += [Waking(replication, vehicle, on_s, _after_s(rows, on_s)) for on_s in instants]
+            found[strategy] += [
+                Waking(replication, vehicle, on_s, _after_s(rows, on_s, _address_at(timeline, on_s))) for on_s in instants
+            ]
     return found
 
 
-def _after_s(rows: pl.DataFrame, on_s: float) -> float:
+def _address_at(timeline: pl.DataFrame, at_s: float) -> str:
+    return str(timeline.filter(pl.col("start_s") <= at_s)["address"].last())
+
+
+def _after_s(rows: pl.DataFrame, on_s: float, address: str) -> float:
     over = pl.min_horizontal(*(pl.col(name).fill_null(math.inf) for name in _ENDS))
     if rows.filter((pl.col("purpose") == "mqtt") & (pl.col("ready_s") <= on_s) & (over > on_s)).height:
+        return 0.0
+    told = rows.filter((pl.col("purpose") == "heartbeat") & (pl.col("ready_s") <= on_s)).sort("ready_s")
+    if told.height and told["address"].last() == address:
         return 0.0
     first_s = rows.filter(pl.col("ready_s") >= on_s)["ready_s"].min()
     return math.inf if first_s is None else float(first_s) - on_s  # type: ignore[arg-type]

@@ -156,7 +156,7 @@ class Fault:
 
     kind: FaultKind = setting(doc="what happens; docs/faults.md says what each one does")
     at_s: float | None = setting(None, "when; or `per_hour`", at_least=0.0)
-    per_hour: float | None = setting(None, "at random instants (Poisson), this many in an hour", above=0.0)
+    per_hour: float | None = setting(None, "at random instants (Poisson), this many in an hour", above=0.0, at_most=3600.0)
     for_s: float | None = setting(None, "how long; where not given as docs/faults.md says", at_least=0.0)
     node: str | None = setting(None, "node_crash: which node; a random one where not given")
     how: How | None = setting(

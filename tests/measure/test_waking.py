@@ -31,7 +31,8 @@ def after_s(*rows: dict[str, Any]) -> list[float]:
         ([connection(0, "mqtt", 1.0, 2.0, noticed_s=100.0), connection(1, "mqtt", 200.2, 203.5)], [3.5]),
         ([connection(0, "mqtt", 1.0, 2.0, peer_ended_s=150.0), connection(1, "mqtt", 260.0, 261.0)], [61.0]),
         ([connection(0, "mqtt", 1.0, 2.0, path_end_s=150.0), connection(1, "poll", 220.0, 220.5)], [20.5]),
-        ([connection(0, "heartbeat", 90.0, 90.5), connection(1, "heartbeat", 210.0, 210.5)], [10.5]),
+        ([connection(0, "heartbeat", 90.0, 90.5), connection(1, "heartbeat", 210.0, 210.5)], [0.0]),
+        ([connection(0, "heartbeat", 90.0, 90.5, address="B"), connection(1, "heartbeat", 210.0, 210.5)], [10.5]),
         ([connection(0, "mqtt", 210.0)], [math.inf]),  # it tries, and nothing comes of it
         ([connection(0, "push", 210.0, 210.5)], []),  # the server's own way in
     ],
