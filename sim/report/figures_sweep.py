@@ -55,7 +55,8 @@ def sweep_lines(sweep: Sweep, name: str, key: str, panels: str | None = None) ->
         axes.grid(axis="y", color=RULE, linewidth=0.6)
         axes.set_axisbelow(True)
         _value_axis(axes, sweep, key)
-        _upright(axes, low, high, labels=column == 0)
+        top = factor if metric(name).unit == "share" else math.inf  # no share is above it
+        _upright(axes, low, high, top, labels=column == 0)
         if title:
             axes.set_title(title, fontsize=TEXT_PT, color=INK, loc="left", pad=6)
         if row == rows - 1 or at + per_row >= len(columns):
@@ -203,8 +204,9 @@ def _apart(axes: Axes, ordered: Sequence[tuple[float, str]]) -> list[tuple[float
     return kept
 
 
-def _upright(axes: Axes, low: float, high: float, labels: bool) -> None:
+def _upright(axes: Axes, low: float, high: float, top: float, labels: bool) -> None:
     step = nice_step(high - low, 5)
+    high = min(high, top)
     ticks = [step * number for number in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
     axes.yaxis.set_major_locator(FixedLocator(ticks))
     places = max(-math.floor(math.log10(step) + 1e-9), 0)

@@ -83,7 +83,13 @@ def analyse(
                 indices = sobol_analysis.analyze(problem, values, calc_second_order=False, seed=seed)
             else:
                 indices = morris_analysis.analyze(problem, table, values, seed=seed)
+            unit = scale if method == "morris" else 1.0
             for at, one in enumerate(ranges):
-                rows.append((strategy, name, one.key, *(float(indices[column][at]) for column in COLUMNS[method])))
+                rows.append((strategy, name, one.key, *(_cleared(indices[column][at], unit) for column in COLUMNS[method])))
     schema = {"strategy": pl.String, "metric": pl.String, "key": pl.String, **dict.fromkeys(COLUMNS[method], pl.Float64)}
     return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _cleared(value: Any, scale: float) -> float:
+    """Return a figure without what rounding leaves of nothing."""
+    return 0.0 if abs(value) <= 1e-12 * scale else float(value)
