@@ -84,7 +84,7 @@ AFTER = [
     ("faults: [{kind: region_outage, at: 5 s, gateway: b}]", "t.yaml:4:50: faults.0.gateway: no gateway 'b', expected one of a"),
     ("faults: [{kind: dns_stale, at: 5 s, address: example.com}]", "t.yaml:4:46: faults.0.address: is not an IP address, such as 198.51.100.7"),
     ("faults: [{kind: api_errors, at: 5 s, error: 120 %}]", "t.yaml:4:45: faults.0.error: '120 %' is more than 100 %, expected a share such as 95 %, or a number from 0 to 1"),
-    ("faults: [{kind: node_crash, per_hour: 0}]", "t.yaml:4:39: faults.0.per_hour: 0 is out of range, expected more than 0"),
+    ("faults: [{kind: node_crash, per_hour: 0}]", "t.yaml:4:39: faults.0.per_hour: 0 is out of range, expected more than 0 and at most 3600"),
     ("faults: [{kind: node_crash, at: -5 s}]", "t.yaml:4:33: faults.0.at: -5 s is out of range, expected at least 0 s"),
     ("workload: {ota: {image: 1 MiB}}", "t.yaml:4:17: workload.ota: expected exactly one of every, window and at, none is given"),
     ("workload: {ota: {image: 1 MiB, every: 1 s, window: 4}}", "t.yaml:4:17: workload.ota: expected exactly one of every, window "
