@@ -31,6 +31,11 @@ def package_missing(name: str) -> PackageMissing:
     return PackageMissing(f"{name} is not installed: pip install 'handover-lab[study]', or '.[study]' in the lab's folder")
 
 
+def with_data(metrics: Sequence[str], scenario: Scenario) -> tuple[str, ...]:
+    """Those that have data in this scenario of a fleet: without a fault nobody has to come back."""
+    return tuple(name for name in metrics if scenario.faults or not name.startswith("fleet.back_s"))
+
+
 @dataclass(frozen=True)
 class Searched:
     """A scenario whose points are asked for one after another or many at once."""

@@ -20,12 +20,12 @@ from sim.measure.metrics_catalog import metric
 from sim.scenario.scenario import Scenario
 from sim.scenario.space import Range
 from sim.study.manifest import plain
-from sim.study.search import Searched, package_missing
+from sim.study.search import Searched, package_missing, with_data
 from sim.study.unit import surroundings
 
 #: Delivery, bytes, handshakes, radio time.
 OBJECTIVES = ("all.delivered_within_60s", "bytes.total", "bytes.handshake", "radio_active_s")
-#: Of a fleet: how soon it is back after a fault, the peak it makes, bytes, delivery. Without a fault nobody has to come back.
+#: Of a fleet: how soon it is back after a fault, the peak it makes, bytes, delivery.
 OBJECTIVES_FLEET = ("fleet.back_s.p95", "fleet.handshakes_per_s", "fleet.bytes_per_vehicle", "all.delivered_within_60s")
 JOURNAL = "trials.journal"
 _DRAWN = 10  # first trials, drawn without looking at others
@@ -34,9 +34,7 @@ _STEP = 1_000_003  # between the seeds of two trials
 
 def objectives_of(scenario: Scenario) -> tuple[str, ...]:
     """What a strategy of this scenario is tuned for where nothing else is asked for."""
-    if scenario.fleet is None:
-        return OBJECTIVES
-    return tuple(name for name in OBJECTIVES_FLEET if scenario.faults or not name.startswith("fleet.back_s"))
+    return OBJECTIVES if scenario.fleet is None else with_data(OBJECTIVES_FLEET, scenario)
 
 
 @dataclass(frozen=True, slots=True)

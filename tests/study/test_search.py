@@ -7,14 +7,18 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from sim.measure.metrics_catalog import METRICS
+from sim.measure.summary import COMPARED_FLEET
+from sim.report.search_pages import write_sensitivity_report
 from sim.scenario.document import ScenarioErrors
 from sim.scenario.load import load
 from sim.scenario.space import Range, parse_ranges
 from sim.scenario.sweep import open_scenario
-from sim.study.search import NothingMeasured, Searched
+from sim.study.search import NothingMeasured, Searched, with_data
+from sim.study.search_runs import run_sensitivity
 from sim.study.sensitivity import analyse
 from sim.study.tune import JOURNAL, OBJECTIVES, OBJECTIVES_FLEET, _front, as_yaml, objectives_of, table, tune
 from sim.study.tune import Trial as Done
@@ -101,6 +105,41 @@ def test_a_fleet_is_tuned_for_what_a_fleet_is_about():
     assert not any(name.startswith("fleet.back_s") for name in objectives_of(replace(fleet, faults=())))
     assert objectives_of(replace(fleet, fleet=None)) == OBJECTIVES
     assert set(OBJECTIVES_FLEET) <= set(METRICS)
+
+
+def test_sensitivity_of_a_fleet_without_faults_asks_for_what_has_data(tmp_path):
+    """By its defaults: nobody comes back where nobody was cut off."""
+    text = (ROOT / "scenarios" / "rush_hour_outage.yaml").read_text()
+    text = text.replace("simulated: 20000, start_over: 15 min", "simulated: 10, start_over: 1 min")
+    text = text.replace("faults:\n  - {kind: balancer_change, at: 16 min, for: 2 min}\n", "")
+    (tmp_path / "fleet.yaml").write_text(text)
+    over = "mqtt_persistent.keep_alive=15 s..120 s"
+    source = open_scenario(tmp_path / "fleet.yaml", strategies=["mqtt_persistent"], replications=1)
+    folder, rows = run_sensitivity(Searched(source, tmp_path), parse_ranges([over]), (), "morris", 2, "", lambda *_: None)
+    assert set(rows["metric"]) == set(with_data(COMPARED_FLEET, source.base))
+    assert "fleet.handshakes_per_s" in set(rows["metric"])
+    assert (folder / "report.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "halves", "clear"),
+    [
+        ([1.0, 0.1], [0.2, 0.1], True),
+        ([0.1, 1.0], [0.1, 0.2], True),
+        ([1.49, 0.78], [1.30, 1.49], False),  # they may be the other way round
+        ([0.4, 0.0], [0.5, 0.0], False),  # its own interval holds 0
+        ([1.0, 0.8], [0.2, 0.2], False),
+        ([1.0], [0.2], True),
+        ([1.0, None], [0.2, None], False),
+    ],
+)
+def test_a_key_is_named_where_the_samples_carry_it(tmp_path, sizes, halves, clear):
+    of = {"strategy": "hybrid", "metric": "bytes.total"}
+    numbers = [{"S1": size, "S1_conf": half, "ST": size, "ST_conf": half} for size, half in zip(sizes, halves, strict=True)]
+    rows = pl.DataFrame([{**of, "key": f"hybrid.k{at}", **one} for at, one in enumerate(numbers)])
+    text = write_sensitivity_report(tmp_path, "x", rows, [], "").with_suffix(".md").read_text()
+    assert ("is driven most by" in text) == clear
+    assert ("too few to say which key drives" in text) == ("take more --samples" in text) == (not clear)
 
 
 def test_the_front_is_what_nothing_beats():
