@@ -74,7 +74,8 @@ def tune(
     """Go on to so many trials for a strategy of the scenario; those that are there already count.
 
     Raises:
-        ScenarioErrors: a range is not allowed. PackageMissing: Optuna. NothingMeasured: an objective has no data.
+        ScenarioErrors: a range is not allowed, or nothing depends on its key.
+        PackageMissing: Optuna. NothingMeasured: an objective has no data.
     """
     try:
         import optuna
@@ -84,7 +85,7 @@ def tune(
         raise package_missing("Optuna") from None
     for name in objectives:
         metric(name)
-    searched.check(ranges)
+    searched.check(ranges, inert=False)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     folder = searched.out / searched.source.base.name / f"tune-{_id(searched, ranges, strategy, objectives)}"
     folder.mkdir(parents=True, exist_ok=True)

@@ -196,6 +196,8 @@ def test_the_commands(write, tmp_path):
     for wrong in (
         ["tune", path, "--over", "hybrid.poll=5 s..60 s"],  # of several strategies
         ["tune", path, "--strategy", "hybrid"],
+        ["tune", path, "--strategy", "hybrid", "--over", "mqtt_persistent.keep_alive=5 s..60 s"],  # of another strategy
+        ["tune", path, "--strategy", "hybrid", "--over", "hybrid.poll=5 s..60 s", *("--objective", "bytes.total") * 2],
         ["tune", path, "--strategy", "hybrid", "--over", "hybrid.pol=5 s..60 s"],
         ["tune", path, "--strategy", "hybrid", "--over", "hybrid.poll=5 s..60 s", "--objective", "all.lots"],
         ["sensitivity", path, "--over", "hybrid.poll=5 s..60 s", "--samples", "3"],
