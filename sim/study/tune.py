@@ -131,11 +131,11 @@ def _suggested(trial: Any, one: Range) -> Any:
 
 def _finished(study: Any, optuna: Any, ranges: Sequence[Range], objectives: Sequence[str]) -> list[Trial]:
     found = []
-    for trial in study.get_trials(states=[optuna.trial.TrialState.COMPLETE]):
+    for number, trial in enumerate(study.get_trials(states=[optuna.trial.TrialState.COMPLETE])):  # those cut off do not count
         values = {
             one.key: one.choices[trial.params[one.key]] if one.choices else one.written(trial.params[one.key]) for one in ranges
         }
-        found.append(Trial(trial.number, values, dict(zip(objectives, trial.values, strict=True))))
+        found.append(Trial(number, values, dict(zip(objectives, trial.values, strict=True))))
     return found
 
 

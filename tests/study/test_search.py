@@ -178,6 +178,26 @@ def test_an_interrupted_tuning_suggests_what_an_uninterrupted_one_does(write, tm
 
 
 @pytest.mark.slow
+def test_a_trial_that_was_cut_off_leaves_no_gap(write, tmp_path, monkeypatch):
+    path, ranges = write(), parse_ranges(OVER)
+    whole = tune(searched(path, tmp_path / "whole"), ranges, "mqtt_persistent", objectives=GOALS, trials=5)
+    means, calls = Searched.means, []
+
+    def cut_off(*words):
+        calls.append(words)
+        if len(calls) in (3, 4):
+            raise KeyboardInterrupt
+        return means(*words)
+
+    monkeypatch.setattr(Searched, "means", cut_off)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            tune(searched(path, tmp_path / "cut"), ranges, "mqtt_persistent", objectives=GOALS, trials=5)
+    on = tune(searched(path, tmp_path / "cut"), ranges, "mqtt_persistent", objectives=GOALS, trials=5)
+    assert on.trials == whole.trials
+
+
+@pytest.mark.slow
 def test_the_commands(write, tmp_path):
     path, out = str(write()), ["--out", str(tmp_path / "results"), "--replications", "2"]
 
