@@ -272,6 +272,9 @@ def metrics_of(names: Sequence[str] | None, bad_usage: type[Exception], option: 
             near = nearest(name, METRICS)
             hint = f"did you mean {near}" if near else "`python -m sim list metrics` shows them"
             raise bad_usage(f"{option} {name}: unknown metric, {hint}")
+    twice = next((name for name in names or () if list(names or ()).count(name) > 1), None)
+    if twice:
+        raise bad_usage(f"{option} {twice}: the metric is given twice")
     return tuple(names or ())
 
 

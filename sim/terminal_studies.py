@@ -156,7 +156,8 @@ def print_comparison(found: Any) -> None:
     if found.gate is not None:
         share = 100 * found.gate.confidence
         n, drives = len(found.gate.checks), found.paired.drives
-        text = f"{found.gate.verdict}: {n} check{'s' * (n != 1)} on {drives} drives, each interval at {share:.4g} %"
+        on = f"{drives} drive{'s' * (drives != 1)}"
+        text = f"{found.gate.verdict}: {n} check{'s' * (n != 1)} on {on}, each interval at {share:.4g} %"
         console.print(Text(text, style=_GATE_STYLES[found.gate.verdict]), soft_wrap=True)
     console.print(Text(f"report: {found.run_dir / 'report.html'}"), soft_wrap=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -28,14 +29,18 @@ def write_sensitivity_report(
         if mine[size].is_null().all():
             sentences.append(f"No key moves {short_name(name)} of {strategy}.")
             continue
-        first = mine.sort(size, descending=True).row(0, named=True)
+        first = mine.sort(size, descending=True, nulls_last=True).row(0, named=True)
         by = (
             f"{percent(min(max(first['ST'], 0.0), 1.0))} of its variance"
             if sobol
             else f"{valued(name, first['mu_star'])} on average"
         )
         sentence = f"{heading(name)} of {strategy} is driven most by {first['key']} ({by})."
-        sentences.append(sentence)
+        if stands_out(mine, size):
+            sentences.append(sentence)
+        else:
+            sentence = f"The samples are too few to say which key drives {short_name(name)} of {strategy} most."
+            unclear.append(sentence)
         figure = Shown(f"sensitivity-{at}", heading(name), sentence + _reading(sobol), sensitivity_bars(mine))
         cells = [
             [
@@ -49,7 +54,7 @@ def write_sensitivity_report(
     page = Page(
         title, f"handover lab, sensitivity ({'Sobol' if sobol else 'Morris'})", f"{rows['key'].n_unique()} keys.",
         [*sentences, *unclear][0], [*sentences, *unclear][1:],
-        ["Intervals are as wide as what they are about: more --samples are needed."] if unclear else (),
+        ["Intervals are as wide as what they are about, or as what parts two keys: take more --samples."] if unclear else (),
         sections, {}, command, list(facts),
         [
             "Every point has the same seed: what is seen is what the keys do, on these drives.",
@@ -57,6 +62,16 @@ def write_sensitivity_report(
         ],
     )  # fmt: skip
     return write_page(folder, page)
+
+
+def stands_out(rows: pl.DataFrame, size: str) -> bool:
+    """Whether the samples carry that one key drives a metric most: its interval is without 0, and so is that of its lead."""
+    ordered = rows.sort(size, descending=True, nulls_last=True)
+    sizes = [value or 0.0 for value in ordered[size]]
+    halves = [math.inf if value is None else value for value in ordered[f"{size}_conf"]]
+    if sizes[0] <= halves[0]:
+        return False
+    return len(sizes) == 1 or sizes[0] - sizes[1] > math.hypot(halves[0], halves[1])
 
 
 def _reading(sobol: bool) -> str:

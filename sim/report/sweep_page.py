@@ -102,7 +102,8 @@ def _support(sweep: Sweep) -> list[str]:
         )
     drives = sorted(set(sweep.manifest["drives"]))
     each = f"{drives[0]} drives" if len(drives) == 1 else f"{drives[0]} to {drives[-1]} drives"
-    lines.append(f"{len(sweep.points)} points, {len(sweep.strategies)} strategies, {each} at each point, the same draws at all.")
+    strategies = "1 strategy" if len(sweep.strategies) == 1 else f"{len(sweep.strategies)} strategies"
+    lines.append(f"{len(sweep.points)} points, {strategies}, {each} at each point, the same draws at all.")
     return lines
 
 

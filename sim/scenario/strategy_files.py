@@ -54,4 +54,4 @@ def _imported(name: str, path: Path) -> Iterator[str]:
             module = ".".join([*around, *([node.module] if node.module else [])])
             if module:
                 yield module
-                yield from (f"{module}.{alias.name}" for alias in node.names if alias.name != "*")
+            yield from (f"{module}.{alias.name}".lstrip(".") for alias in node.names if alias.name != "*")

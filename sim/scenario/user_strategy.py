@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
 import hashlib
 import re
@@ -9,7 +10,7 @@ import sys
 import traceback
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence, Set
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
@@ -20,7 +21,8 @@ from sim.scenario.document import no_file, one_line
 from sim.scenario.strategy_files import strategy_files
 
 _MAX_BYTES = 2**20
-_PREFIX = "handover_lab_user_"  # of the modules' names
+_PREFIX = "handover_lab_user_"  # of the packages, one for each content
+_FILE = "__main__"  # the strategy's own file in its package
 _USE = re.compile(r"(?P<file>.+\.py):(?P<cls>[A-Za-z_][A-Za-z0-9_]*)")
 
 
@@ -65,40 +67,82 @@ def user_class(use: str, folder: Path) -> type[Any]:
     return cls
 
 
+def strategy_package(use: str, folder: Path) -> str:
+    """Name of the package in which the modules of a strategy are in this process. Raises UserStrategyError."""
+    file = use.rpartition(":")[0]
+    return _module(folder / file, file).__name__.partition(".")[0]
+
+
 class _Source(SourceFileLoader):
     """Compiles at each load: no __pycache__ beside the user's files, and none that may be old is read."""
+
+    def __init__(self, fullname: str, path: str, names: Mapping[str, Any]) -> None:
+        super().__init__(fullname, path)
+        self._names = names
 
     def get_code(self, fullname: str) -> types.CodeType:
         return compile(self.get_data(self.path), self.path, "exec")
 
+    def exec_module(self, module: types.ModuleType) -> None:
+        vars(module)["__builtins__"] = self._names
+        super().exec_module(module)
+
 
 class _Beside(MetaPathFinder):
-    """Finds the modules beside the strategies that have been loaded; of two with one name that of the strategy loaded last."""
+    """Finds the modules beside strategies, each in the package of its strategy: two of one name do not meet."""
 
     def __init__(self) -> None:
-        self.files: dict[str, Path] = {}
+        self._found: dict[str, tuple[Path, Mapping[str, Any]]] = {}
 
-    def know(self, files: Mapping[str, Path]) -> None:
-        """These are beside the strategy that is loaded next; whatever was loaded under their names is loaded anew."""
-        for name, path in files.items():
-            if name and (name in self.files or name not in sys.modules):  # else it is somebody else's, and stays that
-                self.files[name] = path
-                sys.modules.pop(name, None)
+    def know(self, package: str, files: Mapping[str, Path]) -> dict[str, Any]:
+        """These are beside the strategy of that package; returns the builtins with which its modules find each other."""
+        names = {**vars(builtins), "__import__": _importing(package, {name.partition(".")[0] for name in files})}
+        self._found |= {f"{package}.{name}": (path, names) for name, path in files.items()}
         if self not in sys.meta_path:
-            sys.meta_path.insert(0, self)  # before the current folder, where Python itself would look
+            sys.meta_path.insert(0, self)
+        return names
 
     def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        file = self.files.get(fullname)
-        return None if file is None else spec_from_file_location(fullname, file, loader=_Source(fullname, str(file)))
+        if fullname in self._found:
+            file, names = self._found[fullname]
+            return spec_from_file_location(fullname, file, loader=_Source(fullname, str(file), names))
+        if any(name.startswith(f"{fullname}.") for name in self._found):
+            return ModuleSpec(fullname, None, is_package=True)  # a folder without __init__.py
+        return None
+
+
+def _importing(package: str, inside: Set[str]) -> Callable[..., types.ModuleType]:
+    """`__import__` for the modules of a package whose statements name each other as if they were not in one."""
+
+    def import_(
+        name: str,
+        globals_: Mapping[str, object] | None = None,
+        locals_: Mapping[str, object] | None = None,
+        fromlist: Sequence[str] | None = (),
+        level: int = 0,
+    ) -> types.ModuleType:
+        top = name.partition(".")[0]
+        if level or top not in inside:
+            return __import__(name, globals_, locals_, fromlist or (), level)
+        found = __import__(f"{package}.{name}", globals_, locals_, fromlist or ())
+        return found if fromlist else sys.modules[f"{package}.{top}"]
+
+    return import_
 
 
 _BESIDE = _Beside()
 
 
+def same_modules(package: str, other: str) -> None:
+    """Let the modules of a strategy's package be found under another package's name too: where they were pickled."""
+    for name, module in list(sys.modules.items()):
+        if name == package or name.startswith(f"{package}."):
+            sys.modules.setdefault(other + name[len(package) :], module)
+
+
 def place_in_user_file(error: BaseException) -> str | None:
     """Return 'file.py:12' where an error passed through a user's strategy, in this process or a worker; else None."""
-    files = {module.__file__ for name, module in sys.modules.items() if name.startswith(_PREFIX)}
-    files |= {str(path) for path in _BESIDE.files.values()}
+    files = {getattr(module, "__file__", None) for name, module in sys.modules.items() if name.startswith(_PREFIX)}
     found = re.findall(r'File "(.+)", line (\d+)', "".join(traceback.format_exception(error)))
     return next((f"{file}:{line}" for file, line in reversed(found) if file in files), None)
 
@@ -113,35 +157,41 @@ def _module(path: Path, shown: str) -> types.ModuleType:
             raise UserStrategyError(f"{shown} is larger than {_MAX_BYTES // 2**20} MiB, no strategy is")
     except OSError as error:
         raise UserStrategyError(f"cannot read {shown}: {error.strerror or error}") from None
-    beside = strategy_files(path)
+    files = strategy_files(path)
     total = hashlib.blake2b(str(path.resolve()).encode() + source, digest_size=8)
-    for module_name, file_beside in sorted(beside.items())[1:]:
+    del files[""]
+    for module_name, file_beside in sorted(files.items()):
         total.update(f"\n{module_name}\n".encode() + file_beside.read_bytes())
-    name = _PREFIX + total.hexdigest()
+    package = _PREFIX + total.hexdigest()
+    name = f"{package}.{_FILE}"
     if name in sys.modules:
         return sys.modules[name]
-    _BESIDE.know(beside)
+    around = types.ModuleType(package)
+    around.__path__ = []
     module = types.ModuleType(name)
-    module.__file__ = str(path)
-    sys.modules[name] = module  # dataclasses look their own module up
+    module.__file__, module.__package__ = str(path), package
+    vars(module)["__builtins__"] = _BESIDE.know(package, files)
+    sys.modules[package], sys.modules[name] = around, module  # dataclasses look their own module up
     try:
         # compiled here rather than imported: no __pycache__ beside the user's files, and no clash of module names
         exec(compile(source, str(path), "exec"), module.__dict__)
     except (Exception, SystemExit) as error:
-        del sys.modules[name]
-        line = _line_of(error, str(path))
-        where = f"{shown}:{line}" if line else shown
-        raise UserStrategyError(f"{where}: {type(error).__name__}: {one_line(getattr(error, 'msg', error))}") from None
+        for loaded in [one for one in sys.modules if one == package or one.startswith(f"{package}.")]:
+            del sys.modules[loaded]
+        beside = {str(file): str(Path(shown).parent / file.relative_to(path.parent)) for file in files.values()}
+        where = _place_of(error, {str(path): shown, **beside}) or shown
+        text = one_line(getattr(error, "msg", error)).replace(f"{package}.", "")
+        raise UserStrategyError(f"{where}: {type(error).__name__}: {text}") from None
     return module
 
 
-def _line_of(error: BaseException, path: str) -> int | None:
-    """Return the last line of the user's file that the error passed through."""
-    if isinstance(error, SyntaxError):
-        return error.lineno
-    line, trace = None, error.__traceback__
+def _place_of(error: BaseException, files: Mapping[str, str]) -> str | None:
+    """Return 'file.py:12', the last place in these files (path -> as it is shown) that the error passed through."""
+    if isinstance(error, SyntaxError) and error.filename is not None and error.filename in files:
+        return f"{files[error.filename]}:{error.lineno}"
+    place, trace = None, error.__traceback__
     while trace is not None:
-        if trace.tb_frame.f_code.co_filename == path:
-            line = trace.tb_lineno
+        if shown := files.get(trace.tb_frame.f_code.co_filename):
+            place = f"{shown}:{trace.tb_lineno}"
         trace = trace.tb_next
-    return line
+    return place

@@ -115,7 +115,7 @@ def _check(gate: Gate, label: str, base: Sequence[float | None], head: Sequence[
         verdict = PASS  # whatever the number of drives: nothing has changed
     elif found.n < least_drives(checks):
         verdict = UNDECIDED
-        note = f"{found.n} drives, {least_drives(checks)} are needed"
+        note = f"{found.n} drive{'s' * (found.n != 1)}, {least_drives(checks)} are needed"
     elif least > tolerance:
         verdict = WORSE
     else:

@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import hashlib
 import pickle
-import sys
 import tempfile
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.scenario.scenario import Scenario
-from sim.scenario.user_strategy import user_class
+from sim.scenario.user_strategy import same_modules, strategy_package
 from sim.study.manifest import input_files
 from sim.study.unit import surroundings
 
@@ -36,7 +35,7 @@ class Files:
     """What the scenarios of a study read: folder here -> (name relative to it -> bytes); and the strategies of the user's own."""
 
     by_folder: Mapping[str, Mapping[str, bytes]]
-    uses: Sequence[tuple[str, str, str]]  # (use, folder, name of the module here)
+    uses: Sequence[tuple[str, str, str]]  # (use, folder, name of its package here)
 
     @property
     def key(self) -> str:
@@ -49,7 +48,7 @@ def files_of(scenarios: Sequence[Scenario], uses: Sequence[tuple[str, Path]]) ->
         for path in input_files(scenario)[1 if scenario.source else 0 :]:
             name = str(path.relative_to(scenario.folder)) if path.is_relative_to(scenario.folder) else str(path)
             found.setdefault(str(scenario.folder), {})[name] = path.read_bytes()
-    return Files(found, [(use, str(folder), user_class(use, folder).__module__) for use, folder in uses])
+    return Files(found, [(use, str(folder), strategy_package(use, folder)) for use, folder in uses])
 
 
 def results(packed: Sequence[bytes], files: Files, executor: str, jobs: int) -> Iterator[dict[str, bytes]]:
@@ -123,8 +122,7 @@ def run_here(packed: bytes, files: Files) -> dict[str, bytes]:
     folders = {folder: _placed(folder, inner, files.key) for folder, inner in files.by_folder.items()}
     try:
         for use, folder, name in files.uses:
-            own = user_class(use, folders[folder]).__module__
-            sys.modules.setdefault(name, sys.modules[own])  # where the settings that are unpickled look for their class
+            same_modules(strategy_package(use, folders[folder]), name)  # where settings that are unpickled look for their class
         piece = [
             (dataclasses.replace(scenario, folder=folders.get(str(scenario.folder), scenario.folder)), *rest)
             for scenario, *rest in pickle.loads(packed)

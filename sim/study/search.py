@@ -31,6 +31,11 @@ def package_missing(name: str) -> PackageMissing:
     return PackageMissing(f"{name} is not installed: pip install 'handover-lab[study]', or '.[study]' in the lab's folder")
 
 
+def with_data(metrics: Sequence[str], scenario: Scenario) -> tuple[str, ...]:
+    """Those that have data in this scenario of a fleet: without a fault nobody has to come back."""
+    return tuple(name for name in metrics if scenario.faults or not name.startswith("fleet.back_s"))
+
+
 @dataclass(frozen=True)
 class Searched:
     """A scenario whose points are asked for one after another or many at once."""
@@ -40,15 +45,23 @@ class Searched:
     jobs: int = 1
     executor: str = LOCAL
 
-    def check(self, ranges: Sequence[Range]) -> None:
-        """Both ends of every range have to be allowed. Raises ScenarioErrors."""
+    def check(self, ranges: Sequence[Range], *, inert: bool = True) -> None:
+        """Both ends of every range have to be allowed; unless `inert` something depends on them. Raises ScenarioErrors."""
         lines: list[str] = []
         for one in ranges:
+            found: set[tuple[str, ...]] = set()
+            wrong: list[str] = []
             for value in one.choices or (one.written(one.low), one.written(one.high)):
                 try:
-                    self.source.at({one.key: value}, "--over")
+                    key = UnitKey(self.source.at({one.key: value}, "--over"))
                 except ScenarioErrors as errors:
-                    lines += errors.lines
+                    wrong += errors.lines
+                else:
+                    found.add(tuple(key.of(choice, 0) for choice in key.scenario.strategies))
+            if not inert and not wrong and len(found) == 1:
+                names = ", ".join(choice.name for choice in self.source.base.strategies)
+                wrong = [f"--over {one.key}: no number of {names} depends on it"]
+            lines += wrong
         if lines:
             raise ScenarioErrors(list(dict.fromkeys(lines)))
 

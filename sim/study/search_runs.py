@@ -15,7 +15,7 @@ from sim.scenario.space import Range
 from sim.study.manifest import plain
 from sim.study.run import write_json
 from sim.study.run_folder import new_run_folder, results_writable
-from sim.study.search import Searched
+from sim.study.search import Searched, with_data
 from sim.study.sensitivity import analyse
 from sim.study.sweep import METRICS
 from sim.study.tune import Tuned, as_yaml, objectives_of, table, tune
@@ -39,9 +39,9 @@ def run_sensitivity(
     searched: Searched, ranges: Sequence[Range], metrics: Sequence[str], method: str, samples: int, command: str, show: Show
 ) -> tuple[Path, pl.DataFrame]:
     """Analyse and write the folder; returns it and the rows of sensitivity.csv. Raises as `analyse`."""
-    names = tuple(metrics) or (METRICS if searched.source.base.fleet is None else COMPARED_FLEET)
-    rows = analyse(searched, ranges, names, method, samples, show)
     base = searched.source.base
+    names = tuple(metrics) or (METRICS if base.fleet is None else with_data(COMPARED_FLEET, base))
+    rows = analyse(searched, ranges, names, method, samples, show)
     settings = {key: value for key, value in plain(base).items() if key not in ("source", "folder", "description")}
     content = {
         "kind": "sensitivity", "scenario": base.name, "method": method, "samples": samples, "seed": base.seed,

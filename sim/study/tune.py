@@ -20,12 +20,12 @@ from sim.measure.metrics_catalog import metric
 from sim.scenario.scenario import Scenario
 from sim.scenario.space import Range
 from sim.study.manifest import plain
-from sim.study.search import Searched, package_missing
+from sim.study.search import Searched, package_missing, with_data
 from sim.study.unit import surroundings
 
 #: Delivery, bytes, handshakes, radio time.
 OBJECTIVES = ("all.delivered_within_60s", "bytes.total", "bytes.handshake", "radio_active_s")
-#: Of a fleet: how soon it is back after a fault, the peak it makes, bytes, delivery. Without a fault nobody has to come back.
+#: Of a fleet: how soon it is back after a fault, the peak it makes, bytes, delivery.
 OBJECTIVES_FLEET = ("fleet.back_s.p95", "fleet.handshakes_per_s", "fleet.bytes_per_vehicle", "all.delivered_within_60s")
 JOURNAL = "trials.journal"
 _DRAWN = 10  # first trials, drawn without looking at others
@@ -34,9 +34,7 @@ _STEP = 1_000_003  # between the seeds of two trials
 
 def objectives_of(scenario: Scenario) -> tuple[str, ...]:
     """What a strategy of this scenario is tuned for where nothing else is asked for."""
-    if scenario.fleet is None:
-        return OBJECTIVES
-    return tuple(name for name in OBJECTIVES_FLEET if scenario.faults or not name.startswith("fleet.back_s"))
+    return OBJECTIVES if scenario.fleet is None else with_data(OBJECTIVES_FLEET, scenario)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,8 @@ def tune(
     """Go on to so many trials for a strategy of the scenario; those that are there already count.
 
     Raises:
-        ScenarioErrors: a range is not allowed. PackageMissing: Optuna. NothingMeasured: an objective has no data.
+        ScenarioErrors: a range is not allowed, or nothing depends on its key.
+        PackageMissing: Optuna. NothingMeasured: an objective has no data.
     """
     try:
         import optuna
@@ -86,7 +85,7 @@ def tune(
         raise package_missing("Optuna") from None
     for name in objectives:
         metric(name)
-    searched.check(ranges)
+    searched.check(ranges, inert=False)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     folder = searched.out / searched.source.base.name / f"tune-{_id(searched, ranges, strategy, objectives)}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -132,11 +131,11 @@ def _suggested(trial: Any, one: Range) -> Any:
 
 def _finished(study: Any, optuna: Any, ranges: Sequence[Range], objectives: Sequence[str]) -> list[Trial]:
     found = []
-    for trial in study.get_trials(states=[optuna.trial.TrialState.COMPLETE]):
+    for number, trial in enumerate(study.get_trials(states=[optuna.trial.TrialState.COMPLETE])):  # those cut off do not count
         values = {
             one.key: one.choices[trial.params[one.key]] if one.choices else one.written(trial.params[one.key]) for one in ranges
         }
-        found.append(Trial(trial.number, values, dict(zip(objectives, trial.values, strict=True))))
+        found.append(Trial(number, values, dict(zip(objectives, trial.values, strict=True))))
     return found
 
 

@@ -1,5 +1,7 @@
 """A strategy may be more than one file: what lies beside it and is imported is found, loaded anew when edited, and hashed."""
 
+import pickle
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,7 +82,7 @@ def test_each_folder_has_its_own_and_an_edit_is_seen(tmp_path: Path) -> None:
         assert found.first_s == float(first_s) + 0.25
     assert not list(tmp_path.rglob("__pycache__"))
     (tmp_path / "a" / "waits.py").write_text("import nothing_like_it\n")
-    with pytest.raises(UserStrategyError, match=r"^mine\.py:2: ModuleNotFoundError: No module named 'nothing_like_it'$"):
+    with pytest.raises(UserStrategyError, match=r"^waits\.py:1: ModuleNotFoundError: No module named 'nothing_like_it'$"):
         user_class("mine.py:Mine", tmp_path / "a")
 
 
@@ -124,3 +126,60 @@ def test_a_run_keeps_them_as_they_lie(tmp_path: Path) -> None:
     (inputs,) = (tmp_path / "results" / "s").glob("*/inputs")
     assert (inputs / "parts" / "timing.py").is_file()
     assert main(["check", str(inputs / "s.yaml")]) == 0
+
+
+LATE = """
+from waits import Base
+
+class Mine(Base):
+    @staticmethod
+    def vehicle(config, context):
+        import waits, parts.timing as timing
+        from parts import timing as same
+        assert same is timing
+        return waits.FIRST_S + timing.MORE_S
+"""
+
+
+def test_late_imports_are_of_the_strategy_that_makes_them(tmp_path: Path) -> None:
+    for name, first_s in (("a", "3.0"), ("b", "7.0")):
+        a_strategy(tmp_path / name, first_s).write_text(LATE)
+    found = {name: user_class("mine.py:Mine", tmp_path / name) for name in "ab"}
+    assert {name: one.vehicle(None, None) for name, one in found.items()} == {"a": 3.25, "b": 7.25}
+    assert "waits" not in sys.modules
+    for one in found.values():
+        assert pickle.loads(pickle.dumps(one.Config(again=4.0))) == one.Config(again=4.0)
+
+
+def test_a_folder_without_init_and_imports_of_each_other(tmp_path: Path) -> None:
+    path = a_strategy(tmp_path)
+    (tmp_path / "parts" / "__init__.py").unlink()
+    (tmp_path / "parts" / "timing.py").write_text("from . import other\nMORE_S = 0.25 * other.X\n")
+    path.write_text(MAIN.replace("from waits", "from .waits").replace("import json", "from . import more"))
+    (tmp_path / "more.py").write_text("import waits, parts.other\nassert waits.Base and parts.other.X\n")
+    assert user_class("mine.py:Mine", tmp_path).first_s == 3.25
+    assert sorted(strategy_files(path)) == ["", "more", "parts.other", "parts.timing", "waits"]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("X = 1\nX ==== 2\n", "waits.py:2: SyntaxError: invalid syntax"),
+        ("X = 1\n\n1 / 0\n", "waits.py:3: ZeroDivisionError: division by zero"),
+        ("import parts.nowhere\n", "waits.py:1: ModuleNotFoundError: No module named 'parts.nowhere'"),
+    ],
+)
+def test_a_mistake_beside_it_is_shown_where_it_is(tmp_path: Path, text: str, says: str) -> None:
+    a_strategy(tmp_path)
+    (tmp_path / "waits.py").write_text(text)
+    with pytest.raises(UserStrategyError) as raised:
+        user_class("mine.py:Mine", tmp_path)
+    assert str(raised.value) == says
+
+
+def test_two_versions_of_a_strategy_beside_each_other(tmp_path: Path) -> None:
+    for name, first_s in (("v1", "3.0"), ("v2", "7.0")):
+        a_strategy(tmp_path / name, first_s)
+    both = '{use: "v1/mine.py:Mine", name: v1}, {use: "v2/mine.py:Mine", name: v2}'
+    (tmp_path / "s.yaml").write_text(SCENARIO.replace('{use: "mine.py:Mine", name: mine}', both))
+    assert main(["run", str(tmp_path / "s.yaml"), "--out", str(tmp_path / "results"), "-j", "2"]) == 0

@@ -88,7 +88,8 @@ def test_a_worker_needs_no_file_but_those_that_come_with_the_work(write, tmp_pat
     monkeypatch.setattr(on_dask.tempfile, "gettempdir", lambda: str(tmp_path / "worker"))
     home = tmp_path / "home"
     home.mkdir()
-    (home / "own.py").write_text((ROOT / "docs" / "examples" / "eager_mqtt.py").read_text())
+    (home / "own.py").write_text("from eager import EagerMQTT\n")  # its settings are pickled by the name of the module beside it
+    (home / "eager.py").write_text((ROOT / "docs" / "examples" / "eager_mqtt.py").read_text())
     text = write().read_text().replace("[mqtt_persistent, hybrid]", "[{use: 'own.py:EagerMQTT', name: own}]")
     (home / "own.yaml").write_text(text)
     scenario = load_sweep(home / "own.yaml", varies=["own.silent=8 s"]).points[0].scenario
@@ -101,7 +102,8 @@ def test_a_worker_needs_no_file_but_those_that_come_with_the_work(write, tmp_pat
         "packed, files = pickle.load(sys.stdin.buffer)\n"
         "sys.stdout.buffer.write(pickle.dumps(on_dask.run_here(packed, files)))"
     )
-    (home / "own.py").unlink()  # the lab of the worker finds nothing here
+    (home / "own.py").unlink()
+    (home / "eager.py").unlink()  # the lab of the worker finds nothing here
     command = [sys.executable, "-c", script, str(tmp_path / "worker")]
     done = subprocess.run(command, cwd=ROOT, input=pickle.dumps((packed, files)), capture_output=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr.decode()

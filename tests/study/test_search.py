@@ -7,14 +7,18 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from sim.measure.metrics_catalog import METRICS
+from sim.measure.summary import COMPARED_FLEET
+from sim.report.search_pages import write_sensitivity_report
 from sim.scenario.document import ScenarioErrors
 from sim.scenario.load import load
 from sim.scenario.space import Range, parse_ranges
 from sim.scenario.sweep import open_scenario
-from sim.study.search import NothingMeasured, Searched
+from sim.study.search import NothingMeasured, Searched, with_data
+from sim.study.search_runs import run_sensitivity
 from sim.study.sensitivity import analyse
 from sim.study.tune import JOURNAL, OBJECTIVES, OBJECTIVES_FLEET, _front, as_yaml, objectives_of, table, tune
 from sim.study.tune import Trial as Done
@@ -103,6 +107,41 @@ def test_a_fleet_is_tuned_for_what_a_fleet_is_about():
     assert set(OBJECTIVES_FLEET) <= set(METRICS)
 
 
+def test_sensitivity_of_a_fleet_without_faults_asks_for_what_has_data(tmp_path):
+    """By its defaults: nobody comes back where nobody was cut off."""
+    text = (ROOT / "scenarios" / "rush_hour_outage.yaml").read_text()
+    text = text.replace("simulated: 20000, start_over: 15 min", "simulated: 10, start_over: 1 min")
+    text = text.replace("faults:\n  - {kind: balancer_change, at: 16 min, for: 2 min}\n", "")
+    (tmp_path / "fleet.yaml").write_text(text)
+    over = "mqtt_persistent.keep_alive=15 s..120 s"
+    source = open_scenario(tmp_path / "fleet.yaml", strategies=["mqtt_persistent"], replications=1)
+    folder, rows = run_sensitivity(Searched(source, tmp_path), parse_ranges([over]), (), "morris", 2, "", lambda *_: None)
+    assert set(rows["metric"]) == set(with_data(COMPARED_FLEET, source.base))
+    assert "fleet.handshakes_per_s" in set(rows["metric"])
+    assert (folder / "report.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "halves", "clear"),
+    [
+        ([1.0, 0.1], [0.2, 0.1], True),
+        ([0.1, 1.0], [0.1, 0.2], True),
+        ([1.49, 0.78], [1.30, 1.49], False),  # they may be the other way round
+        ([0.4, 0.0], [0.5, 0.0], False),  # its own interval holds 0
+        ([1.0, 0.8], [0.2, 0.2], False),
+        ([1.0], [0.2], True),
+        ([1.0, None], [0.2, None], False),
+    ],
+)
+def test_a_key_is_named_where_the_samples_carry_it(tmp_path, sizes, halves, clear):
+    of = {"strategy": "hybrid", "metric": "bytes.total"}
+    numbers = [{"S1": size, "S1_conf": half, "ST": size, "ST_conf": half} for size, half in zip(sizes, halves, strict=True)]
+    rows = pl.DataFrame([{**of, "key": f"hybrid.k{at}", **one} for at, one in enumerate(numbers)])
+    text = write_sensitivity_report(tmp_path, "x", rows, [], "").with_suffix(".md").read_text()
+    assert ("is driven most by" in text) == clear
+    assert ("too few to say which key drives" in text) == ("take more --samples" in text) == (not clear)
+
+
 def test_the_front_is_what_nothing_beats():
     trials = [Done(n, {}, {GOALS[0]: a, GOALS[1]: b}) for n, (a, b) in enumerate([(1, 9), (2, 5), (3, 6), (9, 1), (2, 5)])]
     assert [trial.number for trial in _front(trials, GOALS)] == [0, 1, 3]
@@ -139,6 +178,26 @@ def test_an_interrupted_tuning_suggests_what_an_uninterrupted_one_does(write, tm
 
 
 @pytest.mark.slow
+def test_a_trial_that_was_cut_off_leaves_no_gap(write, tmp_path, monkeypatch):
+    path, ranges = write(), parse_ranges(OVER)
+    whole = tune(searched(path, tmp_path / "whole"), ranges, "mqtt_persistent", objectives=GOALS, trials=5)
+    means, calls = Searched.means, []
+
+    def cut_off(*words):
+        calls.append(words)
+        if len(calls) in (3, 4):
+            raise KeyboardInterrupt
+        return means(*words)
+
+    monkeypatch.setattr(Searched, "means", cut_off)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            tune(searched(path, tmp_path / "cut"), ranges, "mqtt_persistent", objectives=GOALS, trials=5)
+    on = tune(searched(path, tmp_path / "cut"), ranges, "mqtt_persistent", objectives=GOALS, trials=5)
+    assert on.trials == whole.trials
+
+
+@pytest.mark.slow
 def test_the_commands(write, tmp_path):
     path, out = str(write()), ["--out", str(tmp_path / "results"), "--replications", "2"]
 
@@ -157,6 +216,8 @@ def test_the_commands(write, tmp_path):
     for wrong in (
         ["tune", path, "--over", "hybrid.poll=5 s..60 s"],  # of several strategies
         ["tune", path, "--strategy", "hybrid"],
+        ["tune", path, "--strategy", "hybrid", "--over", "mqtt_persistent.keep_alive=5 s..60 s"],  # of another strategy
+        ["tune", path, "--strategy", "hybrid", "--over", "hybrid.poll=5 s..60 s", *("--objective", "bytes.total") * 2],
         ["tune", path, "--strategy", "hybrid", "--over", "hybrid.pol=5 s..60 s"],
         ["tune", path, "--strategy", "hybrid", "--over", "hybrid.poll=5 s..60 s", "--objective", "all.lots"],
         ["sensitivity", path, "--over", "hybrid.poll=5 s..60 s", "--samples", "3"],
