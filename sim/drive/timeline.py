@@ -66,6 +66,13 @@ class Rows:
     carried_until: Sequence[float]  # by address: when the last stretch ends in which its packets get through, now or after a wait
 
 
+class _Made(list[Rows]):
+    """The rows once they are made. They are views, which cannot be copied: a copy of the timeline makes its own."""
+
+    def __reduce__(self) -> tuple[type[_Made], tuple[()]]:
+        return _Made, ()
+
+
 @dataclass(frozen=True, slots=True)
 class LinkTimeline:
     """A vehicle's drive as seen by its link. Times in s since start, lengths in m, rates in bit/s (inf: no limit)."""
@@ -90,7 +97,7 @@ class LinkTimeline:
     parked: Parked = ()  # spans with the ignition off
     measured: tuple[str, ...] = ()  # columns that came from a log, for the report; the others are modelled
     notes: tuple[str, ...] = ()  # what the reader of a report has to know about this drive
-    _rows: list[Rows] = field(default_factory=list, init=False, repr=False, compare=False)
+    _rows: _Made = field(default_factory=_Made, init=False, repr=False, compare=False)
 
     def rows(self) -> Rows:
         """The rows for who reads them one by one; the same object at each call, whoever asks."""
