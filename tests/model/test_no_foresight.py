@@ -7,11 +7,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sim.protocols.tcp import HEADER_BYTES
-from sim.record.recorder import Connection
+from sim.record.schema import TABLES
 from sim.strategies.workload import OTA, Diagnostics, Telemetry, Workload
 from tests.model.runs import Row, drive, run
 from tests.model.test_folding import VARIANTS
 
+COLUMNS = [column.name for column in TABLES["connections"][3:]]
 #: Acknowledgements are counted by whole segments, once for a write and once for what of it is given back.
 ROUNDING_BYTES = 2 * HEADER_BYTES
 
@@ -24,7 +25,7 @@ def before(seen, end_s):
 
     over = ("path_end_s", "bytes_up", "bytes_down")
     rows = [row for row in seen.record.connections if row.asked_s < end_s]
-    connections = [{name: known(getattr(row, name)) for name in Connection.__slots__ if name not in over} for row in rows]
+    connections = [{name: known(getattr(row, name)) for name in COLUMNS if name not in over} for row in rows]
     for one in connections:
         if not one["noticed_s"] or not one["noticed_s"] < end_s:
             one["reason"] = one["outcome"] = None  # it ended later
